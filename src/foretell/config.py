@@ -1,0 +1,205 @@
+"""Settings: frozen, parsed once, each value with its origin.
+
+Order, first wins: flag, `FORETELL_*` in the environment, `model.toml` beside the model, `foretell.toml` in the working
+folder, default. Unknown keys are errors that name the nearest known one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from foretell.errors import InvalidSetting, nearest
+
+ENV_PREFIX = "FORETELL_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """How one model is opened and run."""
+
+    device: str = "cpu"
+    precision: str | None = None
+    """Numbers the model computes in, such as "fp32"; None: as the artefact has it."""
+    optimizations: tuple[str, ...] | None = None
+    """Passes to apply when opening; None: every one the runtime has that keeps the answers; (): none."""
+    threads: int = 0
+    """Threads inside one call of the model; 0: one for each core this process may use."""
+    max_batch_size: int = 128
+    """Most rows of one call that foretell forms."""
+    max_queue_size: int = 4096
+    """Most rows that wait; more are refused with `Overloaded`."""
+    timeout_s: float | None = None
+    """Longest time from acceptance to answer; None: no limit."""
+    executor: Literal["auto", "inline", "thread"] = "auto"
+    inline_limit_ms: float = 0.3
+    """A native model runs on the event loop while its call stays under this ("auto")."""
+    cache_size: int = 0
+    """Answers kept, in rows; 0: no cache."""
+    cache_ttl_s: float | None = None
+    retries: int = 2
+    """Further tries after an error that the model marks transient."""
+    retry_delay_s: float = 0.05
+    retry_max_delay_s: float = 2.0
+    batch: Literal["any", "none"] | int | None = None
+    """Overrides what the artefact tells of its axis of rows; None: believe the artefact."""
+    pad: Mapping[str, float] | None = None
+    """Value per input that fills rows of different length."""
+    warm_up: bool = True
+    trust: tuple[str, ...] = ()
+    """Types a .skops file may bring beside the ones skops trusts."""
+    allow_pickle: bool = False
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The HTTP door. Sizes in bytes, times in seconds."""
+
+    host: str = "127.0.0.1"
+    http_port: int = 8000
+    max_connections: int = 10_000
+    max_body_bytes: int = 64 * 2**20
+    max_header_bytes: int = 64 * 2**10
+    max_json_depth: int = 100
+    max_elements: int = 16 * 2**20
+    """Most elements of one tensor sent as JSON."""
+    max_pipelined: int = 128
+    """Unanswered requests of one connection; beyond it, reading pauses."""
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    idle_timeout_s: float = 75.0
+    request_timeout_s: float = 60.0
+    """Time limit of a request that names none."""
+    drain_timeout_s: float = 20.0
+    """How long SIGTERM waits for accepted requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """Scoring many rows in this process."""
+
+    batch_size: int = 1024
+    num_workers: int | None = None
+    """Threads of host work that run ahead of the model; 0: none; None: as the model and the data need."""
+
+
+SettingsT = TypeVar("SettingsT", ModelSettings, ServerSettings, JobSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(Generic[SettingsT]):
+    """Settings, and where each value came from ("--flag", "FORETELL_X", a file, "default")."""
+
+    settings: SettingsT
+    origins: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values from one place. `origin` is what `foretell config` shows."""
+
+    origin: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resolve(cls: type[SettingsT], layers: Sequence[Layer]) -> Resolved[SettingsT]:
+    """Merges `layers`, first wins. Raises `InvalidSetting` for an unknown key or a value that cannot hold."""
+    known = {f.name for f in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(known, "default")
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key not in known:
+                raise InvalidSetting(f"unknown setting {key!r}", where=layer.origin, fix=nearest(key, known))
+            if key not in values:
+                values[key], origins[key] = _convert(cls, key, value, layer.origin), layer.origin
+    _check_ranges(values, origins)
+    return Resolved(cls(**values), origins)
+
+
+def settings(cls: type[SettingsT], origin: str = "options", /, **values: Any) -> SettingsT:
+    """Settings of one layer, checked like any other."""
+    return resolve(cls, [Layer(origin, values)]).settings
+
+
+def environment(cls: type[SettingsT], environ: Mapping[str, str]) -> list[Layer]:
+    """The `FORETELL_*` variables that belong to `cls`, each a layer of its own so that errors name it.
+
+    A variable that belongs to no settings class is an error.
+    """
+    known = {f.name for f in dataclasses.fields(cls)}
+    every = {f.name for kind in (ModelSettings, ServerSettings, JobSettings) for f in dataclasses.fields(kind)}
+    layers = []
+    for name, text in sorted(environ.items()):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        key = name.removeprefix(ENV_PREFIX).lower()
+        if key in known:
+            layers.append(Layer(name, {key: text}))
+        elif key not in every:
+            hint = nearest(key, every).upper().replace("DID YOU MEAN '", f"did you mean '{ENV_PREFIX}")
+            raise InvalidSetting(f"unknown setting {name}", where="environment", fix=hint)
+    return layers
+
+
+def toml_layer(path: Path, section: str | None = None) -> Layer:
+    """The settings of a TOML file, or of one table in it; a file that is not there is an empty layer."""
+    if not path.is_file():
+        return Layer(str(path))
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"not valid TOML: {error}", where=str(path)) from error
+    if section is None:
+        return Layer(str(path), table)
+    unknown = set(table) - {"model", "server", "job"}
+    if unknown:
+        name = sorted(unknown)[0]
+        raise InvalidSetting(f"unknown table [{name}]", where=str(path), fix=nearest(name, {"model", "server", "job"}))
+    return Layer(f"{path} [{section}]", table.get(section, {}))
+
+
+def _convert(cls: type[Any], key: str, value: Any, origin: str) -> Any:
+    import typing
+
+    import msgspec
+
+    kind = typing.get_type_hints(cls)[key]
+    if isinstance(value, str) and "tuple" in str(kind):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, str) and "Mapping" in str(kind):
+        pairs = (part.partition("=") for part in value.split(","))
+        value = {name.strip(): number.strip() for name, _, number in pairs}
+    try:
+        return msgspec.convert(value, kind, strict=not isinstance(value, (str, dict)))
+    except msgspec.ValidationError as error:
+        raise InvalidSetting(f"{key}: {error}", where=origin, got=repr(value)) from None
+
+
+_AT_LEAST = {
+    "max_batch_size": 1, "max_queue_size": 1, "batch_size": 1, "num_workers": 0, "threads": 0, "cache_size": 0,
+    "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
+    "max_connections": 1, "max_body_bytes": 1, "max_header_bytes": 1024, "max_json_depth": 3, "max_elements": 1,
+    "max_pipelined": 1, "drain_timeout_s": 0,
+}  # fmt: skip
+_POSITIVE = {"timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "request_timeout_s"}
+
+
+def _check_ranges(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    for key, value in values.items():
+        if not isinstance(value, (int, float)):
+            continue
+        least = _AT_LEAST.get(key)
+        if least is not None and not value >= least:
+            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=f"at least {least}", got=value)
+        if key in _POSITIVE and not value > 0:
+            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected="more than 0", got=value)
+        if key == "batch" and value < 1:
+            raise InvalidSetting("batch is out of range", where=origins[key], expected="1 or more", got=value)
+        if key == "http_port" and value > 65535:
+            raise InvalidSetting("http_port is out of range", where=origins[key], expected="at most 65535", got=value)

@@ -1,0 +1,137 @@
+"""Every error foretell raises, in one tree that knows no transport.
+
+InferenceError
+├── InvalidInput          the caller's data does not fit the model
+├── InvalidSetting        an option, flag or key that does not exist or cannot hold
+├── ModelNotFound         no such model, or no such version of it
+├── InvalidModel          the artefact is not what its name says, or cannot be served
+│   └── UnsafeModel       opening it could run code that nobody agreed to
+├── Unavailable           a device, precision or optimisation this machine lacks
+├── MissingExtra          a package that an optional extra brings is not installed
+├── Overloaded            a bounded queue is full; try again later
+├── DeadlineExceeded      the time limit passed first
+├── Cancelled             the caller gave up
+├── NotReady              loading, draining or closed; try again later
+└── ModelError            the model raised, or answered something that is not an answer
+    └── TransientError    raised by a model for a failure worth another try
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class InferenceError(Exception):
+    """The root of every error foretell raises.
+
+    The message is one sentence that says what is wrong, where, what was expected, what came and what to do.
+    `code` is a neutral name that each door translates; `retryable` tells whether the same call may succeed later.
+    """
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, what: str, *, where: str = "", expected: object = "", got: object = "", fix: str = ""
+    ) -> None:
+        self.what, self.where, self.expected, self.got, self.fix = what, where, str(expected), str(got), fix
+        super().__init__(_sentence(what, where, self.expected, self.got, fix))
+
+
+class InvalidInput(InferenceError):
+    """The caller's data does not fit the model. `rows` holds the reason of each bad row, by row number."""
+
+    code = "invalid_input"
+    rows: Mapping[int, RowError] = {}
+
+
+class InvalidSetting(InferenceError):
+    code = "invalid_setting"
+
+
+class ModelNotFound(InferenceError):
+    code = "not_found"
+
+
+class InvalidModel(InferenceError):
+    code = "invalid_model"
+
+
+class UnsafeModel(InvalidModel):
+    code = "unsafe_model"
+
+
+class Unavailable(InferenceError):
+    code = "unavailable_here"
+
+
+class MissingExtra(InferenceError):
+    code = "missing_extra"
+
+
+class Overloaded(InferenceError):
+    code = "overloaded"
+    retryable = True
+
+
+class DeadlineExceeded(InferenceError):
+    code = "deadline_exceeded"
+
+
+class Cancelled(InferenceError):
+    code = "cancelled"
+
+
+class NotReady(InferenceError):
+    code = "not_ready"
+    retryable = True
+
+
+class ModelError(InferenceError):
+    code = "model_error"
+
+
+class TransientError(ModelError):
+    code = "transient"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """Why one row has no prediction. `code` is the code of an `InferenceError`."""
+
+    code: str
+    message: str
+    attempts: int = 1
+
+    @classmethod
+    def of(cls, error: InferenceError, attempts: int = 1) -> RowError:
+        return cls(error.code, str(error), attempts)
+
+
+def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:
+    """The one line that names the extra to install."""
+    return MissingExtra(f"{purpose} needs the package {package}", fix=f"pip install 'foretell[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that does not exist: the nearest known one, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known: " + ", ".join(names) if names else "there are none"
+
+
+def _sentence(what: str, where: str, expected: str, got: str, fix: str) -> str:
+    text = f"{where}: {what}" if where else what
+    if expected and got:
+        text += f"; expected {expected}, got {got}"
+    elif expected:
+        text += f"; expected {expected}"
+    elif got:
+        text += f"; got {got}"
+    return f"{text}; {fix}" if fix else text

@@ -1,0 +1,84 @@
+"""The contract between foretell and a model. A model knows nothing of transports, queues or files of data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from foretell.columns import Batch
+from foretell.types import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Which conversation a request of a stateful model belongs to."""
+
+    id: int | str
+    start: bool = False
+    end: bool = False
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What travels with a call beside its data.
+
+    `deadline` is in seconds of the engine's clock (`Clock.monotonic`); `cancelled()` turns true when nobody waits for
+    the answer any more. A long-running model may look at both and stop early.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    deadline: float | None = None
+    cancelled: Callable[[], bool] = _never
+    sequence: Sequence | None = None
+    device: str = "cpu"
+
+
+class Model(ABC):
+    """One trained model. Subclass it to serve anything foretell has no backend for.
+
+    Order of calls: `load` once, then any number of `preprocess`, `predict`, `postprocess`, then `close` once. `spec`
+    is valid after `load`. Unless `spec.concurrent`, no two calls of `predict` overlap. Every stage returns the same
+    rows in the same order; a row that cannot be answered goes into `Batch.errors` and leaves before the next stage.
+    """
+
+    spec: ModelSpec = ModelSpec()
+
+    native: ClassVar[bool] = False
+    """True: `predict` is native code of steady cost, which may run on the event loop while it is fast."""
+
+    transient: tuple[type[Exception], ...] = ()
+    """Exceptions of `predict` that are worth another try, beside `TransientError`."""
+
+    def load(self, device: str) -> None:
+        """Makes the model ready on `device` ("cpu", "cuda", "cuda:1"). Raises `Unavailable` where it is not there."""
+        return None
+
+    def preprocess(self, batch: Batch, ctx: Context) -> Batch:
+        """Host work before `predict`; may run ahead of it, in parallel with it and with itself."""
+        return batch
+
+    @abstractmethod
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        """The same rows in the same order, without side effects."""
+
+    def stream(self, batch: Batch, ctx: Context) -> Iterator[Batch]:
+        """Answers in pieces; only called where `spec.streams`."""
+        raise NotImplementedError(f"{type(self).__name__} does not stream")
+
+    def postprocess(self, batch: Batch, ctx: Context) -> Batch:
+        """Host work after `predict`."""
+        return batch
+
+    def close(self) -> None:
+        """Gives back what `load` took. Called once, also after a failed `load`."""
+        return None
+
+    def variant(self) -> Mapping[str, str]:
+        """What decides the numbers beside the artefact: runtime and version, precision, passes. Enters the identity."""
+        return {}

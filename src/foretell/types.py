@@ -1,0 +1,169 @@
+"""What a model takes and gives, in the field's terms. The data itself is in `columns.py`."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+
+class DataType(enum.StrEnum):
+    """Tensor element types, under the names of the Open Inference Protocol."""
+
+    BOOL = "BOOL"
+    UINT8 = "UINT8"
+    UINT16 = "UINT16"
+    UINT32 = "UINT32"
+    UINT64 = "UINT64"
+    INT8 = "INT8"
+    INT16 = "INT16"
+    INT32 = "INT32"
+    INT64 = "INT64"
+    FP16 = "FP16"
+    FP32 = "FP32"
+    FP64 = "FP64"
+    BF16 = "BF16"
+    BYTES = "BYTES"
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The dtype of a `Dense` column of this type. BF16 travels as its bits, in uint16; BYTES has none."""
+        if self is DataType.BYTES:
+            raise TypeError("BYTES has no NumPy dtype: it is a Bytes column")
+        return _NUMPY[self]
+
+    @property
+    def is_float(self) -> bool:
+        return self in _FLOATS
+
+    @property
+    def is_integer(self) -> bool:
+        return self.value.startswith(("INT", "UINT"))
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any]) -> DataType | None:
+        """The type of a NumPy dtype (any byte order), or None where there is no such tensor type."""
+        if dtype.kind in "SUOT":
+            return cls.BYTES
+        return _FROM_NUMPY.get(dtype.newbyteorder("="))
+
+
+_NUMPY: dict[DataType, np.dtype[Any]] = {
+    DataType.BOOL: np.dtype(np.bool_),
+    DataType.UINT8: np.dtype(np.uint8),
+    DataType.UINT16: np.dtype(np.uint16),
+    DataType.UINT32: np.dtype(np.uint32),
+    DataType.UINT64: np.dtype(np.uint64),
+    DataType.INT8: np.dtype(np.int8),
+    DataType.INT16: np.dtype(np.int16),
+    DataType.INT32: np.dtype(np.int32),
+    DataType.INT64: np.dtype(np.int64),
+    DataType.FP16: np.dtype(np.float16),
+    DataType.FP32: np.dtype(np.float32),
+    DataType.FP64: np.dtype(np.float64),
+    DataType.BF16: np.dtype(np.uint16),
+}
+_FROM_NUMPY = {dtype: name for name, dtype in _NUMPY.items() if name is not DataType.BF16}
+_FLOATS = frozenset({DataType.FP16, DataType.FP32, DataType.FP64, DataType.BF16})
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output.
+
+    `shape` is the shape of **one row**: the axis of rows is not part of it. A model without an axis of rows
+    (`ModelSpec.batch is None`) takes its whole tensor as one row. A free dimension is None; a shape or datatype that
+    the artefact does not tell is None as a whole.
+    """
+
+    name: str
+    datatype: DataType | None = None
+    shape: Shape | None = None
+    nullable: bool = False
+    """A null reaches the model (as `valid`) instead of ending its row."""
+    allow_nan: bool = True
+    """False: a row with a NaN ends with a row error before the model sees it."""
+
+    @property
+    def width(self) -> int | None:
+        """The number of values in one row, or None where it is not fixed."""
+        if self.shape is None or any(size is None for size in self.shape):
+            return None
+        return math.prod(size for size in self.shape if size is not None)
+
+    def describe(self) -> str:
+        """For people: `FP32[-1, 4]`, the axis of rows first."""
+        kind = self.datatype.value if self.datatype else "any type"
+        inner = "..." if self.shape is None else ", ".join("-1" if s is None else str(s) for s in self.shape)
+        return f"{kind}[-1, {inner}]" if inner else f"{kind}[-1]"
+
+
+BatchRule = Literal["any"] | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What enters `preprocess` and what leaves `postprocess`.
+
+    `inputs` and `outputs` are None where the artefact does not tell them. `batch` is "any" (any number of rows in one
+    call), a number (the runtime takes exactly so many; foretell pads and splits), or None (no axis of rows: one call
+    is one row). `row_wise` is False where one row's answer depends on the rows beside it: such calls are never merged
+    or split. `pad` gives, per input, the value that fills rows of different length. `labels` names the classes of an
+    output; `features` names the values of an input, in order.
+    """
+
+    inputs: tuple[TensorSpec, ...] | None = None
+    outputs: tuple[TensorSpec, ...] | None = None
+    batch: BatchRule = "any"
+    row_wise: bool = True
+    streams: bool = False
+    stateful: bool = False
+    concurrent: bool = False
+    deterministic: bool = True
+    pad: Mapping[str, float] | None = None
+    labels: Mapping[str, tuple[str, ...]] | None = None
+    features: Mapping[str, tuple[str, ...]] | None = None
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether rows of different callers may share one call."""
+        return self.row_wise and self.batch is not None and not self.stateful
+
+    def input(self, name: str) -> TensorSpec | None:
+        return next((spec for spec in self.inputs or () if spec.name == name), None)
+
+    def output(self, name: str) -> TensorSpec | None:
+        return next((spec for spec in self.outputs or () if spec.name == name), None)
+
+    def with_changes(self, **changes: Any) -> ModelSpec:
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which answers these are: the same identity gives the same row the same prediction, through every door.
+
+    `artefact_digest` is `sha256:...` of the artefact (for Python models, of source and settings; empty for a live
+    object, which has no lasting identity). `variant_digest` covers runtime, precision, passes and pre- and
+    post-processing.
+    """
+
+    name: str
+    version: str
+    artefact_digest: str
+    variant_digest: str
+
+    @property
+    def lasting(self) -> bool:
+        """Whether this identity means the same thing in another process."""
+        return bool(self.artefact_digest)
+
+    @property
+    def key(self) -> str:
+        return "\x1f".join((self.name, self.version, self.artefact_digest, self.variant_digest))
