@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense:
-    """Rows of one shape. `data`: any numeric or bool dtype, shape [rows, ...]. `valid`: bool [rows], False for a null."""
+    """Rows of one shape. `data`: any numeric or bool dtype, shape [rows, ...]. `valid`: bool [rows], False: a null."""
 
     data: Array
     valid: Mask | None = None
@@ -74,7 +75,7 @@ class Bytes:
     def items(self) -> list[bytes]:
         """The elements, flat, row after row."""
         raw, bounds = self.data.tobytes(), self.offsets.tolist()
-        return [raw[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+        return [raw[start:stop] for start, stop in pairwise(bounds)]
 
     def slice(self, start: int, stop: int) -> Bytes:
         start, stop, _ = slice(start, stop).indices(len(self))

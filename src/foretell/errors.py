@@ -34,9 +34,7 @@ class InferenceError(Exception):
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
-    def __init__(
-        self, what: str, *, where: str = "", expected: object = "", got: object = "", fix: str = ""
-    ) -> None:
+    def __init__(self, what: str, *, where: str = "", expected: object = "", got: object = "", fix: str = "") -> None:
         self.what, self.where, self.expected, self.got, self.fix = what, where, str(expected), str(got), fix
         super().__init__(_sentence(what, where, self.expected, self.got, fix))
 

@@ -55,9 +55,11 @@ class Model(ABC):
     transient: tuple[type[Exception], ...] = ()
     """Exceptions of `predict` that are worth another try, beside `TransientError`."""
 
-    def load(self, device: str) -> None:
+    bare_output = False
+    """True: the one output has no name of its own, so `Predictor` answers with the value alone."""
+
+    def load(self, device: str) -> None:  # noqa: B027 (optional hook)
         """Makes the model ready on `device` ("cpu", "cuda", "cuda:1"). Raises `Unavailable` where it is not there."""
-        return None
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         """Host work before `predict`; may run ahead of it, in parallel with it and with itself."""
@@ -75,9 +77,8 @@ class Model(ABC):
         """Host work after `predict`."""
         return batch
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (optional hook)
         """Gives back what `load` took. Called once, also after a failed `load`."""
-        return None
 
     def variant(self) -> Mapping[str, str]:
         """What decides the numbers beside the artefact: runtime and version, precision, passes. Enters the identity."""
