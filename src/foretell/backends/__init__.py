@@ -1,0 +1,1 @@
+"""One small file per framework: open an artefact, give a Model."""
