@@ -1,0 +1,73 @@
+# Every target does its own set-up: it needs make and Python 3.11 or newer, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# No extra asks for torch; whoever installs it beside foretell gets this release.
+TORCH := torch==2.13.0
+
+.PHONY: help demo test lint check bench soak lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    train three small models, predict one by one and in batches, serve, compare"
+	@echo "make test    lint, then every test in random order"
+	@echo "make lint    ruff, mypy and the import contracts"
+	@echo "make bench   the benchmarks, each beside its limit"
+	@echo "make soak    the long tests"
+	@echo "make lock    write requirements.lock anew from the ranges in pyproject.toml"
+	@echo "make clean   remove the environment and every cache"
+
+demo: $(VENV)/.demo
+	$(BIN)/foretell demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/soak -m soak --timeout 3600
+
+# The stamps: an environment for the tests serves the demo too; the demo alone installs only what it needs.
+$(VENV)/.dev: $(VENV)/.created pyproject.toml requirements.lock
+	@echo "Installing foretell and what its tests need into $(VENV) ..."
+	@$(PIP) --editable '.[dev]' --constraint requirements.lock
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.demo: $(VENV)/.created pyproject.toml requirements.lock
+	@echo "Installing foretell and what its demo needs into $(VENV) ..."
+	@$(PIP) --editable '.[demo]' --constraint requirements.lock
+	@touch $@
+
+$(VENV)/.created:
+	@$(MAKE) --no-print-directory check
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+check:
+	@command -v $(PYTHON) >/dev/null || { echo "foretell needs Python 3.11 or newer, and there is no '$(PYTHON)'; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "foretell needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -V 2>&1); name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+
+lock:
+	@$(MAKE) --no-print-directory check
+	@set -eu; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(PYTHON) -m venv "$$fresh/venv"; \
+	"$$fresh/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	{ echo "# The releases that foretell is tested with, for Python 3.11 to 3.13: pip install -c requirements.lock 'foretell[dev]'"; \
+	  echo "# Written by 'make lock' from the ranges in pyproject.toml. Do not edit."; \
+	  { "$$fresh/venv/bin/python" -m pip freeze --disable-pip-version-check --exclude-editable; echo '$(TORCH)'; } \
+	  | sed "s/^uvloop==.*/&; sys_platform != 'win32'/" | LC_ALL=C sort -f; } > "$$fresh/lock"; \
+	mv "$$fresh/lock" requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache foretell-demo
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
