@@ -1,1 +1,83 @@
+"""One trained model, one answer: online, in batch and on a stream.
+
+Importing this package imports no framework and no NumPy: each name below is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foretell.columns import Batch, Bytes, Dense, Ragged
+    from foretell.errors import (
+        Cancelled,
+        DeadlineExceeded,
+        InferenceError,
+        InvalidInput,
+        InvalidModel,
+        InvalidSetting,
+        MissingExtra,
+        ModelError,
+        ModelNotFound,
+        NotReady,
+        Overloaded,
+        RowError,
+        TransientError,
+        Unavailable,
+        UnsafeModel,
+    )
+    from foretell.model import Context, Model
+    from foretell.predictor import BasePredictor, Predictor, optimize_for_inference
+    from foretell.types import DataType, Identity, ModelSpec, TensorSpec
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BasePredictor",
+    "Batch",
+    "Bytes",
+    "Cancelled",
+    "Context",
+    "DataType",
+    "DeadlineExceeded",
+    "Dense",
+    "Identity",
+    "InferenceError",
+    "InvalidInput",
+    "InvalidModel",
+    "InvalidSetting",
+    "MissingExtra",
+    "Model",
+    "ModelError",
+    "ModelNotFound",
+    "ModelSpec",
+    "NotReady",
+    "Overloaded",
+    "Predictor",
+    "Ragged",
+    "RowError",
+    "TensorSpec",
+    "TransientError",
+    "Unavailable",
+    "UnsafeModel",
+    "__version__",
+    "optimize_for_inference",
+]
+
+_HOME = {
+    "columns": ("Batch", "Bytes", "Dense", "Ragged"),
+    "model": ("Context", "Model"),
+    "predictor": ("BasePredictor", "Predictor", "optimize_for_inference"),
+    "types": ("DataType", "Identity", "ModelSpec", "TensorSpec"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((module for module, names in _HOME.items() if name in names), "errors")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
