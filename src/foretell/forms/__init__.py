@@ -1,0 +1,1 @@
+"""Rows, dicts, NumPy, pandas, Polars, Arrow and JSON values <-> Batch."""
