@@ -1,0 +1,1 @@
+"""Catalogues of models from folders."""

@@ -1,0 +1,129 @@
+"""Finding the models of a folder: `REPO/NAME/VERSION/artefact`. Only looks and reads settings; opens no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from foretell.catalog import check_name, check_version
+from foretell.config import Layer
+from foretell.errors import InvalidModel, InvalidSetting
+from foretell.repository.settings import MODEL_FILE, model_layers
+
+_LAYOUT = "NAME/VERSION/artefact, such as digits/1/model.onnx"
+_PASSED_OVER = frozenset({"lost+found", "__pycache__"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One version of one model in a folder, not opened yet."""
+
+    name: str
+    version: str
+    path: Path
+    """The artefact."""
+    layers: tuple[Layer, ...]
+    """What its `model.toml` files say, nearest first, checked."""
+    notes: tuple[str, ...]
+    """What lies beside it and is not used, for people; one line each."""
+
+
+def scan(root: Path, suffixes: Collection[str]) -> list[Found]:
+    """Every model under `root`, in order of name, then of version.
+
+    `suffixes` are those of artefacts, as ".onnx". A version's folder holds one artefact; among several, the only one
+    whose stem is "model" is it. Hidden entries, lost+found and __pycache__ are passed over. Raises `InvalidModel`
+    where there is no model, a version is no positive whole number, artefacts compete or lie outside a version's
+    folder, a link leaves `root`, or something cannot be read; `InvalidSetting` and `UnsafeModel` as `model_layers`.
+    """
+    folder = _Folder(root, frozenset(suffix.lower() for suffix in suffixes))
+    found = [one for name in folder.entries(root) for one in _versions(folder, name)]
+    if not found:
+        raise InvalidModel("there is no model in this folder", where=str(root), expected=_LAYOUT)
+    return sorted(found, key=lambda one: (one.name, int(one.version)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The bounds of a scan: nothing outside `root` is looked at."""
+
+    root: Path
+    suffixes: frozenset[str]
+
+    def entries(self, path: Path) -> list[Path]:
+        """What stands in `path`, hidden entries left out, every one inside the repository. In order of name."""
+        try:
+            entries = sorted(entry for entry in path.iterdir() if not _passed_over(entry.name))
+        except NotADirectoryError:
+            raise InvalidModel("this is not a folder", where=str(path), expected=_LAYOUT) from None
+        except FileNotFoundError:
+            raise InvalidModel("there is no such folder", where=str(path), expected=_LAYOUT) from None
+        except OSError as error:
+            raise InvalidModel(f"the folder cannot be read: {error.strerror}", where=str(path)) from error
+        for entry in entries:
+            self._check_link(entry)
+        return entries
+
+    def is_artefact(self, path: Path) -> bool:
+        return path.suffix.lower() in self.suffixes
+
+    def _check_link(self, link: Path) -> None:
+        if not link.is_symlink():
+            return
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError) as error:
+            raise InvalidModel("the link leads nowhere", where=str(link), fix="remove or mend it") from error
+        if not target.is_relative_to(self.root.resolve()):
+            raise InvalidModel("the link leaves the repository", where=str(link), fix="copy what it points to here")
+
+
+def _versions(folder: _Folder, path: Path) -> Iterator[Found]:
+    if not path.is_dir():
+        _refuse_misplaced(folder, path)
+        return
+    _check(check_name, path, "rename the folder, or hide it with a leading dot")
+    entries = folder.entries(path)
+    for entry in entries:
+        if entry.is_dir():
+            _check(check_version, entry, "name the folder by its number, or hide it with a leading dot")
+            yield _one(folder, path, entry)
+        else:
+            _refuse_misplaced(folder, entry)
+    if not any(entry.is_dir() for entry in entries):
+        raise InvalidModel("there is no version in this folder", where=str(path), expected=_LAYOUT)
+
+
+def _one(folder: _Folder, model: Path, version: Path) -> Found:
+    artefacts = [entry for entry in folder.entries(version) if folder.is_artefact(entry)]
+    if not artefacts:
+        known = ", ".join(sorted(folder.suffixes))
+        raise InvalidModel("there is no model in this folder", where=str(version), expected=f"one file of {known}")
+    named = [artefact for artefact in artefacts if artefact.stem == "model"]
+    if len(artefacts) > 1 and len(named) != 1:
+        names = " and ".join(artefact.name for artefact in artefacts)
+        raise InvalidModel(
+            f"{names} compete", where=str(version), expected="one artefact", fix="name the one to serve model.*"
+        )
+    chosen = (named or artefacts)[0]
+    notes = [f"{version / other.name}: not served, since {chosen.name} is" for other in artefacts if other != chosen]
+    if (model / "config.pbtxt").exists():
+        notes.append(f"{model / 'config.pbtxt'}: not read; settings go into {MODEL_FILE}")
+    return Found(model.name, version.name, chosen, model_layers([version, model]), tuple(notes))
+
+
+def _check(rule: Callable[[str], str], folder: Path, fix: str) -> None:
+    try:
+        rule(folder.name)
+    except InvalidSetting as error:
+        raise InvalidModel(error.what, where=str(folder), expected=error.expected, fix=fix) from None
+
+
+def _refuse_misplaced(folder: _Folder, path: Path) -> None:
+    if folder.is_artefact(path):
+        raise InvalidModel("this model lies outside a version's folder", where=str(path), expected=_LAYOUT)
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name in _PASSED_OVER

@@ -1,0 +1,48 @@
+"""The settings of one model, from every place that may give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from foretell.config import Layer, ModelSettings, Resolved, environment, resolve, toml_layer
+from foretell.errors import UnsafeModel
+
+MODEL_FILE = "model.toml"
+PROJECT_FILE = "foretell.toml"
+
+# A model must not vouch for itself: whoever could plant the artefact could plant the file beside it.
+_NOT_BESIDE_A_MODEL = ("allow_pickle", "trust")
+
+
+def model_layers(folders: Iterable[Path]) -> tuple[Layer, ...]:
+    """What `model.toml` says in each of `folders`, nearest to the artefact first; folders without one are left out.
+
+    Raises `InvalidSetting` for a file that is not TOML, an unknown key or a value that cannot be, and `UnsafeModel`
+    for the keys that let an artefact run code: these are for the person who starts foretell.
+    """
+    layers = tuple(toml_layer(folder / MODEL_FILE) for folder in folders if (folder / MODEL_FILE).is_file())
+    for layer in layers:
+        for key in _NOT_BESIDE_A_MODEL:
+            if key in layer.values:
+                raise UnsafeModel(
+                    f"{key} cannot be set beside the model it would trust",
+                    where=layer.origin,
+                    fix=f"set it by flag, by FORETELL_{key.upper()} or in {PROJECT_FILE}",
+                )
+        resolve(ModelSettings, [layer])
+    return layers
+
+
+def model_settings(
+    flags: Mapping[str, Any], environ: Mapping[str, str], beside: Iterable[Layer], folder: Path
+) -> Resolved[ModelSettings]:
+    """Settings and their origins: flag, then `FORETELL_*`, `model.toml` (`beside`), `foretell.toml`, default.
+
+    `flags` are by the name of the setting, only those that were given; `folder` is where `foretell.toml` may be.
+    Raises `InvalidSetting`.
+    """
+    given = [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in flags.items()]
+    project = toml_layer(folder / PROJECT_FILE, "model")
+    return resolve(ModelSettings, [*given, *environment(ModelSettings, environ), *beside, project])
