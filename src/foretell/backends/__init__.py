@@ -1,1 +1,62 @@
-"""One small file per framework: open an artefact, give a Model."""
+"""One small file per framework: open an artefact, give a Model.
+
+`open_model` is the way in for everything that may stand for a model. Importing this package imports no framework.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foretell.backends import python_source
+from foretell.backends.artefact_file import check_looks, find_artefact, is_pickle
+from foretell.backends.live_object import open_object
+from foretell.backends.opened import Opened
+from foretell.config import ModelSettings
+from foretell.errors import InvalidModel
+
+__all__ = ["Opened", "open_model"]
+
+
+def open_model(source: object, settings: ModelSettings, *, example: object = None) -> Opened:
+    """Finds the model that `source` means; nothing is loaded yet.
+
+    `source`: a path to a file (.onnx, .skops, .pkl, .joblib) or to a folder that holds one; "module:name" or
+    "path/to/file.py:name" of a class, function or object; or a live object: a `Model`, a fitted scikit-learn
+    estimator, a callable over arrays, an object with `predict`. `example`: rows that tell a Python model's inputs.
+    Raises `InvalidModel` (`UnsafeModel` for a file that could run code nobody agreed to), `InvalidSetting`,
+    `Unavailable`, `MissingExtra`.
+    """
+    if isinstance(source, str):
+        path = Path(source)
+        if not _exists(path) and python_source.is_reference(source):
+            found = python_source.find(source)
+            return open_object(found.value, settings, example=example, found=found, source=source)
+        if "://" in source:
+            raise InvalidModel("models are opened from this machine's files only", where=source)
+        source = path
+    if isinstance(source, Path):
+        return _open_path(source, settings)
+    return open_object(source, settings, example=example)
+
+
+def _open_path(given: Path, settings: ModelSettings) -> Opened:
+    path = find_artefact(given)
+    check_looks(path)
+    if path.suffix.lower() == ".onnx":
+        from foretell.backends.onnx import open_onnx
+
+        return open_onnx(path, settings)
+    if is_pickle(path):
+        from foretell.backends.pickle_file import open_pickle
+
+        return open_pickle(path, settings)
+    from foretell.backends.skops_file import open_skops
+
+    return open_skops(path, settings)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,129 @@
+"""Finds the one artefact that a path means, and what its first bytes look like."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from foretell.errors import InvalidModel, UnsafeModel, nearest
+
+SUFFIXES = (".onnx", ".skops", ".pkl", ".pickle", ".joblib")
+_PICKLES = (".pkl", ".pickle", ".joblib")
+
+_LOOKS = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\x89HDF\r\n", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+    (b"\x7fELF", "a program"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"PAR1", "a Parquet file"),
+    (b"<", "an HTML or XML page"),
+    (b"{", "JSON"),
+    (b"[", "JSON"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A file that was read once: what is checked is what is opened. `data` is all of it."""
+
+    path: Path
+    data: bytes = field(repr=False)
+    digest: str
+
+    @classmethod
+    def read(cls, path: Path) -> Artefact:
+        """Raises `InvalidModel` where the file cannot be read."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
+        return cls(path, data, f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+    def check_digest(self, sha256: str) -> None:
+        """Raises `UnsafeModel` unless this is the file whose SHA-256 was given."""
+        if self.digest.removeprefix("sha256:") != sha256.strip().lower().removeprefix("sha256:"):
+            fix = "this is another file than the one you named: do not open it before you know why"
+            raise UnsafeModel("the SHA-256 of the file is not the one given", where=str(self.path), fix=fix)
+
+
+def find_artefact(path: Path) -> Path:
+    """The file that `path` means: itself, or the one artefact of a folder. Raises `InvalidModel`."""
+    try:
+        if path.is_dir():
+            return _only_artefact(path)
+        if not path.is_file():
+            raise _missing(path)
+        if path.suffix.lower() not in SUFFIXES:
+            raise _unknown_suffix(path)
+        return path
+    except (OSError, ValueError) as error:
+        raise InvalidModel("the path cannot be looked up", where=str(path), got=error) from error
+
+
+def check_looks(path: Path) -> None:
+    """Raises `InvalidModel` for a file whose first bytes are not what its suffix says."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
+    suffix, looks = path.suffix.lower(), look(head)
+    if suffix == ".skops" and looks != "a zip archive":
+        raise InvalidModel("not a skops file", where=str(path), expected="a zip archive", got=looks)
+    if suffix == ".onnx" and looks != "no known format":
+        raise InvalidModel("not an ONNX file", where=str(path), expected="a protobuf of an ONNX model", got=looks)
+
+
+def look(head: bytes) -> str:
+    """What a file that starts with `head` seems to be, for people."""
+    if not head:
+        return "an empty file"
+    for start, name in _LOOKS:
+        if head.startswith(start):
+            return name
+    if head[0] == 0x80 and len(head) > 1 and 2 <= head[1] <= 5:
+        return "a pickle"
+    # A small protobuf may be printable too, but always starts with a byte that is not.
+    return "text" if head[:1].isascii() and all(b >= 32 or b in b"\t\r\n" for b in head) else "no known format"
+
+
+def is_pickle(path: Path) -> bool:
+    return path.suffix.lower() in _PICKLES
+
+
+def _only_artefact(folder: Path) -> Path:
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES)
+    if len(files) == 1:
+        return files[0]
+    if files:
+        names = ", ".join(file.name for file in files)
+        raise InvalidModel("the folder holds several models", where=str(folder), expected="one", got=names)
+    present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "an empty folder"
+    expected = "one file that ends in " + ", ".join(SUFFIXES)
+    raise InvalidModel("the folder holds no model", where=str(folder), expected=expected, got=present)
+
+
+def _missing(path: Path) -> InvalidModel:
+    folder = path.parent
+    if not folder.is_dir():
+        return InvalidModel("there is no such file, nor its folder", where=str(path))
+    names = [entry.name for entry in folder.iterdir() if entry.is_dir() or entry.suffix.lower() in SUFFIXES]
+    return InvalidModel("there is no such file", where=str(path), fix=nearest(path.name, names[:1000]))
+
+
+def _unknown_suffix(path: Path) -> InvalidModel:
+    if path.suffix == ".py":
+        return InvalidModel("which object of this file is the model?", where=str(path), expected=f"{path}:NAME")
+    known = ", ".join(SUFFIXES)
+    got = repr(path.suffix) if path.suffix else "no suffix"
+    fix = nearest(path.suffix, SUFFIXES) if path.suffix else ""
+    expected = f"one of {known}"
+    return InvalidModel(
+        "no backend opens such a file", where=str(path), expected=expected, got=got, fix="" if "known" in fix else fix
+    )

@@ -1,0 +1,170 @@
+"""A model written in Python: a function over arrays, or an object with `predict`."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from foretell.backends.learned_outputs import LearnedOutputs
+from foretell.backends.model_settings import with_settings
+from foretell.backends.python_answers import Answer
+from foretell.backends.python_declared import Declared, read_declared
+from foretell.backends.python_example import example_batch
+from foretell.backends.python_signature import takes_device
+from foretell.backends.python_stage import Stage, raised
+from foretell.columns import Batch
+from foretell.config import ModelSettings
+from foretell.errors import ModelError, Unavailable
+from foretell.model import Context, Model
+
+
+class CallableModel(Model):
+    """Calls `target` with one argument for each input.
+
+    `target`: a function, an object with `predict` (and `load`, `preprocess`, `postprocess`, `close` where it wants
+    them), or a class of such objects, which `load` instantiates. `example`: rows that tell the inputs, and by a first
+    call the outputs. What nothing tells stays None until the first answer. Plain Python holds the interpreter's lock,
+    so calls neither overlap (unless the object says `concurrent = True`) nor run on the event loop.
+    """
+
+    def __init__(self, target: object, name: str, settings: ModelSettings, *, example: object = None) -> None:
+        self._target = target
+        self._name = name
+        self._settings = settings
+        self._example = example
+        self._lock = threading.Lock()
+        self._labels: tuple[str, ...] | None = None
+        self._instance: Any = None
+
+    def load(self, device: str) -> None:
+        """Instantiates, calls the user's `load`, and answers the example. Raises `ModelError`, `InvalidModel`, and
+        `Unavailable` for a device that the user's `load` does not take."""
+        self._instance = self._instantiated()
+        load = getattr(self._instance, "load", None)
+        with_device = callable(load) and takes_device(load)
+        if device != "cpu" and not with_device:
+            fix = "use cpu, or give the model a method load(self, device)"
+            raise Unavailable(f"{self._name} knows of no devices", expected="cpu", got=device, fix=fix)
+        if callable(load):
+            try:
+                load(device) if with_device else load()
+            except Exception as error:
+                raise raised(error, f"{self._name}.load") from error
+        self._prepare(device)
+
+    def preprocess(self, batch: Batch, ctx: Context) -> Batch:
+        if self._before is None or not batch.rows:
+            return batch
+        answer = self._before.run(batch, ctx, None)
+        names = self._stage.signature.inputs
+        columns = answer.columns
+        if answer.bare and names is not None and len(names) == 1:
+            columns = {names[0].name: next(iter(columns.values()))} if columns else {}
+        return Batch(columns, batch.rows, {**batch.errors, **answer.errors})
+
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        """Raises `ModelError` for what the user's code raises, and for an answer that is none."""
+        return self._answered(self._stage, batch, ctx, last=self._after is None)
+
+    def postprocess(self, batch: Batch, ctx: Context) -> Batch:
+        return batch if self._after is None else self._answered(self._after, batch, ctx, last=True)
+
+    def close(self) -> None:
+        close = getattr(self._instance, "close", None)
+        if callable(close):
+            close()
+
+    def variant(self) -> Mapping[str, str]:
+        batch = self._settings.batch
+        return {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            **({} if batch is None else {"batch": str(batch)}),
+        }
+
+    def _instantiated(self) -> Any:
+        if not isinstance(self._target, type):
+            return self._target
+        try:
+            return self._target()
+        except Exception as error:
+            raise raised(error, f"{self._name}()") from error
+
+    def _prepare(self, device: str) -> None:
+        declared = read_declared(self._instance, self._name)
+        self.transient = declared.transient
+        predict = getattr(self._instance, "predict", None)
+        one_row = self._settings.batch == "none"
+        main, where = (predict, f"{self._name}.predict") if callable(predict) else (self._instance, self._name)
+        self._stage = Stage.of(main, where, self.transient, one_row=one_row)
+        self._before = self._optional("preprocess", one_row=one_row)
+        self._after = self._optional("postprocess", one_row=one_row)
+        self._set_spec(declared)
+        if self._example is not None:
+            self._answer_example(Context(device=device))
+
+    def _optional(self, name: str, *, one_row: bool) -> Stage | None:
+        function = getattr(self._instance, name, None)
+        if not callable(function):
+            return None
+        return Stage.of(function, f"{self._name}.{name}", self.transient, one_row=one_row)
+
+    def _set_spec(self, declared: Declared) -> None:
+        spec = declared.spec
+        first, last = self._before or self._stage, self._after or self._stage
+        if spec.inputs is None:
+            spec = spec.with_changes(inputs=first.signature.specs())
+        told = last.signature.output_specs()
+        self.bare_output = spec.outputs is None and last.signature.named_returns is None and told is not None
+        if spec.outputs is None:
+            spec = spec.with_changes(outputs=told)
+        self._labels = declared.labels
+        self._outputs = LearnedOutputs(spec.outputs)
+        self.spec = with_settings(spec, self._settings)
+        self._place_labels()
+
+    def _answer_example(self, ctx: Context) -> None:
+        first = self._before or self._stage
+        specs, batch = example_batch(self._example, self.spec.inputs, first.signature)
+        self.spec = with_settings(self.spec.with_changes(inputs=specs), self._settings)
+        self.postprocess(self.predict(self.preprocess(batch, ctx), ctx), ctx)
+
+    def _answered(self, stage: Stage, batch: Batch, ctx: Context, *, last: bool) -> Batch:
+        if not last:
+            answer = stage.run(batch, ctx, None) if batch.rows else Answer(batch.columns)
+            return Batch(answer.columns, batch.rows, {**batch.errors, **answer.errors})
+        if not batch.rows and self._outputs.known:
+            return Batch(self._outputs.blank(0), 0)
+        answer = stage.run(batch, ctx, self._outputs.specs)
+        if len(answer.errors) == batch.rows and batch.rows:
+            columns = self._outputs.blank(batch.rows) if self._outputs.known else {}
+        else:
+            columns = self._outputs.learn(answer.columns, stage.where)
+            self._update_spec(bare=answer.bare)
+        return Batch(columns, batch.rows, {**batch.errors, **answer.errors})
+
+    def _update_spec(self, *, bare: bool) -> None:
+        if self.spec.outputs is self._outputs.specs:
+            return
+        with self._lock:
+            if self.spec.outputs is None:
+                self.bare_output = bare
+            self.spec = self.spec.with_changes(outputs=self._outputs.specs)
+            self._place_labels()
+
+    def _place_labels(self) -> None:
+        """A plain list of class names belongs to the output that has one value for each of them."""
+        outputs = self.spec.outputs
+        if self._labels is None or outputs is None:
+            return
+        fitting = [spec.name for spec in outputs if spec.shape == (len(self._labels),)]
+        names = fitting or ([outputs[0].name] if len(outputs) == 1 else [])
+        if not names and all(spec.shape is not None for spec in outputs):
+            expected = f"an output of {len(self._labels)} values a row"
+            raise ModelError("no output is as wide as the labels are many", where=self._name, expected=expected)
+        if names:
+            self.spec = self.spec.with_changes(labels=dict.fromkeys(names, self._labels))

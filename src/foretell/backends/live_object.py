@@ -1,0 +1,119 @@
+"""Which backend takes a live object."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from foretell.backends.callable_model import CallableModel
+from foretell.backends.model_settings import refuse_tuning
+from foretell.backends.opened import Opened
+from foretell.backends.python_source import Found
+from foretell.config import ModelSettings
+from foretell.errors import InvalidModel, InvalidSetting
+from foretell.model import Model
+
+_ACCEPTED = (
+    "a path, 'module:name', a foretell.Model, a fitted scikit-learn estimator, a callable over arrays, "
+    "or an object with predict"
+)
+_REFUSED = {
+    "onnxruntime": ("a session does not give its model back", "give the path of the .onnx file"),
+    "onnx": ("an ONNX model in memory is not opened", "save it, and give the path of the .onnx file"),
+    "torch": ("there is no backend for PyTorch yet", "export it to ONNX, or give a function from and to arrays"),
+    "tensorflow": ("there is no backend for TensorFlow", "export it to ONNX, or give a function from and to arrays"),
+    "keras": ("there is no backend for Keras", "export it to ONNX, or give a function from and to arrays"),
+    "xgboost": ("a Booster takes no arrays", "give the XGBClassifier or XGBRegressor, or a function from arrays"),
+}
+
+
+def open_object(
+    value: object,
+    settings: ModelSettings,
+    *,
+    example: object = None,
+    found: Found | None = None,
+    source: str = "",
+) -> Opened:
+    """Opens a live object, or one that `python_source` found. Raises `InvalidModel` for what is no model."""
+    if settings.sha256 is not None:
+        raise InvalidSetting("sha256 belongs to a file", got=source or f"a live {type(value).__name__}")
+    name = found.name if found is not None else _name(value)
+    where = source or name
+    model, framework = _model(value, name, where, settings, example)
+    return Opened(
+        model=model,
+        name=name,
+        digest=found.digest if found is not None else "",
+        source=source or f"live object {name}",
+        framework=framework,
+        size_bytes=found.size_bytes if found is not None else None,
+        passes=(),
+    )
+
+
+def is_estimator(value: object) -> bool:
+    """Whether a class of scikit-learn is among its ancestors; asks without importing scikit-learn."""
+    return "sklearn" in _frameworks(type(value))
+
+
+def _model(value: object, name: str, where: str, settings: ModelSettings, example: object) -> tuple[Model, str]:
+    if isinstance(value, type) and (issubclass(value, Model) or hasattr(value, "__foretell_model__")):
+        value = _instance(value, where)
+    hook = getattr(value, "__foretell_model__", None)
+    if callable(hook) and not isinstance(value, type):
+        value = hook(settings)
+        if not isinstance(value, Model):
+            expected, got = "a foretell.Model", type(value).__name__
+            raise InvalidModel("its __foretell_model__ gave no model", where=where, expected=expected, got=got)
+        return value, getattr(value, "framework", "python")
+    if isinstance(value, Model):
+        refuse_tuning(settings, "a Model of your own")
+        return value, "python"
+    _check_kind(value, where)
+    if is_estimator(value):
+        from foretell.backends.sklearn_model import SklearnModel
+
+        return SklearnModel.live(value, settings), "scikit-learn"
+    refuse_tuning(settings, "a Python model")
+    return CallableModel(value, name, settings, example=example), "python"
+
+
+def _check_kind(value: object, where: str) -> None:
+    """Raises `InvalidModel` for everything but an estimator, a callable, an object with `predict` or such a class."""
+    kind = value if isinstance(value, type) else type(value)
+    frameworks = _frameworks(kind)
+    if isinstance(value, type):
+        if "sklearn" in frameworks:
+            raise InvalidModel(f"{kind.__name__} is a class", where=where, expected="a fitted estimator")
+        if not callable(getattr(value, "predict", None)) and "__call__" not in dir(value):
+            raise InvalidModel("the class has no method predict", where=where, expected="predict(self, ...)")
+    elif "sklearn" in frameworks:
+        return
+    for framework in frameworks:
+        if framework in _REFUSED:
+            what, fix = _REFUSED[framework]
+            raise InvalidModel(what, where=where, got=f"{kind.__module__}.{kind.__qualname__}", fix=fix)
+    if not callable(value) and not callable(getattr(value, "predict", None)):
+        raise InvalidModel("this is no model", where=where, expected=_ACCEPTED, got=type(value).__name__)
+
+
+def _frameworks(kind: type) -> set[str]:
+    return {ancestor.__module__.partition(".")[0] for ancestor in kind.__mro__}
+
+
+def _instance(kind: type, where: str) -> Any:
+    try:
+        return kind()
+    except Exception as error:
+        text = f"instantiating it failed with {type(error).__name__}: {error}"
+        raise InvalidModel(text, where=where, fix="give it a constructor without arguments, or an object") from error
+
+
+def _name(value: object) -> str:
+    while isinstance(value, partial):
+        value = value.func
+    name = getattr(value, "__name__", None)
+    if not isinstance(name, str):
+        name = type(value).__name__
+    return "model" if name == "<lambda>" else name
