@@ -10,6 +10,7 @@ import numpy as np
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.fit import bfloat16_floats, fit
+from foretell.forms.form import Kind, library
 from foretell.forms.raw import Raw, read_array
 from foretell.forms.sequences import read_sequence
 from foretell.types import DataType, TensorSpec
@@ -32,6 +33,19 @@ def read(value: Any, where: str, spec: TensorSpec | None) -> Raw:
     """The rows of any array-like, not yet fitted to `spec` (which only decides whether decimals may become floats)."""
     if isinstance(value, (list, tuple, range)):
         return read_sequence(value, where, spec)
+    match library(value):
+        case Kind.PANDAS:
+            from foretell.forms.pandas_form import read as read_pandas
+
+            return read_pandas(value, where, spec)
+        case Kind.POLARS:
+            from foretell.forms.polars_form import read as read_polars
+
+            return read_polars(value, where, spec)
+        case Kind.ARROW:
+            from foretell.forms.arrow_form import read as read_arrow
+
+            return read_arrow(value, where, spec)
     if not isinstance(value, np.ndarray):
         value = _as_array(value, where)
     if value.ndim == 0:
