@@ -83,7 +83,8 @@ class ServerSettings:
 class JobSettings:
     """Scoring many rows in this process."""
 
-    batch_size: int = 1024
+    batch_size: int | None = None
+    """Rows of one call; None: what fits in a few megabytes, see `engine.ahead.rows_per_call`."""
     num_workers: int | None = None
     """Threads of host work that run ahead of the model; 0: none; None: as the model and the data need."""
 
@@ -142,7 +143,8 @@ def environment(cls: type[SettingsT], environ: Mapping[str, str]) -> list[Layer]
         if key in known:
             layers.append(Layer(name, {key: text}))
         elif key not in every:
-            hint = nearest(key, every).upper().replace("DID YOU MEAN '", f"did you mean '{ENV_PREFIX}")
+            hint = nearest(key.upper(), {setting.upper() for setting in every})
+            hint = hint.replace("did you mean '", f"did you mean '{ENV_PREFIX}")
             raise InvalidSetting(f"unknown setting {name}", where="environment", fix=hint)
     return layers
 
@@ -155,13 +157,18 @@ def toml_layer(path: Path, section: str | None = None) -> Layer:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"not valid TOML: {error}", where=str(path)) from error
+    except OSError as error:
+        raise InvalidSetting(f"cannot be read: {error.strerror}", where=str(path)) from error
     if section is None:
         return Layer(str(path), table)
     unknown = set(table) - {"model", "server", "job"}
     if unknown:
         name = sorted(unknown)[0]
         raise InvalidSetting(f"unknown table [{name}]", where=str(path), fix=nearest(name, {"model", "server", "job"}))
-    return Layer(f"{path} [{section}]", table.get(section, {}))
+    values = table.get(section, {})
+    if not isinstance(values, dict):
+        raise InvalidSetting(f"{section} is not a table", where=str(path), expected=f"[{section}]", got=repr(values))
+    return Layer(f"{path} [{section}]", values)
 
 
 def _convert(cls: type[Any], key: str, value: Any, origin: str) -> Any:
