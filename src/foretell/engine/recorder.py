@@ -1,0 +1,32 @@
+"""What the engine tells about its work, once per batch. `observe` listens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Recorder(Protocol):
+    """All times in seconds of the engine's clock."""
+
+    def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None:
+        """A batch of `len(arrivals)` requests and `rows` rows ran from `started` to `finished`."""
+        ...
+
+    def failed(self, code: str, requests: int = 1) -> None:
+        """`requests` ended in an error of this code."""
+        ...
+
+    def cache(self, hits: int, misses: int) -> None:
+        """Rows that were answered by the cache, and rows that were not."""
+        ...
+
+
+class NoRecorder:
+    """Listens to nothing."""
+
+    def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None: ...
+
+    def failed(self, code: str, requests: int = 1) -> None: ...
+
+    def cache(self, hits: int, misses: int) -> None: ...

@@ -1,0 +1,154 @@
+"""One loaded model and how a batch passes through its three stages."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+
+from foretell.clock import Clock
+from foretell.columns import Batch, Index, concat, spread
+from foretell.config import ModelSettings
+from foretell.engine.check import check_batch
+from foretell.engine.retry import RetryPolicy, with_retries
+from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, ModelError, RowError, TransientError
+from foretell.model import Context, Model
+
+Stage = Callable[[Batch, Context], Batch]
+
+
+class Replica:
+    """Runs batches through a model: one call at a time unless `spec.concurrent`, never more rows than allowed."""
+
+    def __init__(self, model: Model, settings: ModelSettings, clock: Clock, where: str) -> None:
+        self.model = model
+        self._max_rows = settings.max_batch_size
+        self._retry = RetryPolicy(settings.retries, settings.retry_delay_s, settings.retry_max_delay_s)
+        self._clock = clock
+        self._where = where
+        self._rng = random.Random()
+        self._lock = threading.Lock()
+        kind = type(model)
+        self._before = None if kind.preprocess is Model.preprocess else model.preprocess
+        self._after = None if kind.postprocess is Model.postprocess else model.postprocess
+
+    def run(self, batch: Batch, ctx: Context, *, retry: bool = True) -> Batch:
+        """All rows of `batch`, in order, failed ones in `errors`. Raises an `InferenceError` if the batch fails whole.
+
+        With `retry` False a `TransientError` passes at once, for callers that must not wait.
+        """
+        if batch.rows > self._max_rows and self.model.spec.mergeable:
+            pieces = [batch.slice(at, at + self._max_rows) for at in range(0, batch.rows, self._max_rows)]
+            return join_answers([self.run(piece, ctx, retry=retry) for piece in pieces])
+        return self.finish(self.prepare(batch, ctx), ctx, retry=retry)
+
+    def prepare(self, batch: Batch, ctx: Context) -> Prepared:
+        """Checks and host work ahead of the model; may run while another batch is in it."""
+        prepared = Prepared(check_batch(batch, self.model.spec), batch.rows)
+        if self._before is not None and prepared.batch.rows:
+            prepared.advance(self._call(self._before, prepared.batch, ctx))
+        return prepared
+
+    def finish(self, prepared: Prepared, ctx: Context, *, retry: bool = True) -> Batch:
+        if prepared.batch.rows or not prepared.total:
+            policy = self._retry if retry else RetryPolicy(0, 0.0, 0.0)
+            prepared.advance(
+                with_retries(lambda: self._predict(prepared.batch, ctx), policy, self._clock, self._rng, ctx.deadline)
+                if policy.retries
+                else self._predict(prepared.batch, ctx)
+            )
+        if self._after is not None and prepared.batch.rows:
+            prepared.advance(self._call(self._after, prepared.batch, ctx))
+        return prepared.answer()
+
+    def warm_up(self, batch: Batch) -> float:
+        """Seconds of a call of `batch`, after one that pays for first use."""
+        ctx = Context()
+        self.run(batch, ctx, retry=False)
+        started = self._clock.monotonic()
+        self.run(batch, ctx, retry=False)
+        return self._clock.monotonic() - started
+
+    def _predict(self, batch: Batch, ctx: Context) -> Batch:
+        guard: AbstractContextManager[object] = nullcontext() if self.model.spec.concurrent else self._lock
+        with guard:
+            if ctx.deadline is not None and self._clock.monotonic() >= ctx.deadline:
+                raise DeadlineExceeded("the time limit passed before the model was free", where=self._where)
+            if ctx.cancelled():
+                raise Cancelled("nobody waits for this answer any more", where=self._where)
+            return self._call(self.model.predict, batch, ctx)
+
+    def _call(self, stage: Stage, batch: Batch, ctx: Context) -> Batch:
+        try:
+            answer = stage(batch, ctx)
+        except InferenceError:
+            raise
+        except Exception as error:
+            kind = TransientError if isinstance(error, self.model.transient) else ModelError
+            raise kind(f"{stage.__name__} failed: {type(error).__name__}: {error}", where=self._where) from error
+        if not isinstance(answer, Batch):  # a model is somebody else's code: its types prove nothing
+            got = type(answer).__name__  # type: ignore[unreachable]
+            raise ModelError(f"{stage.__name__} gave no Batch", where=self._where, expected="a Batch", got=got)
+        lengths = {name: len(column) for name, column in answer.columns.items()}
+        if answer.rows != batch.rows or any(length != batch.rows for length in lengths.values()):
+            raise ModelError(
+                f"{stage.__name__} changed the number of rows",
+                where=self._where,
+                expected=f"{batch.rows} rows",
+                got=f"{answer.rows} rows, columns of {lengths}",
+                fix="return one row of output for each row of input, in the same order",
+            )
+        return answer
+
+
+class Prepared:
+    """A batch between stages: `batch` holds the rows still alive; the failed ones wait here for the end."""
+
+    __slots__ = ("_alive", "_errors", "batch", "total")
+
+    def __init__(self, batch: Batch, total: int) -> None:
+        self.batch = batch
+        self.total = total
+        self._alive: Index | None = None
+        self._errors: dict[int, RowError] = {}
+        self.advance(batch)
+
+    def advance(self, batch: Batch) -> None:
+        """Takes the result of a stage; rows that failed in it leave."""
+        self.batch = batch
+        if not batch.errors:
+            return
+        rows = np.arange(self.total) if self._alive is None else self._alive
+        self._errors.update({int(rows[row]): error for row, error in batch.errors.items()})
+        good = np.array([row for row in range(batch.rows) if row not in batch.errors], np.int64)
+        self._alive = rows[good]
+        self.batch = Batch(batch.columns, batch.rows).take(good)
+
+    def answer(self) -> Batch:
+        """All rows again, in their places."""
+        if self._alive is None:
+            return self.batch
+        if not len(self._alive):
+            return Batch({}, self.total, self._errors)
+        columns = {name: spread(column, self._alive, self.total) for name, column in self.batch.columns.items()}
+        return Batch(columns, self.total, self._errors)
+
+
+def join_answers(answers: list[Batch]) -> Batch:
+    """Like `concat`, where an answer whose rows all failed has no columns."""
+    whole = next((answer for answer in answers if answer.columns), None)
+    if whole is None or all(answer.columns for answer in answers):
+        return concat(answers)
+    nothing = np.zeros(0, np.int64)
+    return concat(
+        [
+            answer
+            if answer.columns
+            else Batch({n: spread(c.take(nothing), nothing, answer.rows) for n, c in whole.columns.items()},
+                       answer.rows, answer.errors)
+            for answer in answers
+        ]
+    )  # fmt: skip

@@ -1,0 +1,143 @@
+"""A request on its way through the engine: payload, bookkeeping, and one end."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from foretell.columns import Batch, Bytes, Column, Dense, concat_columns
+from foretell.errors import InferenceError, InvalidInput
+from foretell.model import Context
+from foretell.types import DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input of a request. `row_shape` is the exact shape of one row of this request."""
+
+    name: str
+    datatype: DataType
+    row_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """What requests must have in common to share a call. Compared by identity: who makes groups keeps them."""
+
+    fields: tuple[Field, ...]
+    context: Context = field(default_factory=Context)
+    mergeable: bool = True
+
+
+Part = list[Any] | Column
+"""One input's values in one request: a column, or the flat list of elements as decoded, not yet an array."""
+
+
+class Completed:
+    """A batch that has been answered. `scratch` lets a codec encode it once and hand each request its slice."""
+
+    __slots__ = ("batch", "scratch")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.scratch: dict[Any, Any] = {}
+
+
+class Work:
+    """One accepted request. Ends in exactly one call of `done` or `fail`, on the loop's thread."""
+
+    __slots__ = ("arrived", "cancelled", "child", "deadline", "ended", "group", "parts", "rows")
+
+    def __init__(self, parts: Sequence[Part], rows: int, group: Group, deadline: float | None = None) -> None:
+        self.parts = parts
+        self.rows = rows
+        self.group = group
+        self.deadline = deadline
+        self.arrived = 0.0
+        self.cancelled = False
+        self.ended = False
+        self.child: Work | None = None
+        """Work that stands in for this one in the queue."""
+
+    def cancel(self) -> None:
+        """The caller has gone: if it still waits, it never reaches the model."""
+        self.cancelled = True
+        if self.child is not None:
+            self.child.cancel()
+
+    def done(self, completed: Completed, start: int) -> None:
+        """The answer: rows [start, start + self.rows) of `completed.batch`."""
+        raise NotImplementedError
+
+    def fail(self, error: InferenceError) -> None:
+        raise NotImplementedError
+
+
+def assemble(works: Sequence[Work]) -> Batch:
+    """The rows of `works`, which share a group, as one batch. Raises `InvalidInput` for a value that has no place."""
+    fields = works[0].group.fields
+    rows = sum([work.rows for work in works])
+    return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
+
+
+def _column(spec: Field, parts: list[Part], rows: int) -> Column:
+    lists = [part for part in parts if type(part) is list]
+    if len(lists) == len(parts):
+        return _from_list(spec, lists[0] if len(lists) == 1 else list(itertools.chain.from_iterable(lists)), rows)
+    per_row = max(1, math.prod(spec.row_shape))
+    return concat_columns(
+        [_from_list(spec, part, len(part) // per_row) if isinstance(part, list) else part for part in parts]
+    )
+
+
+def _from_list(spec: Field, flat: list[Any], rows: int) -> Column:
+    if spec.datatype is DataType.BYTES:
+        return Bytes.of(flat, spec.row_shape)
+    try:
+        with np.errstate(over="raise"):
+            array = np.array(flat, spec.datatype.numpy)
+    except (OverflowError, FloatingPointError):
+        raise InvalidInput(
+            "a value is out of range", where=f"input {spec.name!r}", expected=f"values of {spec.datatype}"
+        ) from None
+    return Dense(array.reshape((rows, *spec.row_shape)))
+
+
+class Groups:
+    """Keeps groups, so that equal requests find the same one. Bounded: forgets all when full, which costs a merge."""
+
+    def __init__(self, most: int = 1024) -> None:
+        self._most = most
+        self._known: dict[tuple[Any, ...], Group] = {}
+
+    def get(self, fields: tuple[Field, ...], params: Mapping[str, Any], context: Context, mergeable: bool) -> Group:
+        """The group of requests with these fields, parameters, device and sequence."""
+        frozen = tuple(sorted((name, repr(value)) for name, value in params.items())) if params else ()
+        key = (fields, frozen, context.device, context.sequence, mergeable)
+        group = self._known.get(key)
+        if group is None:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            shared = Context(params=dict(params), sequence=context.sequence, device=context.device)
+            group = self._known[key] = Group(fields, shared, mergeable)
+        return group
+
+
+def fields_of(batch: Batch) -> tuple[Field, ...]:
+    """The fields of an in-process batch."""
+    return tuple(Field(name, _datatype(column), _row_shape(column)) for name, column in batch.columns.items())
+
+
+def _datatype(column: Column) -> DataType:
+    if isinstance(column, Dense):
+        return DataType.of(column.data.dtype) or DataType.BYTES
+    return DataType.BYTES if isinstance(column, Bytes) else _datatype(column.values)
+
+
+def _row_shape(column: Column) -> tuple[int, ...]:
+    return column.row_shape if isinstance(column, (Dense, Bytes)) else (-1,)

@@ -1,0 +1,1 @@
+"""What happened, in numbers: histograms that aggregate, and their exposition."""

@@ -1,0 +1,84 @@
+"""The text that Prometheus scrapes (exposition format 0.0.4), written straight from the histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+from foretell.observe.histogram import Histogram
+from foretell.observe.stats import Stats
+
+_HISTOGRAMS: tuple[tuple[str, str, Callable[[Stats], Histogram]], ...] = (
+    ("queue_duration_seconds", "Time a request waited for the model.", lambda s: s.queue_s),
+    ("inference_duration_seconds", "Time of one call of the model, per batch.", lambda s: s.inference_s),
+    ("request_duration_seconds", "Time from acceptance to answer, per request.", lambda s: s.total_s),
+    ("batch_size_rows", "Rows in one call of the model.", lambda s: s.batch_rows),
+)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """One model's figures at the moment of the scrape."""
+
+    name: str
+    version: str
+    stats: Stats
+    waiting_rows: int
+    cached_rows: int
+    ready: bool
+
+
+_FIGURES: tuple[tuple[str, str, str, Callable[[ModelMetrics], int]], ...] = (
+    ("rows_total", "Rows answered by the model.", "counter", lambda m: m.stats.rows),
+    ("cache_hits_total", "Rows answered by the cache.", "counter", lambda m: m.stats.cache_hits),
+    ("cache_misses_total", "Rows the cache did not have.", "counter", lambda m: m.stats.cache_misses),
+    ("cache_rows", "Rows in the cache.", "gauge", lambda m: m.cached_rows),
+    ("queue_rows", "Rows waiting for the model.", "gauge", lambda m: m.waiting_rows),
+    ("model_ready", "Whether the model answers.", "gauge", lambda m: int(m.ready)),
+)
+
+
+def exposition(models: Iterable[ModelMetrics], server: Mapping[str, float]) -> str:
+    """All metrics. `server` holds gauges of the door itself, by name without the prefix `foretell_`."""
+    known = list(models)
+    lines: list[str] = []
+    for name, text, pick in _HISTOGRAMS:
+        lines += _head(name, text, "histogram")
+        for model in known:
+            lines += _histogram(f"foretell_{name}", _labels(model), pick(model.stats))
+    lines += _head("requests_total", "Requests by outcome.", "counter")
+    for model in known:
+        for outcome, count in [("ok", model.stats.requests), *sorted(model.stats.failures.items())]:
+            lines.append(f'foretell_requests_total{{{_labels(model)},outcome="{outcome}"}} {count}')
+    for name, text, kind, value in _FIGURES:
+        lines += _head(name, text, kind)
+        lines += [f"foretell_{name}{{{_labels(model)}}} {value(model)}" for model in known]
+    for name, number in server.items():
+        lines += [*_head(name, "Of the server.", "counter" if name.endswith("_total") else "gauge")]
+        lines.append(f"foretell_{name} {number:g}")
+    return "\n".join(lines) + "\n"
+
+
+def _head(name: str, text: str, kind: str) -> list[str]:
+    return [f"# HELP foretell_{name} {text}", f"# TYPE foretell_{name} {kind}"]
+
+
+def _histogram(name: str, labels: str, histogram: Histogram) -> list[str]:
+    running = list(accumulate(histogram.counts))
+    lines = [
+        f'{name}_bucket{{{labels},le="{bound:g}"}} {count}'
+        for bound, count in zip(histogram.bounds, running, strict=False)
+    ]
+    lines.append(f'{name}_bucket{{{labels},le="+Inf"}} {running[-1]}')
+    return [*lines, f"{name}_sum{{{labels}}} {histogram.total!r}", f"{name}_count{{{labels}}} {running[-1]}"]
+
+
+def _labels(model: ModelMetrics) -> str:
+    return f'model="{_escape(model.name)}",version="{_escape(model.version)}"'
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,61 @@
+"""The options of `Predictor`: every name is known, acts, and holds one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from foretell.config import JobSettings, Layer, ModelSettings, resolve
+from foretell.errors import InvalidSetting, nearest
+
+_ALIASES = {"optimize_model": "optimize"}
+_OWN = {"optimize", "batch_size", "num_workers", "example", "name", "version"}
+_MODEL = {field.name for field in fields(ModelSettings)} - {"max_batch_size", "executor", "inline_limit_ms"}
+_INPROCESS_MAX_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a `Predictor` was asked for. `optimize` None: the runtime's own passes, nobody asked."""
+
+    model: ModelSettings
+    job: JobSettings
+    optimize: bool | None
+    example: Any
+    name: str | None
+    version: str
+
+
+def read_options(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Options:
+    """Options from `config` and keywords together. Raises `InvalidSetting`: unknown, given twice, or out of range."""
+    values = _merged(config or {}, given)
+    optimize = values.pop("optimize", None)
+    if optimize is not None and not isinstance(optimize, bool):
+        raise InvalidSetting("optimize is neither on nor off", expected="True or False", got=repr(optimize))
+    if optimize is False:
+        if values.get("optimizations"):
+            raise InvalidSetting("optimize=False and optimizations contradict each other", fix="leave one out")
+        values["optimizations"] = ()
+    own = {key: values.pop(key, None) for key in ("example", "name", "version")}
+    job: dict[str, Any] = {key: values.pop(key) for key in ("batch_size", "num_workers") if key in values}
+    job_settings = resolve(JobSettings, [Layer("options", dict(job))]).settings
+    values["max_batch_size"] = job_settings.batch_size or _INPROCESS_MAX_ROWS
+    if isinstance(values.get("optimizations"), (list, set, frozenset)):
+        values["optimizations"] = tuple(values["optimizations"])
+    settings = resolve(ModelSettings, [Layer("options", values)]).settings
+    return Options(settings, job_settings, optimize, own["example"], own["name"], str(own["version"] or "1"))
+
+
+def _merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    known = _OWN | _MODEL | set(_ALIASES)
+    for origin, values in (("config", config), ("keyword", given)):
+        for key, value in values.items():
+            if key not in known:
+                raise InvalidSetting(f"unknown option {key!r}", where=origin, fix=nearest(key, known))
+            name = _ALIASES.get(key, key)
+            if name in merged and merged[name] != value:
+                raise InvalidSetting(f"{key} is given twice", got=f"{merged[name]!r} and {value!r}")
+            merged[name] = value
+    return {key: value for key, value in merged.items() if value is not None}

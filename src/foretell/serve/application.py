@@ -1,0 +1,244 @@
+"""The routes of the HTTP door, and an inference request on its way from a connection to the engine and back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+import orjson
+
+from foretell.catalog import Catalog, Served
+from foretell.config import ServerSettings
+from foretell.engine.work import Completed, Work
+from foretell.errors import InferenceError, ModelNotFound
+from foretell.observe import prometheus
+from foretell.observe.stats import Stats
+from foretell.serve.codecs import oip_metadata
+from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, error_body, wanted_outputs
+from foretell.serve.codecs.oip_request import InferRequest, RequestDecoder
+from foretell.serve.connection import Exchange
+from foretell.serve.messages import HttpError, Reply, compressed, decompressed, error_status
+from foretell.serve.server import HttpServer
+
+_MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config))?/?")
+_MOST_ROUTES = 4096
+
+Handler = Callable[[Exchange], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a path leads to, by method."""
+
+    methods: dict[bytes, Handler]
+
+    @property
+    def allow(self) -> bytes:
+        names = {*self.methods, b"OPTIONS"} | ({b"HEAD"} if b"GET" in self.methods else set())
+        return b", ".join(sorted(names))
+
+
+class Application:
+    """Answers the requests of a server from the models of a catalogue."""
+
+    def __init__(self, catalog: Catalog, settings: ServerSettings) -> None:
+        self.catalog, self.settings = catalog, settings
+        self.server = HttpServer(self, settings)
+        self._routes: dict[bytes, Route] = {}
+        self._doors: dict[tuple[str, str], ModelDoor] = {}
+
+    async def start(self) -> None:
+        """Listens. Each engine writes to the sockets right after a delivery."""
+        await self.server.start()
+        loop = asyncio.get_running_loop()
+        for served in self._all():
+            served.engine.batcher(loop).after_delivery = self.server.flush
+
+    async def stop(self) -> None:
+        """Not ready, no new connections, answers what was accepted, closes. The engines stay open."""
+        await self.server.stop()
+
+    async def drain(self) -> None:
+        for served in self._all():
+            await served.engine.drain()
+
+    @property
+    def ready(self) -> bool:
+        return not self.server.draining and self.catalog.ready()
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answers now, or leaves the exchange with the engine. Never raises."""
+        request = exchange.request
+        try:
+            route = self._routes.get(request.url) or self._find(request.url)
+            handler = route.methods.get(request.method)
+            if handler is None:
+                handler = self._other_method(route, request.method)
+            handler(exchange)
+        except InferenceError as error:
+            exchange.respond(self.error_reply(error))
+        except Exception:
+            # Nothing internal leaves the process; the traceback goes to whoever runs it.
+            asyncio.get_running_loop().call_exception_handler({"message": f"request failed: {request.url!r}"})
+            exchange.respond(Reply(b'{"error":"internal error"}', 500))
+
+    def error_reply(self, error: InferenceError) -> Reply:
+        status, headers = error_status(error)
+        return Reply(error_body(error), status, headers=headers)
+
+    def _find(self, url: bytes) -> Route:
+        """The route of a path, remembered where it exists. Raises `HttpError` 404, `ModelNotFound`."""
+        path = url.partition(b"?")[0]
+        route = self._fixed(path)
+        if route is None:
+            found = _MODEL.fullmatch(path)
+            if found is None:
+                raise HttpError(404, "Not Found")
+            name, version = _text(found[1]), _text(found[2]) if found[2] is not None else None
+            route = self._model_route(name, version, (found[3] or b"").decode())
+        if len(self._routes) < _MOST_ROUTES:
+            self._routes[url] = route
+        return route
+
+    def _fixed(self, path: bytes) -> Route | None:
+        handlers: dict[bytes, Handler] = {
+            b"/v2": lambda e: e.respond(_json(oip_metadata.server_metadata())),
+            b"/v2/": lambda e: e.respond(_json(oip_metadata.server_metadata())),
+            b"/v2/health/live": lambda e: e.respond(_json({"live": True})),
+            b"/v2/health/ready": lambda e: e.respond(_json({"ready": self.ready}, 200 if self.ready else 503)),
+            b"/metrics": self._metrics,
+        }
+        handler = handlers.get(path)
+        return Route({b"GET": handler}) if handler else None
+
+    def _model_route(self, name: str, version: str | None, verb: str) -> Route:
+        served = self.catalog.resolve(name, version)
+        door = self._doors.get((served.name, served.version))
+        if door is None:
+            door = self._doors[served.name, served.version] = ModelDoor(served, self)
+        if verb == "infer":
+            return Route({b"POST": door.infer})
+        handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
+        return Route({b"GET": handlers[verb]})
+
+    def _other_method(self, route: Route, method: bytes) -> Handler:
+        if method == b"HEAD" and b"GET" in route.methods:
+            return route.methods[b"GET"]
+        if method == b"OPTIONS":
+            return lambda exchange: exchange.respond(Reply(b"", 204, headers=((b"Allow", route.allow),)))
+        raise HttpError(405, f"wrong method; expected {route.allow.decode()}", ((b"Allow", route.allow),))
+
+    def _metrics(self, exchange: Exchange) -> None:
+        models = [
+            prometheus.ModelMetrics(
+                served.name,
+                served.version,
+                served.engine.recorder,
+                served.engine.waiting_rows,
+                served.engine.cached_rows,
+                served.engine.ready,
+            )
+            for served in self._all()
+            if isinstance(served.engine.recorder, Stats)
+        ]
+        server = {
+            "http_connections": float(self.server.connections),
+            "http_connections_refused_total": float(self.server.refused_connections),
+        }
+        text = prometheus.exposition(models, server).encode()
+        exchange.respond(Reply(text, content_type=prometheus.CONTENT_TYPE.encode()))
+
+    def _all(self) -> list[Served]:
+        return [self.catalog.resolve(n, v) for n in self.catalog.names() for v in self.catalog.versions(n)]
+
+
+class ModelDoor:
+    """The requests of one model version."""
+
+    def __init__(self, served: Served, application: Application) -> None:
+        self.served, self.application = served, application
+        engine = served.engine
+        self.encoder = ReplyEncoder(served.name, served.version)
+        self._where = f"model {served.name!r}"
+        self._decoder = RequestDecoder(lambda: engine.spec, self._where, engine.groups, application.settings)
+
+    def infer(self, exchange: Exchange) -> None:
+        request, settings = exchange.request, self.application.settings
+        headers = request.headers
+        body = request.body
+        if b"content-encoding" in headers:
+            body = decompressed(body, headers[b"content-encoding"], settings.max_body_bytes)
+        infer = self._decoder.decode(body, headers.get(b"inference-header-content-length"))
+        engine = self.served.engine
+        wanted = wanted_outputs(infer.outputs, infer.binary, engine.spec, self._where)
+        timeout_s = settings.request_timeout_s
+        if infer.timeout_s is not None:
+            timeout_s = min(timeout_s, infer.timeout_s)
+        if engine.settings.timeout_s is not None:
+            timeout_s = min(timeout_s, engine.settings.timeout_s)
+        work = InferWork(exchange, infer, wanted, self, time.monotonic() + timeout_s)
+        exchange.on_abandon = work.cancel
+        engine.submit(work)
+
+    def metadata(self, exchange: Exchange) -> None:
+        served = self.served
+        versions = self.application.catalog.versions(served.name)
+        body = oip_metadata.model_metadata(served.name, versions, served.opened.framework, served.spec)
+        exchange.respond(_json(body))
+
+    def config(self, exchange: Exchange) -> None:
+        served = self.served
+        most = served.engine.settings.max_batch_size
+        exchange.respond(_json(oip_metadata.model_config(served.name, served.opened.framework, served.spec, most)))
+
+    def ready(self, exchange: Exchange) -> None:
+        ready = self.served.engine.ready and not self.application.server.draining
+        exchange.respond(_json({"name": self.served.name, "ready": ready}, 200 if ready else 503))
+
+
+class InferWork(Work):
+    """An inference request in the engine, and the exchange that waits for it."""
+
+    __slots__ = ("_door", "_exchange", "_id", "_wanted")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        infer: InferRequest,
+        wanted: tuple[Wanted, ...] | None,
+        door: ModelDoor,
+        deadline: float,
+    ) -> None:
+        super().__init__(infer.parts, infer.rows, infer.group, deadline)
+        self._exchange, self._id, self._wanted, self._door = exchange, infer.id, wanted, door
+
+    def done(self, completed: Completed, start: int) -> None:
+        exchange, door = self._exchange, self._door
+        if exchange.abandoned:
+            return
+        try:
+            reply = door.encoder.encode(completed, start, self.rows, self._id, self._wanted, door.served.spec)
+        except InferenceError as error:
+            reply = door.application.error_reply(error)
+        accept = exchange.request.headers.get(b"accept-encoding")
+        exchange.respond(reply if accept is None else compressed(reply, accept))
+
+    def fail(self, error: InferenceError) -> None:
+        if not self._exchange.abandoned:
+            self._exchange.respond(self._door.application.error_reply(error))
+
+
+def _json(value: object, status: int = 200) -> Reply:
+    return Reply(orjson.dumps(value), status)
+
+
+def _text(raw: bytes) -> str:
+    """A percent-decoded name. It is only ever compared with names that are known."""
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise ModelNotFound(f"Request for unknown model: {raw.decode('latin-1')!r} is not found") from None

@@ -1,0 +1,242 @@
+"""Open Inference Protocol, replies: a batch is encoded once, and each request of it gets its slice.
+
+Source: Open Inference Protocol v2 (REST) and Triton's "binary tensor data" and "classification" extensions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from foretell.columns import Bytes, Column, Dense, Ragged
+from foretell.engine.work import Completed
+from foretell.errors import InferenceError, InvalidInput, ModelError, nearest
+from foretell.serve.codecs.oip_request import RequestedOutput
+from foretell.serve.messages import BINARY, Reply
+from foretell.types import DataType, ModelSpec
+
+_LENGTH_HEADER = b"Inference-Header-Content-Length"
+_MOST_HEADS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One output of a reply: as JSON or binary, whole or as its `top` classes."""
+
+    name: str
+    binary: bool
+    top: int = 0
+
+
+def wanted_outputs(
+    requested: list[RequestedOutput] | None, binary: bool, spec: ModelSpec, where: str
+) -> tuple[Wanted, ...] | None:
+    """What the reply must hold; None: every output, as JSON. Raises `InvalidInput` for an output that is not there."""
+    if not requested:
+        if not binary:
+            return None
+        return tuple(Wanted(tensor.name, True) for tensor in spec.outputs) if spec.outputs else (Wanted("", True),)
+    names = [tensor.name for tensor in spec.outputs] if spec.outputs is not None else None
+    wanted = []
+    for output in requested:
+        if names is not None and output.name not in names:
+            raise InvalidInput(f"unknown output {output.name!r}", where=where, fix=nearest(output.name, names))
+        params = output.parameters or {}
+        if "shared_memory_region" in params:
+            raise InvalidInput("shared memory is not supported", where=f"output {output.name!r}")
+        top = params.get("classification", 0)
+        if type(top) is not int or top < 0:
+            raise InvalidInput("wrong parameter 'classification'", expected="a number of classes", got=repr(top))
+        wanted.append(Wanted(output.name, bool(params.get("binary_data", binary)), top))
+    return tuple(wanted)
+
+
+class ReplyEncoder:
+    """Encodes the replies of one model version. Remembers the fixed bytes of replies."""
+
+    def __init__(self, name: str, version: str) -> None:
+        model = orjson.dumps({"model_name": name, "model_version": version})[1:-1]
+        self._model = b"{" + model + b',"outputs":['
+        self._heads: dict[Any, bytes] = {}
+
+    def encode(
+        self,
+        completed: Completed,
+        start: int,
+        rows: int,
+        request_id: str | None,
+        wanted: tuple[Wanted, ...] | None,
+        spec: ModelSpec,
+    ) -> Reply:
+        """The reply to one request: rows [start, start + rows). Raises `InferenceError` for what has no JSON form."""
+        if wanted is None:
+            return Reply(self._json(completed, start, rows, request_id, spec))
+        return self._mixed(completed, start, rows, request_id, wanted, spec)
+
+    def _json(self, completed: Completed, start: int, rows: int, request_id: str | None, spec: ModelSpec) -> bytes:
+        encoded = completed.scratch.get("json")
+        if encoded is None:
+            encoded = completed.scratch["json"] = [
+                (name, _datatype(name, column, spec), _row_shape(column), JsonRows(name, column, completed.batch.rows))
+                for name, column in completed.batch.columns.items()
+            ]
+        pieces = [self._model if request_id is None else self._with_id(request_id)]
+        lead = b""
+        for name, datatype, row_shape, values in encoded:
+            pieces.append(lead)
+            pieces.append(self._head(name, datatype, _shape(rows, row_shape, spec)))
+            pieces.append(values.slice(start, start + rows))
+            lead = b"]},"
+        pieces.append(b"]}]}" if lead else b"]}")
+        return b"".join(pieces)
+
+    def _with_id(self, request_id: str) -> bytes:
+        return b'{"id":' + orjson.dumps(request_id) + b"," + self._model[1:]
+
+    def _head(self, name: str, datatype: DataType, shape: tuple[int, ...]) -> bytes:
+        key = (name, datatype, shape)
+        head = self._heads.get(key)
+        if head is None:
+            tensor = {"name": name, "datatype": datatype.value, "shape": shape}
+            head = orjson.dumps(tensor)[:-1] + b',"data":['
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
+        return head
+
+    def _mixed(
+        self,
+        completed: Completed,
+        start: int,
+        rows: int,
+        request_id: str | None,
+        wanted: tuple[Wanted, ...],
+        spec: ModelSpec,
+    ) -> Reply:
+        batch = completed.batch.slice(start, start + rows)
+        if wanted == (Wanted("", True),):  # outputs that only the first answer told
+            wanted = tuple(Wanted(name, True) for name in batch.columns)
+        tensors, blobs = [], []
+        for output in wanted:
+            if output.name not in batch.columns:
+                hint = nearest(output.name, batch.columns)
+                raise InvalidInput(f"unknown output {output.name!r}", fix=hint)
+            column = batch.columns[output.name]
+            datatype = _datatype(output.name, column, spec)
+            if output.top:
+                column, datatype = classes(column, datatype, output, spec), DataType.BYTES
+            head = self._head(output.name, datatype, _shape(rows, _row_shape(column), spec))
+            if output.binary:
+                blob = to_binary(column)
+                blobs.append(blob)
+                tensors.append(head.removesuffix(b'"data":[') + b'"parameters":{"binary_data_size":%d}}' % len(blob))
+            else:
+                values = JsonRows(output.name, column, rows)
+                tensors.append(head + values.slice(0, rows) + b"]}")
+        lead = self._model if request_id is None else self._with_id(request_id)
+        text = lead + b",".join(tensors) + b"]}"
+        if not blobs:
+            return Reply(text)
+        header = (_LENGTH_HEADER, b"%d" % len(text))
+        return Reply(b"".join([text, *blobs]), content_type=BINARY, headers=(header,))
+
+
+class JsonRows:
+    """A column as JSON, cut by rows. Numbers are encoded for the whole batch at once."""
+
+    __slots__ = ("_column", "_name", "_pieces")
+
+    def __init__(self, name: str, column: Column, rows: int) -> None:
+        self._name, self._column = name, column
+        self._pieces: list[bytes] | None = None
+        if isinstance(column, Dense) and column.valid is None and column.data.dtype != np.float16:
+            flat = column.data.reshape(rows, -1) if rows else column.data.reshape(0, 1)
+            if rows and flat.shape[1]:
+                text = orjson.dumps(np.ascontiguousarray(flat), option=orjson.OPT_SERIALIZE_NUMPY)
+                if b"n" in text:  # orjson writes null for NaN and the infinities; clients know the tokens
+                    text = json.dumps(flat.tolist(), separators=(",", ":")).encode()
+                self._pieces = text[2:-2].split(b"],[")
+
+    def slice(self, start: int, stop: int) -> bytes:
+        pieces = self._pieces
+        if pieces is None:
+            return self._other(start, stop)
+        return pieces[start] if stop - start == 1 else b",".join(pieces[start:stop])
+
+    def _other(self, start: int, stop: int) -> bytes:
+        column = self._column.slice(start, stop)
+        if isinstance(column, Ragged):
+            raise ModelError("rows of different length have no tensor form", where=f"output {self._name!r}")
+        if isinstance(column, Bytes):
+            try:
+                values: list[Any] = [item.decode() for item in column.items()]
+            except UnicodeDecodeError:
+                raise InvalidInput(
+                    "the answer is not UTF-8 text", where=f"output {self._name!r}", fix="ask for it as binary data"
+                ) from None
+        elif column.data.dtype == np.float16:
+            raise InvalidInput("FP16 has no JSON form", where=f"output {self._name!r}", fix="ask for it as binary data")
+        else:
+            values = column.data.reshape(-1).tolist()
+        if column.valid is not None and not column.valid.all():
+            per_row = len(values) // max(1, len(column))
+            for row in np.flatnonzero(~column.valid).tolist():
+                values[row * per_row : (row + 1) * per_row] = [None] * per_row
+        return json.dumps(values, separators=(",", ":")).encode()[1:-1]
+
+
+def to_binary(column: Column) -> bytes:
+    """Little endian, row major; BYTES as 4 bytes of length and the element."""
+    if isinstance(column, Ragged):
+        raise ModelError("rows of different length have no tensor form")
+    if isinstance(column, Bytes):
+        return b"".join([len(item).to_bytes(4, "little") + item for item in column.items()])
+    data = column.data
+    return np.ascontiguousarray(data, data.dtype.newbyteorder("<")).tobytes()
+
+
+def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec) -> Bytes:
+    """The classification extension: per row the best `value:index[:label]`, best first.
+
+    Values are printed as C++'s std::to_string prints them.
+    """
+    if not isinstance(column, Dense):
+        raise InvalidInput("classification needs numbers", where=f"output {wanted.name!r}", got=datatype)
+    scores = column.data.reshape(len(column), -1)
+    top = min(wanted.top, scores.shape[1])
+    order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :top]
+    labels = (spec.labels or {}).get(wanted.name)
+    items = []
+    for row, best in enumerate(order.tolist()):
+        for index in best:
+            value = scores[row, index]
+            text = str(int(value)) if scores.dtype.kind in "iub" else f"{float(value):.6f}"
+            items.append(f"{text}:{index}:{labels[index]}" if labels else f"{text}:{index}")
+    return Bytes.of(items, (top,))
+
+
+def error_body(error: InferenceError) -> bytes:
+    return orjson.dumps({"error": str(error)})
+
+
+def _row_shape(column: Column) -> tuple[int, ...]:
+    if isinstance(column, Ragged):
+        raise ModelError("rows of different length have no tensor form")
+    return column.row_shape
+
+
+def _shape(rows: int, row_shape: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
+    return row_shape if spec.batch is None else (rows, *row_shape)
+
+
+def _datatype(name: str, column: Column, spec: ModelSpec) -> DataType:
+    known = spec.output(name)
+    if known is not None and known.datatype is not None:
+        return known.datatype
+    if isinstance(column, Dense):
+        return DataType.of(column.data.dtype) or DataType.BYTES
+    return DataType.BYTES

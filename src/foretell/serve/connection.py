@@ -1,0 +1,240 @@
+"""One client's HTTP/1.1 connection: bytes to requests, replies back in the order of the requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import httptools
+
+from foretell.serve.messages import HttpError, Reply, Request, head_of
+
+if TYPE_CHECKING:
+    from foretell.serve.server import HttpServer
+
+_HIGH_WATER_BYTES = 1 << 20
+
+
+class Exchange:
+    """One request and the reply it will have. The application calls `respond` once."""
+
+    __slots__ = ("_connection", "abandoned", "head_only", "keep_alive", "on_abandon", "out", "request")
+
+    def __init__(self, connection: HttpConnection, request: Request, keep_alive: bool) -> None:
+        self._connection = connection
+        self.request = request
+        self.keep_alive = keep_alive
+        self.head_only = request.method == b"HEAD"
+        self.out: bytes | None = None
+        self.abandoned = False
+        self.on_abandon: Callable[[], None] | None = None
+        """Called when the client goes away before its reply is there."""
+
+    def respond(self, reply: Reply) -> None:
+        head = head_of(reply, self._connection.server.date, self.keep_alive)
+        self.respond_raw(head if self.head_only else head + reply.body)
+
+    def respond_raw(self, out: bytes) -> None:
+        """A whole reply, head included. The head must agree with `keep_alive`."""
+        if self.out is None:
+            self.out = out
+            self._connection.replied()
+
+
+class HttpConnection(asyncio.Protocol):
+    """Parses requests, keeps limits, and writes at most once per tick of the loop."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+        self.since = server.now
+        """When the present state began: idle, reading a head, or reading a body (see `state`)."""
+        self.state = "head"
+        self._settings = server.settings
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._exchanges: deque[Exchange] = deque()
+        self._dirty = self._closing = self._paused = False
+        self._head_bytes = self._body_bytes = 0
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._exchanges)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)  # type: ignore[attr-defined]
+        if not self.server.opened(self):
+            self._refuse(HttpError(503, "too many connections; try again later", ((b"Retry-After", b"1"),)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._transport = None
+        self.server.closed(self)
+        for exchange in self._exchanges:
+            exchange.abandoned = True
+            if exchange.out is None and exchange.on_abandon is not None:
+                exchange.on_abandon()
+        self._exchanges.clear()
+
+    def eof_received(self) -> bool:
+        """A client may close its side and still read: what it asked is answered first."""
+        if not self._exchanges:
+            return False
+        self._closing = True
+        self._exchanges[-1].keep_alive = False
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._closing = True  # the request itself is answered; what follows is another protocol
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, HttpError):
+                self._refuse(cause)
+            else:
+                self._refuse(HttpError(400, f"not a valid HTTP/1.1 request: {error}"))
+            return
+        if self.state == "head":
+            self._head_bytes += len(data)
+            if self._head_bytes > self._settings.max_header_bytes:
+                self._refuse(self._head_too_large())
+
+    def on_message_begin(self) -> None:
+        self.state, self.since, self._head_bytes = "head", self.server.now, 0
+        self._url, self._headers, self._body, self._body_bytes = b"", {}, [], 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+        self._head_bytes += len(name) + len(value)
+
+    def on_headers_complete(self) -> None:
+        if self._head_bytes + len(self._url) > self._settings.max_header_bytes:
+            raise self._head_too_large()
+        self.state, self.since = "body", self.server.now
+        headers = self._headers
+        length = headers.get(b"content-length")
+        if length is not None and len(length) < 20 and int(length) > self._settings.max_body_bytes:
+            raise self._body_too_large()
+        if b"expect" in headers and headers[b"expect"].lower() == b"100-continue" and not self._exchanges:
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._settings.max_body_bytes:
+            raise self._body_too_large()
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._closing:
+            return
+        body = self._body
+        request = Request(
+            self._parser.get_method(),
+            self._url,
+            self._headers,
+            body[0] if len(body) == 1 else b"".join(body),
+        )
+        self.state, self.since, self._body = "idle", self.server.now, []
+        exchange = Exchange(self, request, self._parser.should_keep_alive() and not self.server.draining)
+        self._exchanges.append(exchange)
+        if not exchange.keep_alive:
+            self._closing = True
+        elif len(self._exchanges) >= self._settings.max_pipelined:
+            self._pause()
+        self.server.handle(exchange)
+
+    def replied(self) -> None:
+        """A reply is there; it leaves when those before it have left, with all others of this tick."""
+        if not self._dirty and self._exchanges and self._exchanges[0].out is not None:
+            self._dirty = True
+            self.server.dirty(self)
+
+    def flush(self) -> None:
+        """Writes every reply whose turn it is."""
+        self._dirty = False
+        exchanges, out, last = self._exchanges, [], None
+        while exchanges and (reply := exchanges[0].out) is not None:
+            out.append(reply)
+            last = exchanges.popleft()
+        if self._transport is None or last is None:
+            return
+        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if not last.keep_alive:
+            self._transport.close()
+        elif self._paused and len(exchanges) < self._settings.max_pipelined // 2 + 1:
+            self._resume()
+        if not exchanges and self.state == "idle":
+            self.since = self.server.now
+
+    def close_if_idle(self) -> None:
+        """For shutdown: no further request will be answered, accepted ones will."""
+        if self._exchanges:
+            self._closing = True
+            self._exchanges[-1].keep_alive = False
+        elif self._transport is not None:
+            self._transport.close()
+
+    def expire(self, now: float) -> None:
+        """Ends a connection that has been too slow; called about once a second."""
+        if self._exchanges or self._transport is None:
+            return
+        waited, settings = now - self.since, self._settings
+        if self.state == "idle":
+            if waited > settings.idle_timeout_s:
+                self._transport.close()
+        elif self.state == "head":
+            if waited > settings.header_timeout_s:
+                self._refuse(HttpError(408, "the request head did not arrive in time"))
+        elif waited > settings.body_timeout_s:
+            self._refuse(HttpError(408, "the request body did not arrive in time"))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _refuse(self, error: HttpError) -> None:
+        """Answers something that is not a request we serve, after the replies before it, and closes."""
+        self._closing = True
+        exchange = Exchange(self, Request(b"", b"", {}), keep_alive=False)
+        self._exchanges.append(exchange)
+        exchange.respond(self.server.error_reply(error))
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _head_too_large(self) -> HttpError:
+        return HttpError(
+            431, f"the request head is too large; expected at most {self._settings.max_header_bytes} bytes"
+        )
+
+    def _body_too_large(self) -> HttpError:
+        return HttpError(413, f"the body is too large; expected at most {self._settings.max_body_bytes} bytes")

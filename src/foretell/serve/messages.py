@@ -1,0 +1,119 @@
+"""What an HTTP request and an HTTP reply are to the code between socket and engine."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from foretell.errors import InferenceError, InvalidInput
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+BINARY = b"application/octet-stream"
+
+REASONS = {
+    100: b"Continue", 200: b"OK", 204: b"No Content", 400: b"Bad Request", 404: b"Not Found",
+    405: b"Method Not Allowed", 408: b"Request Timeout", 413: b"Content Too Large", 429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large", 499: b"Client Closed Request", 500: b"Internal Server Error",
+    501: b"Not Implemented", 503: b"Service Unavailable", 504: b"Gateway Timeout",
+}  # fmt: skip
+
+_STATUS = {
+    "invalid_input": 400, "invalid_setting": 400, "not_found": 404, "overloaded": 429, "cancelled": 499,
+    "unavailable_here": 501, "not_ready": 503, "transient": 503, "deadline_exceeded": 504,
+}  # fmt: skip
+
+_COMPRESS_FROM_BYTES = 1024
+
+
+@dataclass(slots=True)
+class Request:
+    """A whole request. `headers` has lower-case names; a repeated one keeps its last value."""
+
+    method: bytes
+    url: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Reply:
+    """A whole reply."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+Respond = Callable[[Reply], None]
+"""Gives the reply of one request; must be called exactly once, on the loop's thread."""
+
+
+class HttpError(InferenceError):
+    """An error that only HTTP has: a bad method, an unknown path, a body too large."""
+
+    code = "http"
+
+    def __init__(self, status: int, what: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(what)
+        self.status, self.headers = status, headers
+
+
+def error_status(error: InferenceError) -> tuple[int, tuple[tuple[bytes, bytes], ...]]:
+    """Status and extra headers of an error."""
+    if isinstance(error, HttpError):
+        return error.status, error.headers
+    headers = ((b"Retry-After", b"1"),) if error.retryable else ()
+    return _STATUS.get(error.code, 500), headers
+
+
+def head_of(reply: Reply, date: bytes, keep_alive: bool) -> bytes:
+    """Status line and headers, with the blank line that ends them."""
+    extra = b"".join([b"%b: %b\r\n" % header for header in reply.headers])
+    close = b"" if keep_alive else b"Connection: close\r\n"
+    length = b"" if reply.status == 204 else b"Content-Length: %d\r\n" % len(reply.body)
+    kind = b"Content-Type: %b\r\n" % reply.content_type if reply.body else b""
+    return b"HTTP/1.1 %d %b\r\n%b%b%b%b%b\r\n" % (
+        reply.status, REASONS.get(reply.status, b"Unknown"), date, kind, length, extra, close
+    )  # fmt: skip
+
+
+def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """The body without its `Content-Encoding` (gzip, or deflate in zlib format), never more than `limit` bytes.
+
+    Raises `HttpError` 501 for another encoding, 413 over the limit, `InvalidInput` for damaged data.
+    """
+    name = encoding.strip().lower()
+    if name in (b"", b"identity"):
+        return body
+    if name not in (b"gzip", b"deflate"):
+        raise HttpError(
+            501,
+            f"Content-Encoding {name.decode('latin-1')!r} is not supported; expected gzip or deflate",
+            ((b"Accept-Encoding", b"gzip, deflate"),),
+        )
+    inflater = zlib.decompressobj(31 if name == b"gzip" else 15)
+    try:
+        whole = inflater.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidInput(f"the body is not valid {name.decode()}: {error}") from None
+    if len(whole) > limit:
+        raise HttpError(413, f"the decompressed body is too large; expected at most {limit} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidInput(f"the {name.decode()} body is truncated or has bytes after its end")
+    return whole
+
+
+def compressed(reply: Reply, accept: bytes) -> Reply:
+    """The reply in an encoding the client accepts; as it is where that would not be worth it."""
+    if len(reply.body) < _COMPRESS_FROM_BYTES or reply.status != 200:
+        return reply
+    offered = {part.split(b";")[0].strip() for part in accept.lower().split(b",") if b"q=0" not in part.split(b".")[0]}
+    for name, bits in ((b"gzip", 31), (b"deflate", 15)):
+        if name in offered:
+            deflater = zlib.compressobj(1, zlib.DEFLATED, bits)
+            body = deflater.compress(reply.body) + deflater.flush()
+            return Reply(body, reply.status, reply.content_type, (*reply.headers, (b"Content-Encoding", name)))
+    return reply

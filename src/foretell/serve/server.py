@@ -1,0 +1,134 @@
+"""The HTTP server: sockets, connections, the clock of their time limits, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import time
+from typing import Protocol
+
+from foretell.config import ServerSettings
+from foretell.errors import InferenceError
+from foretell.serve.connection import Exchange, HttpConnection
+from foretell.serve.messages import Reply
+
+_SWEEP_S = 1.0
+_BACKLOG = 4096
+_LINGER_S = 1.0
+
+
+class Application(Protocol):
+    """What answers requests. `handle` must see to it that `exchange.respond` is called once."""
+
+    def handle(self, exchange: Exchange) -> None: ...
+
+    def error_reply(self, error: InferenceError) -> Reply: ...
+
+    async def drain(self) -> None:
+        """Returns when every accepted request has its reply."""
+        ...
+
+
+class HttpServer:
+    """Listens, hands requests to the application, writes replies once per tick, sweeps slow clients."""
+
+    def __init__(self, application: Application, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.draining = False
+        self.now = time.monotonic()
+        """Seconds; renewed once a second, which is exact enough for time limits of connections."""
+        self.date = b""
+        self.refused_connections = 0
+        self._application = application
+        self.handle = application.handle
+        self.error_reply = application.error_reply
+        self._connections: set[HttpConnection] = set()
+        self._dirty: list[HttpConnection] = []
+        self._flush_scheduled = False
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._empty: asyncio.Event | None = None
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it really listens on. Raises `RuntimeError` before `start`."""
+        if self._server is None:
+            raise RuntimeError("the server has not been started")
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def start(self) -> None:
+        """Listens. Raises OSError where the address is not to be had."""
+        self._loop = asyncio.get_running_loop()
+        self._sweep()
+        self._server = await self._loop.create_server(
+            lambda: HttpConnection(self), self.settings.host, self.settings.http_port, backlog=_BACKLOG
+        )
+
+    async def stop(self) -> None:
+        """Takes no new connection or request, answers what was accepted (up to `drain_timeout_s`), closes."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.close_if_idle()
+        with contextlib.suppress(TimeoutError):  # what is left then ends with its connection below
+            async with asyncio.timeout(self.settings.drain_timeout_s):
+                await self._application.drain()
+        self.flush()
+        await self._close_connections()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def opened(self, connection: HttpConnection) -> bool:
+        """Whether there is room for it."""
+        self._connections.add(connection)
+        if len(self._connections) <= self.settings.max_connections and not self.draining:
+            return True
+        self.refused_connections += 1
+        return False
+
+    def closed(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+        if self._empty is not None and not self._connections:
+            self._empty.set()
+
+    def dirty(self, connection: HttpConnection) -> None:
+        """Remembers a connection with something to write, for `flush`."""
+        self._dirty.append(connection)
+        if not self._flush_scheduled and self._loop is not None:
+            self._flush_scheduled = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Writes what there is, one write for each connection. Batchers call it right after a delivery."""
+        self._flush_scheduled = False
+        connections, self._dirty = self._dirty, []
+        for connection in connections:
+            connection.flush()
+
+    def _sweep(self) -> None:
+        self.now = time.monotonic()
+        self.date = b"Date: %b\r\n" % email.utils.formatdate(usegmt=True).encode()
+        for connection in list(self._connections):
+            connection.expire(self.now)
+        if self._loop is not None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    async def _close_connections(self) -> None:
+        """Lets written replies leave the buffers, then cuts what is left."""
+        for connection in list(self._connections):
+            connection.close_if_idle()
+        if self._connections:
+            self._empty = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_S):
+                    await self._empty.wait()
+        for connection in list(self._connections):
+            connection.abort()
