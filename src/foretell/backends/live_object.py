@@ -74,7 +74,7 @@ def _model(value: object, name: str, where: str, settings: ModelSettings, exampl
     if is_estimator(value):
         from foretell.backends.sklearn_model import SklearnModel
 
-        return SklearnModel.live(value, settings), "scikit-learn"
+        return SklearnModel.live(value, settings, where), "scikit-learn"
     refuse_tuning(settings, "a Python model")
     return CallableModel(value, name, settings, example=example), "python"
 

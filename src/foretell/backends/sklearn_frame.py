@@ -1,0 +1,40 @@
+"""pandas DataFrames, for the code that wants its columns by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from foretell.columns import Array, Bytes, Column
+from foretell.errors import missing_extra
+from foretell.forms.values import to_numpy
+
+
+def data_frame(columns: Mapping[str, Column]) -> Any:
+    """One column for each; a missing string is NaN, as pandas reads it from files. Raises `MissingExtra`."""
+    pandas = _pandas()
+    return pandas.DataFrame({name: _cells(column) for name, column in columns.items()})
+
+
+def named_array(array: Array, names: Sequence[str]) -> Any:
+    """A 2-D array with names for its columns, sharing its memory. Raises `MissingExtra`."""
+    return _pandas().DataFrame(array, columns=list(names), copy=False)
+
+
+def _cells(column: Column) -> Any:
+    cells = to_numpy(column)
+    if cells.ndim > 1:
+        return list(cells)
+    if isinstance(column, Bytes) and column.valid is not None:
+        cells[~column.valid] = np.nan
+    return cells
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise missing_extra("pandas", "data", "a model that takes its columns by name") from None
+    return pandas

@@ -1,0 +1,182 @@
+"""Fitted scikit-learn estimators and pipelines."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from foretell.backends.learned_outputs import LearnedOutputs, datatype_of, shape_of
+from foretell.backends.model_settings import refuse_tuning, with_settings
+from foretell.backends.sklearn_answers import Answers, answers_of, class_names
+from foretell.backends.sklearn_columns import steps_of
+from foretell.backends.sklearn_frame import named_array
+from foretell.backends.sklearn_inputs import Inputs, read_inputs, without_names
+from foretell.columns import Array, Batch, Column
+from foretell.config import ModelSettings
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable, missing_extra
+from foretell.forms.values import to_column
+from foretell.model import Context, Model
+from foretell.types import ModelSpec, TensorSpec
+
+
+class SklearnModel(Model):
+    """Inputs: `input` FP64 [rows, n]; or `text` BYTES [rows]; or one tensor [rows] for each column of a mixed table.
+
+    Outputs: see `sklearn_answers`. Runs on the CPU, under the interpreter's lock. The same estimator may answer from
+    several threads where every step is scikit-learn's own: `predict` and `transform` only read what `fit` left.
+    """
+
+    def __init__(self, read: Callable[[], Any], where: str, settings: ModelSettings) -> None:
+        refuse_tuning(settings, "a scikit-learn model")
+        self._read = read
+        self._where = where
+        self._settings = settings
+        self._made_with: str | None = None
+
+    @classmethod
+    def live(cls, estimator: Any, settings: ModelSettings, where: str) -> SklearnModel:
+        """Raises `InvalidModel` for an estimator that is not fitted."""
+        check_estimator(estimator, where)
+        return cls(lambda: estimator, where, settings)
+
+    def load(self, device: str) -> None:
+        """Raises `Unavailable` for another device than the CPU, `InvalidModel` for what is no fitted estimator."""
+        if device != "cpu":
+            raise Unavailable("scikit-learn computes on the CPU", where=self._where, expected="cpu", got=device)
+        estimator, self._made_with = with_versions(self._read, self._where)
+        check_estimator(estimator, self._where)
+        self._inputs = read_inputs(estimator, self._where)
+        bare = without_names(estimator) if self._inputs.names is None else estimator
+        self._answers = answers_of(bare, self._where)
+        self._standard = all(type(step).__module__.startswith("sklearn.") for step in _parts(estimator))
+        told = probe(self._answers, self._inputs, estimator, self._where)
+        self._outputs = LearnedOutputs(told)
+        names = class_names(steps_of(estimator)[-1]) if steps_of(estimator) else None
+        wide = any(spec.name == "probabilities" and spec.shape == (len(names or ()),) for spec in told or ())
+        spec = ModelSpec(
+            inputs=self._inputs.specs,
+            outputs=told,
+            concurrent=self._standard,
+            labels={"probabilities": names} if names is not None and wide else None,
+            features=self._inputs.features,
+        )
+        self.spec = with_settings(spec, self._settings)
+
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        """Raises `InvalidInput` for values that scikit-learn refuses, `ModelError` for anything else it raises."""
+        if not batch.rows:
+            return Batch(self._outputs.blank(0) if self._outputs.known else {}, 0)
+        try:
+            answers = self._answers(self._inputs.arrange(batch))
+        except InferenceError:
+            raise
+        except Exception as error:
+            raise self._raised(error) from error
+        columns = to_columns(answers, self._where)
+        return Batch(self._learn(columns), batch.rows, batch.errors)
+
+    def variant(self) -> Mapping[str, str]:
+        import sklearn
+
+        made_with = {} if self._made_with is None else {"made_with": f"scikit-learn {self._made_with}"}
+        return {"scikit-learn": sklearn.__version__, "numpy": np.__version__, **made_with}
+
+    def _learn(self, columns: dict[str, Column]) -> dict[str, Column]:
+        fitted = self._outputs.learn(columns, self._where)
+        if self.spec.outputs is not self._outputs.specs:
+            self.spec = self.spec.with_changes(outputs=self._outputs.specs)
+        return fitted
+
+    def _raised(self, error: Exception) -> InferenceError:
+        text = str(error).strip().partition("\n")[0] or type(error).__name__
+        if self._standard and isinstance(error, ValueError):
+            return InvalidInput(f"scikit-learn refuses the input: {text}", where=self._where)
+        return ModelError(f"{type(error).__name__}: {text}", where=self._where)
+
+
+def check_estimator(estimator: Any, where: str) -> None:
+    """Raises `InvalidModel` for what is no estimator or is not fitted, `MissingExtra` without scikit-learn."""
+    try:
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+    except ImportError:
+        raise missing_extra("scikit-learn", "sklearn", "a scikit-learn model") from None
+    if isinstance(estimator, type) or not (hasattr(estimator, "get_params") and hasattr(estimator, "fit")):
+        got = type(estimator).__name__
+        raise InvalidModel("it holds no estimator", where=where, expected="a fitted scikit-learn estimator", got=got)
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as error:
+        name = type(estimator).__name__
+        raise InvalidModel(f"{name} is not fitted", where=where, fix="call fit before you hand it over") from error
+
+
+def with_versions(read: Callable[[], Any], where: str) -> tuple[Any, str | None]:
+    """What `read` gives, and the scikit-learn version that wrote it where that is another: one warning for all steps.
+
+    Recording warnings is not safe between threads, so this belongs into loading, never into a call.
+    """
+    try:
+        from sklearn.exceptions import InconsistentVersionWarning
+    except ImportError:
+        raise missing_extra("scikit-learn", "sklearn", "a scikit-learn model") from None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        value = read()
+    made_with = None
+    for warning in caught:
+        if isinstance(warning.message, InconsistentVersionWarning):
+            made_with = str(warning.message.original_sklearn_version)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if made_with is not None:
+        import sklearn
+
+        text = f"{where}: made with scikit-learn {made_with}, runs on {sklearn.__version__}; its answers may differ"
+        warnings.warn(f"{text}; install that version, or train it again", UserWarning, stacklevel=2)
+    return value, made_with
+
+
+def to_columns(answers: Mapping[str, Array], where: str) -> dict[str, Column]:
+    try:
+        return {name: to_column(array, where=f"output {name!r}") for name, array in answers.items()}
+    except InvalidInput as error:
+        raise ModelError(f"its answer is no tensor: {error}", where=where) from error
+
+
+def probe(answers: Answers, inputs: Inputs, estimator: Any, where: str) -> tuple[TensorSpec, ...] | None:
+    """The outputs, as one row of zeros shows them; None where zeros are no input and the first call has to tell.
+
+    Where the inputs are no numbers, the row of zeros goes into the last step, which only knows numbers.
+    """
+    whole = inputs.layout == "array"
+    last = estimator if whole else steps_of(estimator)[-1]
+    count, names = getattr(last, "n_features_in_", None), getattr(last, "feature_names_in_", None)
+    if count is None:
+        return None
+    zeros = np.zeros((1, count))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if whole:
+                found = answers(zeros if inputs.names is None else named_array(zeros, inputs.names))
+            else:
+                found = answers_of(last, where)(zeros if names is None else named_array(zeros, list(names)))
+            columns = to_columns(found, where)
+        except InferenceError:
+            raise
+        except Exception:  # zeros are not an input of this model, which says nothing about its own inputs
+            return None
+    return tuple(TensorSpec(name, datatype_of(column), shape_of(column)) for name, column in columns.items())
+
+
+def _parts(estimator: Any) -> list[Any]:
+    """The estimator, all estimators inside it, and the functions it was given."""
+    parts = [estimator]
+    for value in estimator.get_params(deep=True).values():
+        if hasattr(value, "get_params") or (callable(value) and not isinstance(value, type)):
+            parts.append(value)
+    return parts

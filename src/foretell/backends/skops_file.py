@@ -1,0 +1,91 @@
+"""Estimators in skops files, which name the types they hold so that these can be agreed to before any is made."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from foretell.backends.artefact_file import Artefact
+from foretell.backends.opened import Opened
+from foretell.backends.sklearn_model import SklearnModel
+from foretell.config import ModelSettings
+from foretell.errors import InvalidModel, UnsafeModel, missing_extra
+
+MAX_ENTRIES = 100_000
+MAX_UNPACKED_BYTES = 8 * 2**30
+
+
+def open_skops(path: Path, settings: ModelSettings) -> Opened:
+    """Reads the file once, and checks what it would unpack and make; nothing of it is made before `load`.
+
+    Raises `UnsafeModel` for types that neither skops nor `settings.trust` trusts, `InvalidModel` for a file that is
+    none of skops, `MissingExtra` without skops.
+    """
+    artefact = Artefact.read(path)
+    if settings.sha256 is not None:
+        artefact.check_digest(settings.sha256)
+    _check_archive(artefact)
+    trusted = _agreed_types(artefact, settings.trust)
+    return Opened(
+        model=SklearnModel(lambda: _make(artefact, trusted), path.name, settings),
+        name=path.stem,
+        digest=artefact.digest,
+        source=str(path),
+        framework="scikit-learn",
+        size_bytes=len(artefact.data),
+        passes=(),
+    )
+
+
+def _check_archive(artefact: Artefact) -> None:
+    where = str(artefact.path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(artefact.data)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise InvalidModel(f"not a skops file: {error}", where=where, expected="a whole zip archive") from error
+    if "schema.json" not in {entry.filename for entry in entries}:
+        raise InvalidModel("not a skops file", where=where, expected="an archive with a schema.json")
+    if len(entries) > MAX_ENTRIES:
+        raise UnsafeModel("too many entries", where=where, expected=f"at most {MAX_ENTRIES}", got=len(entries))
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise UnsafeModel("too large unpacked", where=where, expected=f"at most {MAX_UNPACKED_BYTES}", got=unpacked)
+    for entry in entries:
+        name = entry.filename
+        if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts:
+            raise UnsafeModel("an entry points out of the archive", where=where, got=repr(name))
+
+
+def _agreed_types(artefact: Artefact, trust: tuple[str, ...]) -> list[str]:
+    """The types beside skops' own that may be made."""
+    try:
+        import skops.io
+    except ImportError:
+        raise missing_extra("skops", "sklearn", "opening a .skops file") from None
+    try:
+        untrusted = set(skops.io.get_untrusted_types(data=artefact.data))
+    except Exception as error:
+        raise _unreadable(artefact, error) from error
+    refused = sorted(untrusted - set(trust))
+    if refused:
+        fix = "if you know them and trust the author: " + " ".join(f"--trust {name}" for name in refused)
+        what = "it brings types that nobody agreed to"
+        raise UnsafeModel(what, where=str(artefact.path), got=", ".join(refused), fix=fix)
+    return sorted(untrusted)
+
+
+def _make(artefact: Artefact, trusted: list[str]) -> Any:
+    import skops.io
+
+    try:
+        return skops.io.loads(artefact.data, trusted=trusted)
+    except Exception as error:
+        raise _unreadable(artefact, error) from error
+
+
+def _unreadable(artefact: Artefact, error: Exception) -> InvalidModel:
+    text = str(error).strip().partition("\n")[0]
+    return InvalidModel(f"skops cannot read it: {type(error).__name__}: {text}", where=str(artefact.path))
