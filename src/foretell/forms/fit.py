@@ -14,11 +14,10 @@ from foretell.types import DataType, Shape, TensorSpec
 
 def fit(raw: Raw, where: str, spec: TensorSpec | None) -> Column:
     """The column a model takes. Raises `InvalidInput` where a value or the shape does not fit."""
-    if raw.count == 0 and raw.offsets is None and not (raw.row_shape and spec and spec.shape):
+    if raw.count == 0 and raw.offsets is None and not raw.row_shape and spec is not None:
         return empty(spec)
     datatype = spec.datatype if spec is not None else None
-    data = _no_elements(raw, datatype)
-    nulls = raw.nulls
+    data, nulls = _without_kind(raw, datatype)
     if isinstance(data, Bytes):
         if datatype not in (None, DataType.BYTES):
             raise _wrong_kind("strings", datatype, where, "give numbers")
@@ -131,13 +130,21 @@ def bfloat16_floats(bits: Array) -> Array:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def _no_elements(raw: Raw, datatype: DataType | None) -> Array | Bytes:
-    """Rows without any element have no kind of their own: they take the kind that is wanted."""
-    if isinstance(raw.data, Bytes) or raw.data.size or datatype is None:
-        return raw.data
-    if datatype is not DataType.BYTES:
-        return raw.data.astype(datatype.numpy)
-    return Bytes(np.zeros(1, np.int64), np.zeros(0, np.uint8), raw.row_shape)
+def _without_kind(raw: Raw, to: DataType | None) -> tuple[Array | Bytes, Mask | None]:
+    """Rows without any value (no elements, or nulls only) have no kind of their own: they take the one wanted."""
+    data, nulls = raw.data, raw.nulls
+    if isinstance(data, Bytes) or to is None:
+        return data, nulls
+    if data.dtype.kind == "f" and not to.is_float and not to.is_integer and data.size:
+        absent = np.isnan(data) if nulls is None else nulls | np.isnan(data)
+        if not absent.all():
+            return data, nulls
+        nulls = absent
+    elif data.size:
+        return data, nulls
+    if to is not DataType.BYTES:
+        return np.zeros(data.shape, to.numpy), nulls
+    return Bytes(np.zeros(data.size + 1, np.int64), np.zeros(0, np.uint8), raw.row_shape), nulls
 
 
 def _column(data: Array | Bytes, nulls: Mask | None, offsets: Index | None) -> Column:

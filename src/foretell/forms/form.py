@@ -48,7 +48,9 @@ def library(data: object) -> Kind | None:
 
 def is_frame(data: object) -> bool:
     """Whether `data` is a data frame or a table: named columns, always rows."""
-    return library(data) is not None and hasattr(data, "columns") and not callable(data.columns)
+    if library(data) is None:
+        return False
+    return any(base.__name__ in {"DataFrame", "Table", "RecordBatch"} for base in type(data).__mro__)
 
 
 def kind_of(data: object) -> Kind:

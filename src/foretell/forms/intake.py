@@ -176,7 +176,9 @@ def _expected(spec: ModelSpec) -> str:
 
 def _plain(value: Any) -> Any:
     """Array-likes of other libraries as arrays; lists, scalars and what a form of ours reads stay."""
-    if isinstance(value, (np.ndarray, list, tuple, range, str, bytes, bool, int, float)) or library(value) is not None:
+    if isinstance(value, (np.ndarray, list, tuple, range, str, bytes, bool, int, float)):
+        return value
+    if library(value) is not None and not hasattr(value, "as_py"):
         return value
     if kind_of(value) is Kind.NUMPY:
         try:
@@ -185,7 +187,9 @@ def _plain(value: Any) -> Any:
             raise InvalidInput(f"{type(value).__name__} cannot be read as an array: {error}") from error
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
-    if value is None or isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
+    if hasattr(value, "as_py"):
+        return value.as_py()
+    if value is None or isinstance(value, (set, frozenset)) or hasattr(value, "__next__") or callable(value):
         raise InvalidInput("this is neither a row nor rows", got=type(value).__name__,
                            expected="a list, dict, array or data frame", fix="turn it into a list first")  # fmt: skip
     return value

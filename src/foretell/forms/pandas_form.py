@@ -35,6 +35,10 @@ def numeric(cells: Any) -> bool:
 
 def read(series: Any, where: str, spec: TensorSpec | None) -> Raw:
     """The cells of a series or an index; categoricals as their values, missing cells as nulls."""
+    if not hasattr(series, "array"):
+        import pandas as pd
+
+        series = pd.Series(series)
     dtype = series.dtype
     if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
         return _categorical(series, where, spec)
@@ -56,7 +60,7 @@ def _categorical(series: Any, where: str, spec: TensorSpec | None) -> Raw:
     categories = series.dtype.categories
     if categories.dtype.kind in "mM":
         raise refuse_temporal(where, f"categories of {categories.dtype}")
-    values = np.asarray(series.astype(object), object)
+    values = np.array(series.astype(object), object)
     values[np.asarray(series.isna())] = None
     return read_sequence(values.tolist(), where, spec)
 

@@ -7,20 +7,27 @@ from typing import Any
 import numpy as np
 
 from foretell.errors import InvalidInput
-from foretell.forms.form import library
+from foretell.forms.form import is_frame, library
+from foretell.forms.sequences import MAX_AXES
 from foretell.types import TensorSpec
 
 
 def rank(value: Any) -> int:
     """The number of axes of a value: 0 for a number or a string, 1 for a flat list or array, and so on."""
-    if isinstance(value, (list, tuple, range)):
-        return 1 + rank(next((item for item in value if item is not None), None))
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind == "O" and value.size and value.ndim:
-            return value.ndim + rank(value.flat[0])
-        return value.ndim
+    axes = 0
+    # The limit ends a list that contains itself; reading it is refused later, with a sentence.
+    while axes <= MAX_AXES and isinstance(value, (list, tuple, range)):
+        axes += 1
+        value = next((item for item in value if item is not None), None)
+
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O" and value.size:
+        return axes + value.ndim + rank(value.flat[0] if value.ndim else value.item())
+    return axes + _rank_of_leaf(value)
+
+
+def _rank_of_leaf(value: Any) -> int:
     if library(value) is not None:
-        return 1 if hasattr(value, "__len__") else 0
+        return 2 if is_frame(value) else 1 if hasattr(value, "__len__") else 0
     axes = getattr(value, "ndim", None)
     return axes if isinstance(axes, int) else 0
 

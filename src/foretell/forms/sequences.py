@@ -24,14 +24,20 @@ from foretell.types import TensorSpec
 _WORDS = {"bool": "booleans", "int": "numbers", "float": "numbers", "text": "strings"}
 
 
-def read_sequence(items: Sequence[Any], where: str, spec: TensorSpec | None) -> Raw:
+MAX_AXES = 32
+"""As many as NumPy once had; nesting beyond it is no tensor but an attack or a mistake."""
+
+
+def read_sequence(items: Sequence[Any], where: str, spec: TensorSpec | None, depth: int = 1) -> Raw:
     """Rows in a list: values, nested lists, arrays; None is a null. Rows of different length become ragged."""
+    if depth > MAX_AXES:
+        raise InvalidInput("the lists are nested too deeply", where=where, expected=f"at most {MAX_AXES} axes")
     kinds = {kind: _kind(kind) for kind in set(map(type, items))}
     if "array" in kinds.values():
         items = [_unwrapped(item, where) if kinds[type(item)] == "array" else item for item in items]
         kinds = {kind: _kind(kind) for kind in set(map(type, items))}
     if "nested" in kinds.values() or "array" in kinds.values():
-        return _nested(items, set(kinds.values()), where, spec)
+        return _nested(items, set(kinds.values()), where, spec, depth)
     return _leaves(items, kinds, where, spec)
 
 
@@ -70,7 +76,7 @@ def _unwrapped(item: Any, where: str) -> Any:
     return array
 
 
-def _nested(items: Sequence[Any], kinds: set[str], where: str, spec: TensorSpec | None) -> Raw:
+def _nested(items: Sequence[Any], kinds: set[str], where: str, spec: TensorSpec | None, depth: int) -> Raw:
     if not kinds <= {"nested", "array", "null"}:
         raise InvalidInput("rows and single values are mixed", where=where, fix="give every row the same shape")
     masked = any(isinstance(item, np.ma.MaskedArray) for item in items)
@@ -82,9 +88,9 @@ def _nested(items: Sequence[Any], kinds: set[str], where: str, spec: TensorSpec 
     if len(known) == 1:
         width = known.pop()
         flat = list(chain.from_iterable([None] * width if _is_null(row) else row for row in rows))
-        inner = read_sequence(flat, where, spec)
+        inner = read_sequence(flat, where, spec, depth + 1)
         return _folded(inner, len(rows), width, where)
-    return _ragged(rows, lengths, where, spec)
+    return _ragged(rows, lengths, where, spec, depth)
 
 
 def _is_null(row: Any) -> bool:
@@ -99,13 +105,13 @@ def _folded(inner: Raw, rows: int, width: int, where: str) -> Raw:
     return Raw(np.zeros((rows, 0)))
 
 
-def _ragged(rows: Sequence[Any], lengths: Index, where: str, spec: TensorSpec | None) -> Raw:
+def _ragged(rows: Sequence[Any], lengths: Index, where: str, spec: TensorSpec | None, depth: int) -> Raw:
     empty = np.flatnonzero(lengths < 0)
     if len(empty):
         error = InvalidInput(f"row {empty[0]} is null among rows of different length", where=where)
         error.rows = {row: RowError(InvalidInput.code, f"{where}: the row is null") for row in empty.tolist()}
         raise error
-    inner = read_sequence(list(chain.from_iterable(rows)), where, spec)
+    inner = read_sequence(list(chain.from_iterable(rows)), where, spec, depth + 1)
     if inner.offsets is not None:
         raise InvalidInput("only the rows may differ in length", where=where, fix="pad the inner lists to one length")
     offsets = np.zeros(len(rows) + 1, np.int64)
@@ -137,7 +143,10 @@ def _leaves(items: Sequence[Any], kinds: dict[type, str], where: str, spec: Tens
 def _numbers(items: Sequence[Any], found: set[str], where: str) -> Any:
     if "decimal" in found or not found:
         return np.array([float(item) for item in items], np.float64)
-    array = np.array(items if isinstance(items, (list, tuple)) else list(items))
+    items = items if isinstance(items, (list, tuple)) else list(items)
+    array = np.array(items)
+    if array.dtype.kind == "f" and found == {"int"} and min(items) >= 0:
+        array = np.array(items, np.uint64)
     if array.dtype.kind not in ("biu" if found <= {"int", "bool"} else "f") or array.ndim != 1:
         raise InvalidInput("a number is too large", where=where, expected="numbers of at most 64 bits")
     return read_array(array, where).data

@@ -9,7 +9,7 @@ import numpy as np
 
 from foretell.columns import Batch, Bytes, Column, Dense
 from foretell.errors import InvalidInput
-from foretell.forms.form import Kind, library
+from foretell.forms.form import Kind, is_frame, library
 from foretell.forms.mapping import Plan, plan
 from foretell.forms.values import to_column
 from foretell.types import DataType, ModelSpec, TensorSpec
@@ -42,7 +42,7 @@ def to_batch(table: Table, rows: int, spec: ModelSpec, chosen: Plan) -> Batch:
 
 def is_numeric(cells: Any) -> bool:
     """Whether cells (or one value) are integers or floats."""
-    match library(cells):
+    match None if is_frame(cells) else library(cells):
         case Kind.PANDAS:
             from foretell.forms.pandas_form import numeric
         case Kind.POLARS:

@@ -10,7 +10,7 @@ import numpy as np
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.fit import bfloat16_floats, fit
-from foretell.forms.form import Kind, library
+from foretell.forms.form import Kind, is_frame, library
 from foretell.forms.raw import Raw, read_array
 from foretell.forms.sequences import read_sequence
 from foretell.types import DataType, TensorSpec
@@ -31,9 +31,13 @@ def to_column(value: object, *, where: str, spec: TensorSpec | None = None) -> C
 
 def read(value: Any, where: str, spec: TensorSpec | None) -> Raw:
     """The rows of any array-like, not yet fitted to `spec` (which only decides whether decimals may become floats)."""
+    if hasattr(value, "as_py"):
+        value = value.as_py()
     if isinstance(value, (list, tuple, range)):
         return read_sequence(value, where, spec)
-    match library(value):
+    if is_frame(value):
+        value = _as_array(value, where)
+    match library(value) if hasattr(value, "__len__") else None:
         case Kind.PANDAS:
             from foretell.forms.pandas_form import read as read_pandas
 
