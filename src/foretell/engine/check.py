@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from foretell.columns import Array, Batch, Bytes, Column, Dense, Mask, Ragged
+from foretell.columns import Array, Batch, Bytes, Column, Dense, Index, Mask, Ragged
 from foretell.errors import InvalidInput, RowError, nearest
 from foretell.types import DataType, ModelSpec, Shape, TensorSpec
 
+Fault = tuple[Mask, str]
+
 _BF16_NAN = np.uint16(0x7FC0)
+_NULL = "the row is null"
 
 
 def check_batch(batch: Batch, spec: ModelSpec) -> Batch:
@@ -42,7 +45,8 @@ def _fits(column: Column | None, tensor: TensorSpec, rows: int) -> bool:
             return False
         if kind is not None and (kind is DataType.BYTES or data.dtype != kind.numpy):
             return False
-        return (tensor.allow_nan or data.dtype.kind in "iub") and _shape_fits(data.shape[1:], tensor.shape)
+        certain = tensor.allow_nan or (data.dtype.kind in "iub" and kind is not DataType.BF16)
+        return certain and _shape_fits(data.shape[1:], tensor.shape)
     if isinstance(column, Bytes) and column.valid is None and len(column) == rows:
         return tensor.datatype in (DataType.BYTES, None) and _shape_fits(column.row_shape, tensor.shape)
     return False
@@ -90,24 +94,26 @@ class _Check:
         if isinstance(column, Bytes):
             self._check_bytes()
             return self._without_nulls(column)
-        checked, bad = self._dense(column)
-        self._refuse(bad, "the row does not fit", self._tensor.describe())
+        checked, faults = self._dense(column)
+        for bad, what in faults:
+            self._refuse(np.flatnonzero(bad), what)
         return checked
 
     def _ragged(self, column: Ragged) -> Column:
         values = column.values
         self._check_shape(column, ("rows of different length",), (None, *values.row_shape))
-        if isinstance(values, Bytes):
-            self._check_bytes()
-            checked: Dense | Bytes = values
-            bad = None if values.valid is None else ~values.valid
-            if bad is not None:
-                checked = Bytes(values.offsets, values.data, values.row_shape)
+        faults: list[Fault] = []
+        checked: Dense | Bytes
+        if isinstance(values, Dense):
+            checked, faults = self._dense(values)
         else:
-            checked, bad = self._dense(values)
-        if bad is not None:
-            at = np.searchsorted(column.offsets, np.flatnonzero(bad), "right") - 1
-            self._refuse_rows(at.tolist(), "a value of the row does not fit", self._tensor.describe())
+            self._check_bytes()
+            checked = Bytes(values.offsets, values.data, values.row_shape)
+            if values.valid is not None:
+                faults = [(~values.valid, _NULL)]
+        for bad, what in faults:
+            rows = np.searchsorted(column.offsets, np.flatnonzero(bad), "right") - 1
+            self._refuse(rows[(rows >= 0) & (rows < self._rows)], what)
         width = self._tensor.shape[0] if self._tensor.shape else None
         whole = Ragged(checked, column.offsets)
         return whole if width is None else self._of_width(whole, width)
@@ -115,7 +121,7 @@ class _Check:
     def _of_width(self, column: Ragged, width: int) -> Column:
         """Rows that all have to have `width` values; those that have not end here."""
         wrong = column.lengths != width
-        self._refuse(wrong, "the row has the wrong length", f"{width} values")
+        self._refuse(np.flatnonzero(wrong), "the row has the wrong length")
         good = np.flatnonzero(~wrong)
         starts = column.offsets[:-1].copy()
         starts[wrong] = column.offsets[good[0]] if len(good) else 0
@@ -136,29 +142,27 @@ class _Check:
             return Dense(np.zeros((self._rows, *column.row_shape), column.data.dtype))
         return Bytes.of([b""] * (self._rows * int(np.prod(column.row_shape))), column.row_shape)
 
-    def _dense(self, column: Dense) -> tuple[Dense, Mask | None]:
-        """The column in the datatype of the tensor, and which of its rows are bad."""
-        data, bad = self._converted(column.data)
-        if column.valid is not None and not column.valid.all() and not self._tensor.nullable:
-            if self._is_float(data):
+    def _dense(self, column: Dense) -> tuple[Dense, list[Fault]]:
+        """The column in the datatype of the tensor, and which of its rows are bad, and why."""
+        tensor = self._tensor
+        data, faults = self._converted(column.data)
+        if column.valid is not None and not tensor.nullable:
+            if data.dtype.kind == "f" or tensor.datatype is DataType.BF16:
                 data = data.copy()
-                data[~column.valid] = _BF16_NAN if self._tensor.datatype is DataType.BF16 else np.nan
+                data[~column.valid] = _BF16_NAN if tensor.datatype is DataType.BF16 else np.nan
             else:
-                bad = ~column.valid if bad is None else bad | ~column.valid
-        if not self._tensor.allow_nan:
-            nan = self._rows_with_nan(data)
-            bad = nan if bad is None else bad | nan
-        return Dense(data, column.valid if self._tensor.nullable else None), bad
+                faults.append((~column.valid, _NULL))
+        if not tensor.allow_nan:
+            faults.append((_has_nan(data, tensor.datatype), "the row holds NaN, which the model does not take"))
+        return Dense(data, column.valid if tensor.nullable else None), faults
 
-    def _converted(self, data: Array) -> tuple[Array, Mask | None]:
+    def _converted(self, data: Array) -> tuple[Array, list[Fault]]:
         kind = self._tensor.datatype
         if kind is None or (kind is not DataType.BYTES and data.dtype == kind.numpy):
-            return data, None
+            return data, []
         given = DataType.of(data.dtype)
-        allowed = given is not None and given is not DataType.BYTES and _keeps_kind(given, kind)
-        if not allowed:
-            fix = f"convert it to {kind.value}" if given is not None and given is not DataType.BYTES else ""
-            raise self._invalid("wrong datatype", expected=kind.value, got=given or data.dtype, fix=fix)
+        if given is None or not _keeps_kind(given, kind):
+            raise self._invalid("wrong datatype", expected=kind, got=given or data.dtype, fix="convert the values")
         if kind.is_integer:
             info = np.iinfo(kind.numpy)
             bad = (data < info.min) | (data > info.max)
@@ -167,21 +171,13 @@ class _Check:
             with np.errstate(over="ignore"):
                 made = data.astype(kind.numpy)
             bad = np.isinf(made) & np.isfinite(data)
-        return made, _any_per_row(bad) if bad.any() else None
+        return made, [(_any_per_row(bad), f"the row has a number that {kind} cannot hold")]
 
     def _without_nulls(self, column: Bytes) -> Bytes:
         if column.valid is None or self._tensor.nullable:
             return column
-        self._refuse(~column.valid, "the row is null", self._tensor.describe())
+        self._refuse(np.flatnonzero(~column.valid), _NULL)
         return Bytes(column.offsets, column.data, column.row_shape)
-
-    def _is_float(self, data: Array) -> bool:
-        return data.dtype.kind == "f" or self._tensor.datatype is DataType.BF16
-
-    def _rows_with_nan(self, data: Array) -> Mask:
-        if self._tensor.datatype is DataType.BF16:
-            return _any_per_row((data & np.uint16(0x7FFF)) > np.uint16(0x7F80))
-        return _any_per_row(np.isnan(data)) if data.dtype.kind == "f" else np.zeros(len(data), np.bool_)
 
     def _check_bytes(self) -> None:
         if self._tensor.datatype not in (DataType.BYTES, None):
@@ -198,26 +194,29 @@ class _Check:
             got = given[0] if isinstance(given[0], str) else list(given)
             raise self._invalid("wrong shape", expected=self._tensor.describe(), got=got, fix="reshape the rows")
 
-    def _refuse(self, bad: Mask | None, what: str, expected: object) -> None:
-        if bad is not None and bad.any():
-            self._refuse_rows(np.flatnonzero(bad).tolist(), what, expected)
-
-    def _refuse_rows(self, rows: list[int], what: str, expected: object) -> None:
-        error = RowError.of(self._invalid(what, expected=expected))
-        for row in rows:
-            self._errors.setdefault(row, error)
+    def _refuse(self, rows: Index, what: str) -> None:
+        if len(rows):
+            error = RowError.of(self._invalid(what, expected=self._tensor.describe()))
+            for row in rows.tolist():
+                self._errors.setdefault(row, error)
 
     def _invalid(self, what: str, *, expected: object = "", got: object = "", fix: str = "") -> InvalidInput:
         return InvalidInput(what, where=self._where, expected=expected, got=got, fix=fix)
 
 
 def _keeps_kind(given: DataType, kind: DataType) -> bool:
-    if kind is DataType.BF16:
+    if kind in (DataType.BF16, DataType.BYTES) or given is DataType.BYTES:
         return False
     if kind.is_float:
         return given.is_float or given.is_integer
     return kind.is_integer and given.is_integer
 
 
+def _has_nan(data: Array, kind: DataType | None) -> Mask:
+    if kind is DataType.BF16:
+        return _any_per_row((data & np.uint16(0x7FFF)) > np.uint16(0x7F80))
+    return _any_per_row(np.isnan(data)) if data.dtype.kind == "f" else np.zeros(len(data), np.bool_)
+
+
 def _any_per_row(mask: Array) -> Mask:
-    return np.asarray(mask.reshape(len(mask), -1).any(axis=1) if mask.size else np.zeros(len(mask), np.bool_))
+    return np.asarray(mask.any(axis=tuple(range(1, mask.ndim))))
