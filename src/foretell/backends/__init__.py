@@ -27,6 +27,8 @@ def open_model(source: object, settings: ModelSettings, *, example: object = Non
     `Unavailable`, `MissingExtra`.
     """
     if isinstance(source, str):
+        if not source.strip():
+            raise InvalidModel("the model has no name", expected="a path or module:name", got=repr(source))
         path = Path(source)
         if not _exists(path) and python_source.is_reference(source):
             found = python_source.find(source)

@@ -63,7 +63,9 @@ def find_artefact(path: Path) -> Path:
             raise _unknown_suffix(path)
         return path
     except (OSError, ValueError) as error:
-        raise InvalidModel("the path cannot be looked up", where=str(path), got=error) from error
+        raise InvalidModel(
+            "the path cannot be looked up", where=str(path)[:200], got=getattr(error, "strerror", error)
+        ) from error
 
 
 def check_looks(path: Path) -> None:

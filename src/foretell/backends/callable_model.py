@@ -45,13 +45,13 @@ class CallableModel(Model):
         `Unavailable` for a device that the user's `load` does not take."""
         self._instance = self._instantiated()
         load = getattr(self._instance, "load", None)
-        with_device = callable(load) and takes_device(load)
+        with_device = callable(load) and takes_device(load, self._name)
         if device != "cpu" and not with_device:
             fix = "use cpu, or give the model a method load(self, device)"
             raise Unavailable(f"{self._name} knows of no devices", expected="cpu", got=device, fix=fix)
         if callable(load):
             try:
-                load(device) if with_device else load()
+                load(device=device) if with_device else load()
             except Exception as error:
                 raise raised(error, f"{self._name}.load") from error
         self._prepare(device)
@@ -76,7 +76,10 @@ class CallableModel(Model):
     def close(self) -> None:
         close = getattr(self._instance, "close", None)
         if callable(close):
-            close()
+            try:
+                close()
+            except Exception as error:
+                raise raised(error, f"{self._name}.close") from error
 
     def variant(self) -> Mapping[str, str]:
         batch = self._settings.batch
@@ -139,7 +142,7 @@ class CallableModel(Model):
             return Batch(answer.columns, batch.rows, {**batch.errors, **answer.errors})
         if not batch.rows and self._outputs.known:
             return Batch(self._outputs.blank(0), 0)
-        answer = stage.run(batch, ctx, self._outputs.specs)
+        answer = stage.run(batch, ctx, self._outputs.declared)
         if len(answer.errors) == batch.rows and batch.rows:
             columns = self._outputs.blank(batch.rows) if self._outputs.known else {}
         else:

@@ -22,6 +22,11 @@ class LearnedOutputs:
         self.specs = declared
 
     @property
+    def declared(self) -> tuple[TensorSpec, ...] | None:
+        """What an answer has to be: all of a declared output, of a learned one the name."""
+        return None if self.specs is None else tuple(self._declared.get(s.name, TensorSpec(s.name)) for s in self.specs)
+
+    @property
     def known(self) -> bool:
         return self.specs is not None and all(s.datatype is not None and s.shape is not None for s in self.specs)
 

@@ -8,6 +8,7 @@ from typing import Any
 from foretell.backends.callable_model import CallableModel
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.opened import Opened
+from foretell.backends.python_signature import required
 from foretell.backends.python_source import Found
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, InvalidSetting
@@ -69,6 +70,8 @@ def _model(value: object, name: str, where: str, settings: ModelSettings, exampl
         return value, getattr(value, "framework", "python")
     if isinstance(value, Model):
         refuse_tuning(settings, "a Model of your own")
+        if settings.batch is not None or settings.pad is not None:
+            raise InvalidSetting("batch and pad of a Model stand in its spec", where=where, fix="change the spec")
         return value, "python"
     _check_kind(value, where)
     if is_estimator(value):
@@ -88,6 +91,9 @@ def _check_kind(value: object, where: str) -> None:
             raise InvalidModel(f"{kind.__name__} is a class", where=where, expected="a fitted estimator")
         if not callable(getattr(value, "predict", None)) and "__call__" not in dir(value):
             raise InvalidModel("the class has no method predict", where=where, expected="predict(self, ...)")
+        if needed := required(value):
+            fix = "give them defaults, or name an object of the class"
+            raise InvalidModel("its constructor needs arguments", where=where, got=", ".join(needed), fix=fix)
     elif "sklearn" in frameworks:
         return
     for framework in frameworks:

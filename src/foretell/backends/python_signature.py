@@ -114,13 +114,29 @@ def _parameter(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parame
     return Parameter(parameter.name, hint, role, by_name=parameter.kind is not parameter.POSITIONAL_ONLY)
 
 
-def takes_device(load: Function) -> bool:
-    """Whether the user's `load` takes the device."""
+def takes_device(load: Function, where: str) -> bool:
+    """Whether the user's `load` takes the device. Raises `InvalidModel` for one that needs anything else."""
+    others = [name for name in required(load) if name != "device"]
+    if others:
+        expected, got = "load(self) or load(self, device)", f"load(self, {', '.join(others)})"
+        fix = "where that is another kind of load, give the object's predict alone"
+        raise InvalidModel(
+            "its load takes what foretell does not have", where=where, expected=expected, got=got, fix=fix
+        )
     try:
-        parameters = inspect.signature(load).parameters.values()
+        return "device" in inspect.signature(load).parameters
     except (TypeError, ValueError):
         return False
-    return any(p.kind not in {p.KEYWORD_ONLY, p.VAR_KEYWORD} or p.name == "device" for p in parameters)
+
+
+def required(function: Function) -> list[str]:
+    """The parameters without which `function` cannot be called; none where it does not tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
 
 
 def _hints(function: Function) -> dict[str, Any]:

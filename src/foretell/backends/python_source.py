@@ -62,7 +62,7 @@ def _from_name(name: str, reference: str) -> ModuleType:
             raise _broken(reference, error) from error
         fix = "start in the folder that holds it, or give path/to/file.py:name"
         raise InvalidModel(f"there is no module {error.name!r}", where=reference, fix=fix) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(reference, error) from error
 
 
@@ -84,13 +84,13 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # before it runs: dataclasses and type hints look themselves up there
     try:
         exec(compile(code, str(path), "exec"), vars(module))  # noqa: S102 (the user named this file to be run)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _broken(str(path), error) from error
     return module
 
 
-def _broken(where: str, error: Exception) -> InvalidModel:
+def _broken(where: str, error: BaseException) -> InvalidModel:
     return InvalidModel(f"importing it failed with {type(error).__name__}: {error}", where=where)
 
 
