@@ -1,0 +1,169 @@
+"""Objects and classes as models, what they declare, and what their failures become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foretell.backends import open_model
+from foretell.columns import Batch, Bytes
+from foretell.config import ModelSettings
+from foretell.errors import InferenceError, InvalidModel, ModelError, TransientError, Unavailable
+from foretell.forms.values import to_python
+from foretell.model import Context, Model
+from foretell.types import DataType, TensorSpec
+
+ROWS = Batch.of(x=np.arange(6.0).reshape(3, 2))
+TEXTS = Batch({"texts": Bytes.of(["a", "bb", "ccc"])}, 3)
+
+
+def loaded(source: object, device: str = "cpu", example: object = None, **settings: Any) -> Model:
+    model = open_model(source, ModelSettings(**settings), example=example).model
+    model.load(device)
+    return model
+
+
+def answer(source: object, batch: Batch = ROWS, **params: Any) -> Batch:
+    model = source if isinstance(source, Model) else loaded(source)
+    return model.predict(batch, Context(params=params))
+
+
+def lists(batch: Batch) -> dict[str, list[Any]]:
+    return {name: to_python(column) for name, column in batch.columns.items()}
+
+
+class Pipeline:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def load(self, device: str) -> None:
+        self.events.append(f"load {device}")
+
+    def preprocess(self, texts: list[str]) -> Any:
+        return [len(text) for text in texts]
+
+    def predict(self, lengths: Any) -> Any:
+        return {"half": lengths / 2, "twice": lengths * 2}
+
+    def postprocess(self, half: Any, twice: Any) -> Any:
+        return {"total": half + twice}
+
+    def close(self) -> None:
+        self.events.append("close")
+
+
+def test_an_object_with_stages_runs_them_in_order() -> None:
+    pipeline = Pipeline()
+    model = loaded(pipeline, device="cuda:1")
+    ctx = Context()
+    done = model.postprocess(model.predict(model.preprocess(TEXTS, ctx), ctx), ctx)
+    model.close()
+    assert lists(done) == {"total": [2.5, 5.0, 7.5]}
+    assert model.spec.inputs == (TensorSpec("texts", DataType.BYTES, ()),)
+    assert model.spec.outputs == (TensorSpec("total", DataType.FP64, ()),)
+    assert pipeline.events == ["load cuda:1", "close"]
+
+
+def test_a_class_is_instantiated_by_load_and_not_before() -> None:
+    made: list[str] = []
+
+    class Late:
+        def __init__(self) -> None:
+            made.append("made")
+
+        def __call__(self, x: Any) -> Any:
+            return x
+
+    opened = open_model(Late, ModelSettings())
+    assert made == [] and opened.name == "Late"
+    opened.model.load("cpu")
+    assert made == ["made"]
+    assert lists(answer(opened.model)) == {"output": [[0, 1], [2, 3], [4, 5]]}
+
+
+def test_attributes_declare_the_rest_of_the_spec() -> None:
+    class Declared:
+        row_wise = False
+        deterministic = False
+        labels = ("cat", "dog")
+
+        def predict(self, x: Any) -> Any:
+            return {"name": ["cat"] * len(x), "scores": np.zeros((len(x), 2))}
+
+    model = loaded(Declared)
+    assert not model.spec.row_wise and not model.spec.deterministic and not model.spec.concurrent
+    answer(model)
+    assert model.spec.labels == {"scores": ("cat", "dog")}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("row_wise", 1), ("outputs", ["y"]), ("spec", {}), ("transient", "no"), ("labels", 3)]
+)
+def test_a_wrong_attribute_is_named(name: str, value: object) -> None:
+    kind = type("Wrong", (), {name: value, "predict": lambda self, x: x})
+    with pytest.raises(InvalidModel, match=f"attribute '{name}' is wrong"):
+        loaded(kind)
+
+
+def test_what_user_code_raises_keeps_its_cause_and_shows_no_traceback() -> None:
+    def broken(x: Any) -> Any:
+        raise KeyError("weights")
+
+    with pytest.raises(ModelError) as caught:
+        answer(broken)
+    assert str(caught.value) == "broken: KeyError: 'weights'"
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_transient_failures_are_told_apart() -> None:
+    class Remote:
+        transient = (ConnectionError,)
+
+        def predict(self, x: Any) -> Any:
+            raise ConnectionResetError("gone") if x[0, 0] == 0 else ValueError("wrong")
+
+    model = loaded(Remote)
+    assert model.transient == (ConnectionError,)
+    with pytest.raises(TransientError, match="gone"):
+        answer(model)
+    with pytest.raises(ModelError, match="wrong") as caught:
+        answer(model, ROWS.slice(1, 2))
+    assert not isinstance(caught.value, TransientError)
+
+
+def test_errors_of_foretell_pass_as_they_are() -> None:
+    mine = TransientError("again")
+
+    def raising(x: Any) -> Any:
+        raise mine
+
+    with pytest.raises(TransientError) as caught:
+        answer(raising)
+    assert caught.value is mine
+
+
+def test_a_device_needs_a_load_that_takes_it() -> None:
+    class Plain:
+        def load(self) -> None: ...
+
+        def predict(self, x: Any) -> Any:
+            return x
+
+    for source in (Plain, lambda x: x):
+        with pytest.raises(Unavailable, match="expected cpu, got cuda"):
+            loaded(source, device="cuda")
+
+
+@pytest.mark.parametrize("settings", [{"precision": "fp16"}, {"optimizations": ("fuse",)}, {"threads": 2}], ids=repr)
+def test_settings_that_mean_nothing_here_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(InferenceError, match="a Python model"):
+        loaded(lambda x: x, **settings)
+
+
+def test_no_optimisations_and_padding_are_fine() -> None:
+    model = loaded(lambda x: x, optimizations=(), pad={"x": 0.0})
+    assert model.spec.pad == {"x": 0.0}
+    with pytest.raises(InferenceError, match="pad names the input 'y'"):
+        loaded(lambda x: x, pad={"y": 0.0})
