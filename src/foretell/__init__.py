@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         UnsafeModel,
     )
     from foretell.model import Context, Model
-    from foretell.predictor import BasePredictor, Predictor, optimize_for_inference
+    from foretell.optimize import optimize_for_inference
+    from foretell.predictor import BasePredictor, Predictor
     from foretell.types import DataType, Identity, ModelSpec, TensorSpec
 
 __version__ = "0.1.0"
@@ -66,7 +67,8 @@ __all__ = [
 _HOME = {
     "columns": ("Batch", "Bytes", "Dense", "Ragged"),
     "model": ("Context", "Model"),
-    "predictor": ("BasePredictor", "Predictor", "optimize_for_inference"),
+    "optimize": ("optimize_for_inference",),
+    "predictor": ("BasePredictor", "Predictor"),
     "types": ("DataType", "Identity", "ModelSpec", "TensorSpec"),
 }
 

@@ -239,3 +239,29 @@ def _join_valid(columns: Sequence[Dense | Bytes]) -> Mask | None:
     if all(c.valid is None for c in columns):
         return None
     return np.concatenate([np.ones(len(c), np.bool_) if c.valid is None else c.valid for c in columns])
+
+
+def spread(column: Column, at: Index, rows: int) -> Column:
+    """A column of `rows` rows that has row i of `column` at `at[i]`, and zeros or empty values elsewhere."""
+    if isinstance(column, Dense):
+        data = np.zeros((rows, *column.row_shape), column.data.dtype)
+        data[at] = column.data
+        return Dense(data, _spread_valid(column.valid, at, rows))
+    if isinstance(column, Bytes):
+        per_row, items = column._per_row, column.items()
+        flat = [b""] * (rows * per_row)
+        for i, row in enumerate(at.tolist()):
+            flat[row * per_row : (row + 1) * per_row] = items[i * per_row : (i + 1) * per_row]
+        spreaded = Bytes.of(flat, column.row_shape)
+        return Bytes(spreaded.offsets, spreaded.data, column.row_shape, _spread_valid(column.valid, at, rows))
+    lengths = np.zeros(rows, np.int64)
+    lengths[at] = column.lengths
+    return Ragged(column.values, np.cumsum([column.offsets[0], *lengths], dtype=np.int64))
+
+
+def _spread_valid(valid: Mask | None, at: Index, rows: int) -> Mask | None:
+    if valid is None:
+        return None
+    whole = np.ones(rows, np.bool_)
+    whole[at] = valid
+    return whole

@@ -36,14 +36,15 @@ class InferenceError(Exception):
 
     def __init__(self, what: str, *, where: str = "", expected: object = "", got: object = "", fix: str = "") -> None:
         self.what, self.where, self.expected, self.got, self.fix = what, where, str(expected), str(got), fix
+        self.rows: Mapping[int, RowError] = {}
+        """Where only some rows failed: the reason of each, by row number."""
         super().__init__(_sentence(what, where, self.expected, self.got, fix))
 
 
 class InvalidInput(InferenceError):
-    """The caller's data does not fit the model. `rows` holds the reason of each bad row, by row number."""
+    """The caller's data does not fit the model."""
 
     code = "invalid_input"
-    rows: Mapping[int, RowError] = {}
 
 
 class InvalidSetting(InferenceError):

@@ -1,0 +1,18 @@
+"""The command line: the only place where the rooms are wired together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    from foretell.cli.app import run
+
+    return run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def entry() -> None:
+    """The `foretell` program."""
+    sys.exit(main())

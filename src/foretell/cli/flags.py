@@ -1,0 +1,115 @@
+"""Flags that several commands share. A flag that was not given is None and leaves the value to the other layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from foretell.config import Layer
+from foretell.errors import InvalidSetting
+
+
+@Parameter(name="*", group="Model")
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags:
+    device: str | None = None
+    """Where the model runs: cpu, cuda, cuda:1."""
+    precision: str | None = None
+    """Numbers it computes in, such as fp32; default: as the file has it."""
+    optimizations: Annotated[str | None, Parameter(name=["--optimizations"])] = None
+    """Passes to apply, with commas, or "none"; default: all that keep the answers."""
+    threads: int | None = None
+    """Threads inside one call; 0: one for each core."""
+    max_batch_size: int | None = None
+    """Most rows of one call."""
+    max_queue_size: int | None = None
+    """Most rows that wait; more are refused."""
+    timeout_s: float | None = None
+    """Longest time from acceptance to answer."""
+    executor: Literal["auto", "inline", "thread"] | None = None
+    """Where calls run: on the event loop or in a thread; auto: by measured time."""
+    inline_limit_ms: float | None = None
+    """Native calls faster than this run on the event loop."""
+    cache_size: int | None = None
+    """Answers to keep, in rows; 0: none."""
+    cache_ttl_s: float | None = None
+    """How long an answer is kept."""
+    retries: int | None = None
+    """Further tries after an error that the model marks transient."""
+    retry_delay_s: float | None = None
+    """Longest wait before the first of them; doubles."""
+    retry_max_delay_s: float | None = None
+    """Longest wait before any of them."""
+    batch: str | None = None
+    """The axis of rows, where the file does not tell it right: any, none, or a number."""
+    pad: str | None = None
+    """Value per input that fills rows of different length, as name=0,other=1."""
+    warm_up: bool | None = None
+    """Call the model once before it is ready."""
+    trust: tuple[str, ...] | None = None
+    """A type that a .skops file may bring; repeat the flag."""
+    allow_pickle: bool | None = None
+    """Open a pickle, which runs code; needs --sha256."""
+    sha256: str | None = None
+    """The digest that the pickle must have, from somebody you trust."""
+
+    def given(self) -> dict[str, Any]:
+        """The values of the flags that were given, by the names of the settings."""
+        values = _given(self)
+        if values.get("optimizations") == "none":
+            values["optimizations"] = ()
+        if isinstance(values.get("batch"), str) and values["batch"].isdigit():
+            values["batch"] = int(values["batch"])
+        return values
+
+
+@Parameter(name="*", group="Server")
+@dataclass(frozen=True, kw_only=True)
+class ServerFlags:
+    host: str | None = None
+    """Address to listen on."""
+    http_port: Annotated[int | None, Parameter(name=["--http-port", "--port"])] = None
+    """Port to listen on; 0: any free one."""
+    max_connections: int | None = None
+    """Most clients at a time."""
+    max_body_bytes: int | None = None
+    """Largest request body, also when decompressed."""
+    max_header_bytes: int | None = None
+    """Largest request head."""
+    max_json_depth: int | None = None
+    """Deepest nesting of JSON."""
+    max_elements: int | None = None
+    """Most elements of one tensor."""
+    max_pipelined: int | None = None
+    """Unanswered requests of one connection before reading pauses."""
+    header_timeout_s: float | None = None
+    """Longest time for a request head."""
+    body_timeout_s: float | None = None
+    """Longest time for a request body."""
+    idle_timeout_s: float | None = None
+    """Longest time between requests."""
+    request_timeout_s: float | None = None
+    """Time limit of a request that names none."""
+    drain_timeout_s: float | None = None
+    """How long SIGTERM waits for accepted requests."""
+
+    def layers(self) -> list[Layer]:
+        """One layer for each flag that was given, so that errors and `foretell config` name it."""
+        return [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in _given(self).items()]
+
+
+def _given(flags: Any) -> dict[str, Any]:
+    return {field.name: value for field in fields(flags) if (value := getattr(flags, field.name)) is not None}
+
+
+def read_mapping(entries: tuple[str, ...]) -> dict[str, list[str]] | None:
+    """`--map x=a,b,c`, once or more, as {"x": ["a", "b", "c"]}."""
+    mapping: dict[str, list[str]] = {}
+    for entry in entries:
+        name, equals, columns = entry.partition("=")
+        if not equals or not name or not columns:
+            raise InvalidSetting("wrong --map", expected="INPUT=COLUMN,COLUMN,...", got=repr(entry))
+        mapping[name] = [column.strip() for column in columns.split(",")]
+    return mapping or None

@@ -1,0 +1,143 @@
+"""`foretell inspect`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import numpy as np
+import orjson
+
+from foretell.catalog import Served
+from foretell.cli.flags import ModelFlags
+from foretell.cli.loading import load_all
+from foretell.cli.output import print_json, print_table
+from foretell.types import DataType, ModelSpec, TensorSpec
+
+_FREE = 1  # elements to show along a free dimension
+
+
+def inspect(*models: str, model: ModelFlags = ModelFlags(), json: bool = False) -> None:
+    """Show what a model takes and gives, its digest and size, and a request to paste.
+
+    Parameters
+    ----------
+    models
+        As for `foretell serve`.
+    json
+        Print JSON.
+    """
+    catalog = load_all(models, model.given())
+    found = [catalog.resolve(name, version) for name in catalog.names() for version in catalog.versions(name)]
+    try:
+        described = [describe(served) for served in found]
+    finally:
+        for served in found:
+            served.engine.close()
+    if json:
+        print_json(described if len(described) > 1 else described[0])
+        return
+    for one in described:
+        _print(one)
+
+
+def describe(served: Served) -> dict[str, Any]:
+    """Everything `inspect` shows."""
+    spec, opened = served.spec, served.opened
+    request = example_request(spec)
+    return {
+        "name": served.name,
+        "version": served.version,
+        "framework": opened.framework,
+        "source": opened.source,
+        "size_bytes": opened.size_bytes,
+        "digest": opened.digest or None,
+        "variant": dict(served.engine.model.variant()),
+        "optimizations": list(opened.passes),
+        "batch": "none" if spec.batch is None else spec.batch,
+        "row_wise": spec.row_wise,
+        "inputs": [_tensor(t, spec) for t in spec.inputs] if spec.inputs is not None else None,
+        "outputs": [_tensor(t, spec) for t in spec.outputs] if spec.outputs is not None else None,
+        "curl": curl(served.name, request) if request else None,
+        "python": python(served.name, request) if request else None,
+    }
+
+
+def example_request(spec: ModelSpec) -> dict[str, Any] | None:
+    """A request of one row that fits the spec, or None where the inputs are not known. FP16 and BF16 have no JSON."""
+    inputs = []
+    for tensor in spec.inputs or ():
+        if tensor.datatype in (None, DataType.FP16, DataType.BF16) or tensor.shape is None:
+            return None
+        shape = [_FREE if size is None else size for size in tensor.shape]
+        count = int(np.prod(shape)) if shape else 1
+        value: Any = {DataType.BYTES: "some text", DataType.BOOL: True}.get(tensor.datatype, 0)
+        if tensor.datatype.is_float:
+            value = 0.5
+        whole = shape if spec.batch is None else [1, *shape]
+        inputs.append({"name": tensor.name, "shape": whole, "datatype": tensor.datatype.value, "data": [value] * count})
+    return {"inputs": inputs} if inputs else None
+
+
+def curl(name: str, request: dict[str, Any]) -> str:
+    body = shlex.quote(orjson.dumps(request).decode())
+    return f"curl -s {_url(name)} -H 'Content-Type: application/json' -d {body}"
+
+
+def python(name: str, request: dict[str, Any]) -> str:
+    """Needs nothing but the standard library."""
+    return (
+        "import json, urllib.request\n"
+        f"request = {request!r}\n"
+        f"call = urllib.request.Request({_url(name)!r}, json.dumps(request).encode())\n"
+        "print(json.load(urllib.request.urlopen(call)))"
+    )
+
+
+def _url(name: str) -> str:
+    from urllib.parse import quote
+
+    return f"http://127.0.0.1:8000/v2/models/{quote(name)}/infer"
+
+
+def _tensor(tensor: TensorSpec, spec: ModelSpec) -> dict[str, Any]:
+    inner = None if tensor.shape is None else [-1 if size is None else size for size in tensor.shape]
+    return {
+        "name": tensor.name,
+        "datatype": tensor.datatype.value if tensor.datatype else None,
+        "shape": inner if inner is None or spec.batch is None else [-1, *inner],
+        "labels": list((spec.labels or {}).get(tensor.name, ())) or None,
+        "features": list((spec.features or {}).get(tensor.name, ())) or None,
+    }
+
+
+def _print(one: dict[str, Any]) -> None:
+    rule = {"any": "any number of rows", "none": "no axis of rows: one call is one row"}
+    batch = rule.get(one["batch"], f"exactly {one['batch']} rows in a call; foretell pads and splits")
+    facts = [
+        ["source", one["source"]],
+        ["framework", one["framework"]],
+        ["size", f"{one['size_bytes']:,} bytes" if one["size_bytes"] is not None else "not known"],
+        ["digest", one["digest"] or "none: a live object"],
+        ["runs as", ", ".join(f"{key} {value}" for key, value in one["variant"].items()) or "it is"],
+        ["optimizations", ", ".join(one["optimizations"]) or "none"],
+        ["batch", batch],
+    ]
+    print_table(["", ""], facts, f"{one['name']} version {one['version']}")
+    for kind in ("inputs", "outputs"):
+        if one[kind] is None:
+            print(f"{kind}: not known before the first call")
+            continue
+        rows = [[t["name"], t["datatype"] or "?", str(t["shape"] or "?"), _some(t)] for t in one[kind]]
+        print_table([kind[:-1], "datatype", "shape", "labels or features"], rows)
+    if one["curl"] is None:
+        print("A request to paste needs inputs of known type and shape.")
+        return
+    print("\nServed by foretell serve, it answers:\n")
+    print(one["curl"])
+    print(f"\n{one['python']}\n")
+
+
+def _some(tensor: dict[str, Any], most: int = 8) -> str:
+    names = tensor["labels"] or tensor["features"] or []
+    return ", ".join(names[:most]) + (f", ... ({len(names)})" if len(names) > most else "")

@@ -1,0 +1,80 @@
+"""`foretell serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from foretell.catalog import StaticCatalog
+from foretell.cli.flags import ModelFlags, ServerFlags
+from foretell.cli.loading import load_all
+from foretell.config import ServerSettings, environment, resolve, toml_layer
+from foretell.errors import InvalidSetting
+from foretell.repository.settings import PROJECT_FILE
+from foretell.serve.application import Application
+from foretell.serve.loop import run_on_loop
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def serve(*models: str, model: ModelFlags = ModelFlags(), server: ServerFlags = ServerFlags()) -> int:
+    """Serve models over HTTP (Open Inference Protocol, as KServe and Triton speak it).
+
+    Parameters
+    ----------
+    models
+        A model file, "module:Class", NAME=MODEL for another name, or a folder of NAME/VERSION/model.onnx.
+    """
+    layers = [
+        *server.layers(),
+        *environment(ServerSettings, os.environ),
+        toml_layer(Path(PROJECT_FILE), "server"),
+    ]
+    settings = resolve(ServerSettings, layers).settings
+    catalog = load_all(models, model.given())
+    try:
+        return run_on_loop(_serve(catalog, settings))
+    finally:
+        for name in catalog.names():
+            for version in catalog.versions(name):
+                catalog.resolve(name, version).engine.close()
+
+
+async def _serve(catalog: StaticCatalog, settings: ServerSettings) -> int:
+    application = Application(catalog, settings)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        await application.start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidSetting(
+            f"cannot listen on {settings.host}:{settings.http_port}: {reason}", fix="choose another --http-port"
+        ) from error
+    _announce(application, catalog)
+    await stopping.wait()
+    _say("stopping: answering what was accepted")
+    await application.stop()
+    return 0
+
+
+def _announce(application: Application, catalog: StaticCatalog) -> None:
+    host, port = application.server.address
+    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    for name in catalog.names():
+        for version in catalog.versions(name):
+            served = catalog.resolve(name, version)
+            inputs = ", ".join(f"{t.name} {t.describe()}" for t in served.spec.inputs or ()) or "inputs not known yet"
+            _say(f"{name} version {version} ({served.opened.framework}): {inputs}")
+    if host not in _LOOPBACK:
+        _say(f"{host} can be reached from other machines, and nobody needs a password to ask for predictions")
+    _say(f"serving on {base}   try: foretell inspect MODEL, or curl {base}/v2/models/{catalog.names()[0]}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
