@@ -9,7 +9,7 @@ import numpy as np
 
 from foretell.columns import Column, Dense
 from foretell.errors import InvalidInput
-from foretell.forms.raw import Raw, read_array, refuse_temporal
+from foretell.forms.raw import Raw, nullable_text, read_array, refuse_temporal
 from foretell.forms.sequences import read_sequence
 from foretell.forms.values import objects, to_numpy
 from foretell.types import TensorSpec
@@ -21,7 +21,7 @@ def table(data: Any) -> dict[str, Any]:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidInput(f"two columns are named {twice!r}", fix="rename one")
-    return {name: data.iloc[:, position] for position, name in enumerate(names)}
+    return {name: series for name, (_, series) in zip(names, data.items(), strict=True)}
 
 
 def numeric(cells: Any) -> bool:
@@ -46,6 +46,8 @@ def read(series: Any, where: str, spec: TensorSpec | None) -> Raw:
         from foretell.forms.arrow_form import read as read_arrow
 
         return read_arrow(series.array.__arrow_array__(), where, spec)
+    if hasattr(dtype, "storage"):
+        return nullable_text(series.tolist(), where)
     if hasattr(dtype, "numpy_dtype") and hasattr(dtype, "na_value"):
         nulls = np.asarray(series.isna())
         data = series.to_numpy(dtype=dtype.numpy_dtype, na_value=0) if nulls.any() else series.to_numpy()
@@ -82,6 +84,7 @@ def _cells(column: Column, missing: Sequence[int], pd: Any) -> Any:
         kind = pd.arrays.BooleanArray if column.data.dtype.kind == "b" else pd.arrays.IntegerArray
         return kind(column.data, ~column.valid)
     cells = objects(list(to_numpy(column)))
-    for row in missing:
-        cells[row] = None
+    cells[list(missing)] = None
+    if column.valid is not None:
+        cells[~column.valid] = None
     return cells

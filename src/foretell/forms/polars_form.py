@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Bytes, Column, Dense, Ragged
-from foretell.forms.raw import Raw, read_array, refuse, refuse_decimal, refuse_temporal, wants_float
+from foretell.forms.raw import Raw, nullable_text, read_array, refuse, refuse_decimal, refuse_temporal, wants_float
 from foretell.forms.sequences import read_sequence
 from foretell.forms.values import to_python
 from foretell.types import TensorSpec
@@ -40,6 +40,8 @@ def read(series: Any, where: str, spec: TensorSpec | None) -> Raw:
         series = series.cast(pl.String)
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
         return _flat(series, where)
+    if series.dtype in (pl.String, pl.Binary):
+        return nullable_text(series.to_list(), where)
     if isinstance(series.dtype, pl.List) and not series.null_count():
         return _lists(series, where, spec)
     if isinstance(series.dtype, pl.Array) and not series.null_count():
@@ -90,13 +92,11 @@ def _series(name: str, column: Column, missing: Sequence[int], pl: Any) -> Any:
     series = pl.Series(name, np.ascontiguousarray(data))
     if data.ndim == 2:
         series = series.arr.to_list()
-    if column.valid is not None:
-        series = pl.select(pl.when(pl.Series(column.valid)).then(series).alias(name)).to_series()
-    elif missing and data.ndim == 2:
-        keep = np.ones(len(data), np.bool_)
-        keep[list(missing)] = False
-        series = pl.select(pl.when(pl.Series(keep)).then(series).alias(name)).to_series()
-    return series
+    if column.valid is None and not missing:
+        return series
+    keep = np.ones(len(data), np.bool_) if column.valid is None else column.valid.copy()
+    keep[list(missing)] = False
+    return pl.select(pl.when(pl.Series(keep)).then(series).alias(name)).to_series()
 
 
 def _of_cells(name: str, cells: list[Any], column: Column, pl: Any) -> Any:

@@ -86,6 +86,13 @@ def text(items: list[Any], where: str, row_shape: tuple[int, ...] = ()) -> Bytes
     return Bytes(made.offsets, made.data, row_shape)
 
 
+def nullable_text(items: list[Any], where: str) -> Raw:
+    """Cells that are known to be strings, even where all of them are null; whatever is no string is a null."""
+    nulls = np.array([not isinstance(item, (str, bytes)) for item in items], np.bool_)
+    kept = [item if isinstance(item, (str, bytes)) else None for item in items]
+    return Raw(text(kept, where), nulls if nulls.any() else None)
+
+
 def _strings(array: Array, where: str) -> Raw:
     flat = array.reshape(-1).tolist()
     if array.dtype.kind != "T":
