@@ -16,7 +16,7 @@ from foretell.backends.sklearn_frame import named_array
 from foretell.backends.sklearn_inputs import Inputs, read_inputs, without_names
 from foretell.columns import Array, Batch, Column
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, NotReady, Unavailable, missing_extra
 from foretell.forms.values import to_column
 from foretell.model import Context, Model
 from foretell.types import ModelSpec, TensorSpec
@@ -46,7 +46,8 @@ class SklearnModel(Model):
         """Raises `Unavailable` for another device than the CPU, `InvalidModel` for what is no fitted estimator."""
         if device != "cpu":
             raise Unavailable("scikit-learn computes on the CPU", where=self._where, expected="cpu", got=device)
-        estimator, self._made_with = with_versions(self._read, self._where)
+        read, self._read = self._read, self._spent  # the bytes of a file are not needed twice
+        estimator, self._made_with = with_versions(read, self._where)
         check_estimator(estimator, self._where)
         self._inputs = read_inputs(estimator, self._where)
         bare = without_names(estimator) if self._inputs.names is None else estimator
@@ -83,6 +84,9 @@ class SklearnModel(Model):
 
         made_with = {} if self._made_with is None else {"made_with": f"scikit-learn {self._made_with}"}
         return {"scikit-learn": sklearn.__version__, "numpy": np.__version__, **made_with}
+
+    def _spent(self) -> Any:
+        raise NotReady("a model is loaded once", where=self._where, fix="open it again")
 
     def _learn(self, columns: dict[str, Column]) -> dict[str, Column]:
         fitted = self._outputs.learn(columns, self._where)
