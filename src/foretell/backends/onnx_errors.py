@@ -1,0 +1,76 @@
+"""What ONNX Runtime says, in foretell's sentences: which operator, which version, what to do; no paths, no C++."""
+
+from __future__ import annotations
+
+import re
+
+import onnxruntime
+
+from foretell.backends.onnx_file import OnnxFile
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError
+
+_STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
+_SOURCE = re.compile(r"/?\S*onnxruntime_src/\S+?:\d+ .*?\)(?: const)? (?=\S)", re.DOTALL)
+_PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/:\"']+/)+")
+_UNREGISTERED = re.compile(r"Fatal error: (?P<domain>[^:\s]*):(?P<name>\w+)\(-?\d+\) is not a registered")
+_UNKNOWN = re.compile(r"No Op registered for (?P<name>\w+) with domain_version of (?P<version>\d+)")
+_NO_KERNEL = re.compile(r"Could not find an implementation for (?P<name>[\w.]+)\((?P<version>\d+)\)")
+_OPSET = re.compile(
+    r"Opset (?P<got>\d+) is under development.*support for domain (?P<domain>\S+) is till opset (\d+)", re.S
+)
+_IR = re.compile(r"Unsupported model IR version: (?P<got>\d+), max supported IR version: (?P<most>\d+)")
+_INVALID_INPUT = ("INVALID_ARGUMENT", "Required inputs")
+
+
+def load_error(error: Exception, found: OnnxFile, where: str) -> InvalidModel:
+    """Why the runtime does not take the model."""
+    text, runtime = str(error), f"ONNX Runtime {onnxruntime.__version__}"
+    if match := _UNREGISTERED.search(text):
+        what = _operator(match["name"], match["domain"], found)
+        return InvalidModel(f"{runtime} does not know the {what}", where=where, fix="export it with standard operators")
+    if match := _UNKNOWN.search(text):
+        domain = _domain_of(match["name"], found)
+        what = _operator(match["name"], domain, found)
+        fix = "export the model again, with standard operators"
+        return InvalidModel(f"{runtime} does not know the {what}", where=where, fix=fix)
+    if match := _NO_KERNEL.search(text):
+        what = _operator(match["name"], _domain_of(match["name"], found), found)
+        fix = "cast its inputs to another type, float32 most often"
+        return InvalidModel(f"{runtime} cannot compute the {what} with these types", where=where, fix=fix)
+    if match := _OPSET.search(text):
+        what = f"opset {match['got']} of {match['domain']} is newer than {runtime} takes"
+        fix = "export it for that opset, or install a newer onnxruntime"
+        return InvalidModel(what, where=where, expected=f"at most {match[3]}", got=match["got"], fix=fix)
+    if match := _IR.search(text):
+        fix = "save it with an older onnx package, or install a newer onnxruntime"
+        what = f"its IR version is newer than {runtime} takes"
+        return InvalidModel(what, where=where, expected=f"at most {match['most']}", got=match["got"], fix=fix)
+    return InvalidModel(f"{runtime} refuses the model: {clean(text)}", where=where)
+
+
+def run_error(error: Exception, where: str) -> InferenceError:
+    """Why a call failed: `InvalidInput` where the runtime blames an argument, else `ModelError`."""
+    text = str(error)
+    if isinstance(error, InferenceError):
+        return error
+    if any(mark in text for mark in _INVALID_INPUT):
+        return InvalidInput(clean(text), where=where)
+    return ModelError(f"ONNX Runtime failed: {clean(text)}", where=where)
+
+
+def clean(text: str) -> str:
+    """One line of at most 300 characters, without status codes, source positions and folders."""
+    text = _SOURCE.sub("", _STATUS.sub("", text))
+    text = _PATH.sub("", " ".join(text.split())).replace("Name:'' ", "")
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _operator(name: str, domain: str, found: OnnxFile) -> str:
+    domain = "" if domain == "ai.onnx" else domain
+    version = found.opsets.get(domain)
+    of = f"of domain {domain!r}" if domain else "of ONNX"
+    return f"operator {name} {of}" + (f" (opset {version})" if version is not None else "")
+
+
+def _domain_of(operator: str, found: OnnxFile) -> str:
+    return next((domain for domain, name in sorted(found.operators) if name == operator), "")

@@ -1,0 +1,253 @@
+"""A model on ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnxruntime
+
+from foretell.backends.onnx_answers import Output, Rows
+from foretell.backends.onnx_errors import run_error
+from foretell.backends.onnx_feeds import Feed, feed_of, to_ort_value
+from foretell.backends.onnx_file import OnnxFile
+from foretell.backends.onnx_labels import labels_for
+from foretell.backends.onnx_probe import Probe
+from foretell.backends.onnx_session import open_session, passes_of
+from foretell.backends.onnx_spec import (
+    Declared,
+    declared_inputs,
+    declared_outputs,
+    declared_rule,
+    input_spec,
+    output_spec,
+    settle_rule,
+)
+from foretell.columns import Array, Batch, Column, Dense, spread
+from foretell.config import ModelSettings
+from foretell.errors import Cancelled, InvalidModel, InvalidSetting, NotReady, RowError, nearest
+from foretell.model import Context, Model
+from foretell.types import DataType, ModelSpec
+
+
+class OnnxModel(Model):
+    """Runs an ONNX file; any number of threads may call `predict` at once.
+
+    `found`: what `read_onnx` read; the file must not change before `load`. What of the axis of rows the file declares
+    is tried at `load` on a few zeros, unless the settings say where the rows are.
+    """
+
+    native: ClassVar[bool] = True
+
+    def __init__(self, path: Path, found: OnnxFile, settings: ModelSettings, precision: str) -> None:
+        self._path, self._found, self._settings, self._precision = path, found, settings, precision
+        self._name = path.stem
+        self._stamp = file_stamp(path)
+        self._device = settings.device
+        self._session: Any = None
+        self._closed = False
+        self._inputs: tuple[Declared, ...] = ()
+        self._outputs: tuple[Output, ...] = ()
+        self._input_types: tuple[tuple[str, np.dtype[Any]], ...] = ()
+        self._output_names: list[str] = []
+        self._bf16 = self._lean = False
+
+    def load(self, device: str) -> None:
+        """Raises `Unavailable` for a device that is not there, `InvalidModel` for what the runtime does not take."""
+        if file_stamp(self._path) != self._stamp:
+            raise InvalidModel("the file changed since it was opened", where=str(self._path), fix="open it again")
+        session = open_session(self._path, self._found, self._settings, device)
+        where = str(self._path)
+        self._device = device
+        self._inputs = declared_inputs(session.get_inputs(), self._found.shaped, where)
+        declared = declared_outputs(session.get_outputs(), self._found.shaped, where)
+        self._outputs = tuple(Output(each, self._name) for each in declared)
+        self._output_names = [each.name for each in declared]
+        kinds = [each.datatype for each in (*self._inputs, *declared)]
+        self._bf16 = DataType.BF16 in kinds
+        self._session = session
+        self.spec = self._settled(declared, where)
+        plain = DataType.BYTES not in kinds and not self._bf16 and all(each.form == "tensor" for each in declared)
+        self._lean = plain and self.spec.batch == "any"
+        if plain:
+            self._input_types = tuple((each.name, each.datatype.numpy) for each in self._inputs)
+
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        """Raises `InvalidInput` for values the runtime refuses, `ModelError`, `NotReady`, and `Cancelled` between
+        the calls of a model that takes its rows one by one."""
+        session = self._session
+        if session is None:
+            raise self._not_ready()
+        if not self._lean or not batch.rows:
+            return self._predict_generally(batch, ctx)
+        columns, feeds = batch.columns, {}
+        for name, dtype in self._input_types:
+            column = columns[name]
+            if type(column) is not Dense:
+                return self._predict_generally(batch, ctx)
+            data = column.data
+            feeds[name] = data if data.dtype is dtype else np.asarray(data, dtype)
+        try:
+            answers = session.run(self._output_names, feeds)
+        except Exception as error:
+            raise run_error(error, self._name) from error
+        rows, answered = batch.rows, {}
+        for output, answer in zip(self._outputs, answers, strict=True):
+            if not answer.ndim or answer.shape[0] != rows:
+                output.rows(answer, rows)
+            answered[output.name] = Dense(answer)
+        return Batch(answered, rows)
+
+    def close(self) -> None:
+        self._session = None
+        self._closed = True
+
+    def variant(self) -> Mapping[str, str]:
+        """What decides the numbers: the number of threads does not."""
+        settings = self._settings
+        pad = ",".join(f"{name}={value}" for name, value in sorted((settings.pad or {}).items()))
+        return {
+            "runtime": "onnxruntime",
+            "version": onnxruntime.__version__,
+            "precision": self._precision,
+            "passes": ",".join(passes_of(settings)),
+            "device": self._device,
+            **({"pad": pad} if pad else {}),
+            **({"batch": str(settings.batch)} if settings.batch is not None else {}),
+        }
+
+    def _settled(self, declared: Sequence[Declared], where: str) -> ModelSpec:
+        settings, found = self._settings, self._found
+        _check_pad(settings, self._inputs, where)
+        rule = settle_rule(settings, declared_rule(self._inputs, declared), self._inputs, where)
+        probe = Probe(self._inputs, self._outputs, self._call)
+        tried = probe.settle(rule, check_rows=settings.batch is None and found.deterministic)
+        batch = rule.batch if settings.batch is not None else tried.batch
+        seen = tried.shapes if tried.batch == batch else {}
+        outputs = tuple(output_spec(each, batch, seen.get(each.name, ())) for each in declared)
+        labels = labels_for(outputs, found)
+        for output in self._outputs:
+            if output.classes is not None:
+                labels[output.name] = tuple(map(str, output.classes))
+        return ModelSpec(
+            inputs=tuple(input_spec(each, batch) for each in self._inputs),
+            outputs=outputs,
+            batch=batch,
+            row_wise=tried.row_wise,
+            concurrent=True,
+            deterministic=found.deterministic,
+            pad=dict(settings.pad) if settings.pad is not None else None,
+            labels=labels or None,
+        )
+
+    def _predict_generally(self, batch: Batch, ctx: Context) -> Batch:
+        """Strings, rows of different length, sequences, and models that do not take any number of rows."""
+        if not batch.rows:
+            specs = self.spec.outputs or ()
+            return Batch({o.name: o.empty(s.shape) for o, s in zip(self._outputs, specs, strict=True)}, 0)
+        errors: dict[int, RowError] = {}
+        alone, pad = self.spec.batch in (None, 1), self.spec.pad or {}
+        feeds = {
+            spec.name: feed_of(batch.columns[spec.name], spec, pad.get(spec.name), errors, alone=alone)
+            for spec in self.spec.inputs or ()
+        }
+        if errors:
+            return self._predict_without(batch, errors, ctx)
+        answers: list[list[Rows]] = [[] for _ in self._outputs]
+        for piece, count in _pieces(feeds, batch.rows, self.spec.batch):
+            if ctx.cancelled():
+                raise Cancelled("nobody waits for this answer any more", where=self._name)
+            raw = self._run(piece)
+            for parts, output, each in zip(answers, self._outputs, raw, strict=True):
+                parts.append(self._rows(output, each, count))
+        columns = {o.name: o.column(parts) for o, parts in zip(self._outputs, answers, strict=True)}
+        self._learn_labels()
+        return Batch(columns, batch.rows)
+
+    def _predict_without(self, batch: Batch, errors: Mapping[int, RowError], ctx: Context) -> Batch:
+        good = np.array([row for row in range(batch.rows) if row not in errors], np.int64)
+        if not len(good):
+            return Batch({}, batch.rows, errors)
+        answer = self.predict(batch.take(good), ctx)
+        columns: dict[str, Column] = {name: spread(c, good, batch.rows) for name, c in answer.columns.items()}
+        return Batch(columns, batch.rows, errors)
+
+    def _rows(self, output: Output, raw: Any, count: int) -> Rows:
+        if self.spec.batch is None:
+            return output.whole(raw)[None]
+        size = self.spec.batch if isinstance(self.spec.batch, int) else count
+        return output.rows(raw, size)[:count]
+
+    def _run(self, feeds: Mapping[str, Array]) -> Sequence[Any]:
+        try:
+            return self._call(feeds)
+        except Exception as error:
+            raise run_error(error, self._name) from error
+
+    def _call(self, feeds: Mapping[str, Array]) -> Sequence[Any]:
+        session = self._session
+        if session is None:
+            raise self._not_ready()
+        if not self._bf16:
+            answers: Sequence[Any] = session.run(self._output_names, feeds)
+            return answers
+        values = {each.name: to_ort_value(feeds[each.name], each.datatype) for each in self._inputs}
+        found: Sequence[Any] = session.run_with_ort_values(self._output_names, values)
+        return found
+
+    def _learn_labels(self) -> None:
+        """Classes that no call could tell at load are known from the first answer on."""
+        told = {o.name: tuple(map(str, o.classes)) for o in self._outputs if o.classes is not None}
+        labels = self.spec.labels or {}
+        if told.keys() - labels.keys():
+            self.spec = self.spec.with_changes(labels={**labels, **told})
+
+    def _not_ready(self) -> NotReady:
+        return NotReady("the model is closed" if self._closed else "the model is not loaded", where=self._name)
+
+
+def file_stamp(path: Path) -> tuple[int, int, int]:
+    """Changes when the file does. Raises `InvalidModel` where it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _pieces(feeds: Mapping[str, Feed], rows: int, batch: object) -> Iterator[tuple[dict[str, Array], int]]:
+    """The arrays of each call, and how many of its rows are real."""
+    if not isinstance(batch, int):
+        if batch is None:
+            for row in range(rows):
+                yield {name: _row(feed, row) for name, feed in feeds.items()}, 1
+        else:
+            yield {name: feed for name, feed in feeds.items() if not isinstance(feed, list)}, rows
+        return
+    for start in range(0, rows, batch):
+        count = min(batch, rows - start)
+        piece = {name: _piece(feed, start, count, batch) for name, feed in feeds.items()}
+        yield piece, count
+
+
+def _row(feed: Feed, row: int) -> Array:
+    return feed[row] if isinstance(feed, list) else np.asarray(feed[row, ...])
+
+
+def _piece(feed: Feed, start: int, count: int, size: int) -> Array:
+    """`size` rows from `start` on; the last real row is repeated where there are fewer."""
+    if isinstance(feed, list):
+        return feed[start][None]
+    rows = feed[start : start + count]
+    return rows if count == size else np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)])
+
+
+def _check_pad(settings: ModelSettings, inputs: Sequence[Declared], where: str) -> None:
+    names = [each.name for each in inputs]
+    for name in settings.pad or {}:
+        if name not in names:
+            fix = nearest(name, names)
+            raise InvalidSetting(f"pad names the input {name!r}, which the model lacks", where=where, fix=fix)

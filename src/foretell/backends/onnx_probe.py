@@ -1,0 +1,129 @@
+"""Tries a model on a few small zeros when it is loaded, because declared shapes can lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from foretell.backends.onnx_answers import Output, Rows
+from foretell.backends.onnx_feeds import zeros
+from foretell.backends.onnx_spec import Declared, Rule
+from foretell.columns import Array
+from foretell.types import BatchRule
+
+Call = Callable[[Mapping[str, Array]], Sequence[Any]]
+
+_FREE_SIZES = (4, 32, 224)
+"""Tried in turn for sizes the file leaves free: some models need an image or a sequence of some length."""
+_MOST_ELEMENTS = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What calls showed. `shapes`: per output, the shapes of a row that were seen."""
+
+    batch: BatchRule
+    row_wise: bool = True
+    shapes: Mapping[str, Sequence[tuple[int, ...]]] = field(default_factory=dict)
+
+
+class Probe:
+    """`call` runs the model on arrays with all their axes and raises if the model cannot."""
+
+    def __init__(self, inputs: Sequence[Declared], outputs: Sequence[Output], call: Call) -> None:
+        self._inputs, self._outputs, self._call = inputs, outputs, call
+
+    def settle(self, rule: Rule, *, check_rows: bool) -> Tried:
+        """Whether the model keeps `rule`, and what it is where it does not.
+
+        Where no call succeeds the declarations are believed if they are `proven`. `check_rows`: also try whether one
+        row's answer depends on the rows beside it.
+        """
+        if rule.batch is None:
+            return self._whole()
+        count = rule.batch if isinstance(rule.batch, int) else 1
+        size, first = self._first(count)
+        if first is None:
+            return Tried(rule.batch if rule.proven else None)
+        if any(_length(answer) != count for answer in first):
+            return self._whole()
+        if rule.batch == "any":
+            more = self._answers(2, size)
+            if more is None:
+                # A graph whose one row was baked in by the exporter: the file says any number, the nodes say one.
+                return Tried(1, shapes=self._shapes([first]))
+            if any(_length(answer) != 2 for answer in more):
+                return self._whole()
+            return Tried("any", not check_rows or self._row_wise(2, size, more), self._shapes([first, more]))
+        if count > 1 and check_rows and not self._row_wise(count, size, first):
+            return self._whole()
+        return Tried(count, shapes=self._shapes([first]))
+
+    def _whole(self) -> Tried:
+        _, answers = self._first(None)
+        if answers is None or any(isinstance(answer, list) for answer in answers):
+            return Tried(None)
+        shapes = {o.name: [a.shape] for o, a in zip(self._outputs, answers, strict=True) if not isinstance(a, list)}
+        return Tried(None, shapes=shapes)
+
+    def _first(self, rows: int | None) -> tuple[int, list[Rows] | None]:
+        free = any(not isinstance(size, int) for d in self._inputs for size in _inner(d, rows))
+        for size in _FREE_SIZES if free else (0,):
+            answers = self._answers(rows, size)
+            if answers is not None:
+                return size, answers
+        return 0, None
+
+    def _row_wise(self, rows: int, size: int, before: Sequence[Rows]) -> bool:
+        """Whether the last row stays bit for bit the same when the first one changes."""
+        after = self._answers(rows, size, first=1)
+        if after is None:
+            return True
+        pairs = zip(before, after, strict=True)
+        return all(_same(one[-1], other[-1]) for one, other in pairs if len(one) and len(other))
+
+    def _answers(self, rows: int | None, size: int, first: int = 0) -> list[Rows] | None:
+        """What the model answers to zeros, or None where it cannot. `first`: the value that fills the first row."""
+        feeds = {}
+        for declared in self._inputs:
+            if declared.dims is None:
+                return None
+            inner = tuple(each if isinstance(each, int) else size for each in _inner(declared, rows))
+            shape = inner if rows is None else (rows, *inner)
+            if math.prod(shape) > _MOST_ELEMENTS:
+                return None
+            feeds[declared.name] = zeros(shape, declared.datatype)
+            if first:
+                feeds[declared.name][:1] = zeros((1, *inner), declared.datatype, first)
+        try:
+            raw = self._call(feeds)
+            return [output.value(each) for output, each in zip(self._outputs, raw, strict=True)]
+        except Exception:
+            # Zeros need not be an input this model takes; what that means is decided by the caller.
+            return None
+
+    def _shapes(self, runs: Sequence[Sequence[Rows]]) -> dict[str, list[tuple[int, ...]]]:
+        shapes: dict[str, list[tuple[int, ...]]] = {output.name: [] for output in self._outputs}
+        for answers in runs:
+            for output, answer in zip(self._outputs, answers, strict=True):
+                if not isinstance(answer, list):
+                    shapes[output.name].append(answer.shape[1:])
+        return shapes
+
+
+def _inner(declared: Declared, rows: int | None) -> tuple[int | str | None, ...]:
+    dims = declared.dims or ()
+    return dims if rows is None else dims[1:]
+
+
+def _length(answer: Rows) -> int | None:
+    return len(answer) if isinstance(answer, list) or answer.ndim else None
+
+
+def _same(one: Array, other: Array) -> bool:
+    one, other = np.asarray(one), np.asarray(other)
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")

@@ -1,0 +1,95 @@
+"""An ONNX Runtime session as the settings ask for it; nothing is taken silently instead."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from foretell.backends.onnx_errors import clean, load_error
+from foretell.backends.onnx_file import OnnxFile
+from foretell.config import ModelSettings
+from foretell.errors import InvalidSetting, Unavailable, nearest
+
+PASSES = ("graph_optimization", "kernel_fusion")
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_FATAL_ONLY = 4
+
+
+def passes_of(settings: ModelSettings) -> tuple[str, ...]:
+    """The passes that will be applied, in order. Raises `InvalidSetting` for one that does not exist."""
+    if settings.optimizations is None:
+        return PASSES
+    for name in settings.optimizations:
+        if name not in PASSES:
+            expected = " and ".join(PASSES)
+            fix = nearest(name, PASSES)
+            raise InvalidSetting(f"there is no optimisation {name!r} of ONNX models", expected=expected, fix=fix)
+    if "kernel_fusion" in settings.optimizations:
+        return PASSES  # the runtime fuses only what it has simplified
+    return ("graph_optimization",) if settings.optimizations else ()
+
+
+def check_precision(settings: ModelSettings, actual: str) -> None:
+    """Raises `Unavailable` unless the precision asked for is the one the artefact has."""
+    if settings.precision is not None and settings.precision.lower() != actual:
+        fix = f"leave precision unset, or give a model exported in {settings.precision}"
+        raise Unavailable("the model has another precision", expected=actual, got=settings.precision, fix=fix)
+
+
+def check_device(device: str) -> tuple[str, int]:
+    """The runtime's provider and the number of the device. Raises `Unavailable` where this machine lacks it."""
+    kind, _, number = device.partition(":")
+    available = onnxruntime.get_available_providers()
+    known = kind in _PROVIDERS and (not number or (kind != "cpu" and number.isascii() and number.isdigit()))
+    if not known or _PROVIDERS[kind] not in available:
+        here = ", ".join(name for name, provider in _PROVIDERS.items() if provider in available)
+        what = f"device {device!r} is not there"
+        fix = "install onnxruntime-gpu on a machine with an NVIDIA GPU" if known else ""
+        raise Unavailable(what, expected=here, got=f"a runtime with {', '.join(available)}", fix=fix)
+    return _PROVIDERS[kind], int(number or 0)
+
+
+def open_session(path: Path, found: OnnxFile, settings: ModelSettings, device: str) -> Any:
+    """Raises `Unavailable` for a device that is not there or does not start, `InvalidModel` for the rest."""
+    provider, number = check_device(device)
+    providers: list[Any] = [provider]
+    if provider != _PROVIDERS["cpu"]:
+        providers = [(provider, {"device_id": str(number)}), _PROVIDERS["cpu"]]
+    try:
+        session = onnxruntime.InferenceSession(str(path), _options(settings), providers=providers, enable_fallback=0)
+    except Exception as error:
+        if provider != _PROVIDERS["cpu"] and "CUDA" in str(error):
+            raise Unavailable(f"device {device!r} does not start: {clean(str(error))}") from error
+        raise load_error(error, found, str(path)) from error
+    if provider not in session.get_providers():
+        got = ", ".join(session.get_providers())
+        fix = "check that the CUDA and cuDNN libraries fit onnxruntime-gpu"
+        raise Unavailable(f"device {device!r} does not start", expected=provider, got=got, fix=fix)
+    return session
+
+
+def _options(settings: ModelSettings) -> Any:
+    options = onnxruntime.SessionOptions()
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = {
+        (): level.ORT_DISABLE_ALL,
+        PASSES[:1]: level.ORT_ENABLE_BASIC,
+        PASSES: level.ORT_ENABLE_ALL,
+    }[passes_of(settings)]
+    options.intra_op_num_threads = settings.threads or _cores()
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads take the cores from the server, and from the other models of the process.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What goes wrong is raised, and said once, by us.
+    options.log_severity_level = _FATAL_ONLY
+    return options
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
