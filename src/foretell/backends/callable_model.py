@@ -11,7 +11,6 @@ import numpy as np
 
 from foretell.backends.learned_outputs import LearnedOutputs
 from foretell.backends.model_settings import with_settings
-from foretell.backends.python_answers import Answer
 from foretell.backends.python_declared import Declared, read_declared
 from foretell.backends.python_example import example_batch
 from foretell.backends.python_signature import takes_device
@@ -57,7 +56,7 @@ class CallableModel(Model):
         self._prepare(device)
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
-        if self._before is None or not batch.rows:
+        if self._before is None or (not batch.rows and self._outputs.known):
             return batch
         answer = self._before.run(batch, ctx, None)
         names = self._stage.signature.inputs
@@ -137,11 +136,11 @@ class CallableModel(Model):
         self.postprocess(self.predict(self.preprocess(batch, ctx), ctx), ctx)
 
     def _answered(self, stage: Stage, batch: Batch, ctx: Context, *, last: bool) -> Batch:
-        if not last:
-            answer = stage.run(batch, ctx, None) if batch.rows else Answer(batch.columns)
-            return Batch(answer.columns, batch.rows, {**batch.errors, **answer.errors})
         if not batch.rows and self._outputs.known:
             return Batch(self._outputs.blank(0), 0)
+        if not last:
+            answer = stage.run(batch, ctx, None)
+            return Batch(answer.columns, batch.rows, {**batch.errors, **answer.errors})
         answer = stage.run(batch, ctx, self._outputs.declared)
         if len(answer.errors) == batch.rows and batch.rows:
             columns = self._outputs.blank(batch.rows) if self._outputs.known else {}
