@@ -158,6 +158,8 @@ class _Check:
 
     def _converted(self, data: Array) -> tuple[Array, list[Fault]]:
         kind = self._tensor.datatype
+        if not data.dtype.isnative:
+            data = data.astype(data.dtype.newbyteorder("="))
         if kind is None or (kind is not DataType.BYTES and data.dtype == kind.numpy):
             return data, []
         given = DataType.of(data.dtype)
