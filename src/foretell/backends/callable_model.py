@@ -15,9 +15,10 @@ from foretell.backends.python_declared import Declared, read_declared
 from foretell.backends.python_example import example_batch
 from foretell.backends.python_signature import takes_device
 from foretell.backends.python_stage import Stage, raised
+from foretell.backends.text_rows import answer_others, rows_without_text
 from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.errors import ModelError, Unavailable
+from foretell.errors import ModelError, NotReady, Unavailable
 from foretell.model import Context, Model
 
 
@@ -38,6 +39,8 @@ class CallableModel(Model):
         self._lock = threading.Lock()
         self._labels: tuple[str, ...] | None = None
         self._instance: Any = None
+        self._before: Stage | None = None
+        self._after: Stage | None = None
 
     def load(self, device: str) -> None:
         """Instantiates, calls the user's `load`, and answers the example. Raises `ModelError`, `InvalidModel`, and
@@ -56,9 +59,15 @@ class CallableModel(Model):
         self._prepare(device)
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
+        self._check_ready()
         if self._before is None or (not batch.rows and self._outputs.known):
             return batch
-        answer = self._before.run(batch, ctx, None)
+        stage = self._before
+        bad = rows_without_text(batch, stage.signature.texts())
+        return answer_others(batch, bad, lambda rest: self._preprocessed(stage, rest, ctx))
+
+    def _preprocessed(self, stage: Stage, batch: Batch, ctx: Context) -> Batch:
+        answer = stage.run(batch, ctx, None)
         names = self._stage.signature.inputs
         columns = answer.columns
         if answer.bare and names is not None and len(names) == 1:
@@ -67,13 +76,18 @@ class CallableModel(Model):
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """Raises `ModelError` for what the user's code raises, and for an answer that is none."""
-        return self._answered(self._stage, batch, ctx, last=self._after is None)
+        self._check_ready()
+        bad = rows_without_text(batch, self._stage.signature.texts())
+        last = self._after is None
+        return answer_others(batch, bad, lambda rest: self._answered(self._stage, rest, ctx, last=last))
 
     def postprocess(self, batch: Batch, ctx: Context) -> Batch:
+        self._check_ready()
         return batch if self._after is None else self._answered(self._after, batch, ctx, last=True)
 
     def close(self) -> None:
-        close = getattr(self._instance, "close", None)
+        instance, self._instance = self._instance, None
+        close = getattr(instance, "close", None)
         if callable(close):
             try:
                 close()
@@ -87,6 +101,10 @@ class CallableModel(Model):
             "numpy": np.__version__,
             **({} if batch is None else {"batch": str(batch)}),
         }
+
+    def _check_ready(self) -> None:
+        if self._instance is None:
+            raise NotReady("the model is not loaded, or closed", where=self._name)
 
     def _instantiated(self) -> Any:
         if not isinstance(self._target, type):

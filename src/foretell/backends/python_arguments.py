@@ -97,4 +97,5 @@ def _as_list(column: Column, hint: Hint) -> list[Any]:
 def _as_array(column: Column, hint: Hint) -> Array:
     if hint.raw_bytes and isinstance(column, Bytes):
         return objects(_as_list(column, hint))
-    return to_numpy(column)
+    array = to_numpy(column)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from foretell.backends.python_hints import UNSAID, Form, Hint, read_hint, typed_outputs
 from foretell.errors import InvalidModel
-from foretell.types import TensorSpec
+from foretell.types import DataType, TensorSpec
 
 Function = Callable[..., Any]
 
@@ -58,6 +58,10 @@ class Signature:
         if self.inputs is None or self.whole is not None:
             return None
         return tuple(tensor(each.name, each.hint, one_row=self.one_row) for each in self.inputs)
+
+    def texts(self) -> tuple[str, ...]:
+        """The parameters that are said to be text, so that other bytes do not belong there."""
+        return tuple(p.name for p in self.parameters if p.hint.datatype is DataType.BYTES and not p.hint.raw_bytes)
 
     def output_specs(self) -> tuple[TensorSpec, ...] | None:
         """What the return type tells, None where it does not tell the names."""

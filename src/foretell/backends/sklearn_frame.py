@@ -25,6 +25,8 @@ def named_array(array: Array, names: Sequence[str]) -> Any:
 
 def _cells(column: Column) -> Any:
     cells = to_numpy(column)
+    if not cells.dtype.isnative:
+        cells = cells.astype(cells.dtype.newbyteorder("="))
     if cells.ndim > 1:
         return list(cells)
     if isinstance(column, Bytes) and column.valid is not None:

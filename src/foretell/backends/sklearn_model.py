@@ -14,6 +14,7 @@ from foretell.backends.sklearn_answers import Answers, answers_of, class_names
 from foretell.backends.sklearn_columns import steps_of
 from foretell.backends.sklearn_frame import named_array
 from foretell.backends.sklearn_inputs import Inputs, read_inputs, without_names
+from foretell.backends.text_rows import answer_others, rows_without_text
 from foretell.columns import Array, Batch, Column
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, NotReady, Unavailable, missing_extra
@@ -35,6 +36,7 @@ class SklearnModel(Model):
         self._where = where
         self._settings = settings
         self._made_with: str | None = None
+        self._answers: Answers | None = None
 
     @classmethod
     def live(cls, estimator: Any, settings: ModelSettings, where: str) -> SklearnModel:
@@ -68,10 +70,20 @@ class SklearnModel(Model):
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """Raises `InvalidInput` for values that scikit-learn refuses, `ModelError` for anything else it raises."""
+        if self._answers is None:
+            raise NotReady("the model is not loaded, or closed", where=self._where)
         if not batch.rows:
             return Batch(self._outputs.blank(0) if self._outputs.known else {}, 0)
+        answers = self._answers
+        bad = rows_without_text(batch, [spec.name for spec in self._inputs.specs])
+        return answer_others(batch, bad, lambda rest: self._answered(answers, rest))
+
+    def close(self) -> None:
+        self._answers = None
+
+    def _answered(self, compute: Answers, batch: Batch) -> Batch:
         try:
-            answers = self._answers(self._inputs.arrange(batch))
+            answers = compute(self._inputs.arrange(batch))
         except InferenceError:
             raise
         except Exception as error:
