@@ -80,10 +80,11 @@ class Batcher:
         if self._closed:
             self._fail([work], NotReady("the model is shutting down", where=self._name))
             return
-        if not policy.admits(self._waiting_rows, work.rows, self._settings.max_queue_size):
+        if self._waiting_rows and not policy.admits(self._waiting_rows, work.rows, self._settings.max_queue_size):
             self._fail([work], self._overloaded(work))
             return
-        work.arrived = self._clock.monotonic()
+        if not work.arrived:
+            work.arrived = self._clock.monotonic()
         self._waiting_rows += work.rows
         queue = self._groups.get(work.group)
         if queue is None:
@@ -324,7 +325,7 @@ class Batcher:
         return Context(
             shared.params,
             max(deadlines) if len(deadlines) == len(works) else None,
-            lambda: all([work.cancelled or work.ended for work in works]),
+            lambda: all(work.cancelled or work.ended for work in works),
             shared.sequence,
             shared.device,
         )

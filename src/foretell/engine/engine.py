@@ -7,6 +7,8 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -109,11 +111,12 @@ class Engine:
 
     def submit(self, work: Work) -> None:
         """Takes a request on the running loop's thread; it ends in exactly one `work.done` or `work.fail`."""
-        batcher = self.batcher(asyncio.get_running_loop())
-        if self._cache is None:
-            batcher.submit(work)
-        else:
-            self._submit_cached(work, batcher)
+        self.submitter(asyncio.get_running_loop())(work)
+
+    def submitter(self, loop: asyncio.AbstractEventLoop) -> Callable[[Work], None]:
+        """`submit` for the thread of `loop`, for doors that call it often."""
+        batcher = self.batcher(loop)
+        return batcher.submit if self._cache is None else partial(self._submit_cached, batcher)
 
     async def infer(self, batch: Batch, ctx: Context | None = None) -> Batch:
         """Answers `batch` through the batcher. Raises an `InferenceError`, with `rows`, if any of its rows failed.
@@ -230,7 +233,7 @@ class Engine:
                 return future.result()
             raise DeadlineExceeded("the time limit passed", where=self._where) from None
 
-    def _submit_cached(self, work: Work, batcher: Batcher) -> None:
+    def _submit_cached(self, batcher: Batcher, work: Work) -> None:
         cache = self._cache
         if cache is None or work.group.context.sequence is not None:
             batcher.submit(work)

@@ -18,7 +18,7 @@ _JOIN_S = 10.0  # a call that never returns must not keep its process from endin
 
 
 class Executor(Protocol):
-    """Runs batches on one replica. `submit` never blocks on the model, except `InlineExecutor`'s, which is the model."""
+    """Runs batches on one replica. Only `InlineExecutor`'s `submit` waits for the model: it is the call."""
 
     def submit(self, batch: Batch, ctx: Context) -> Future[Batch]: ...
 

@@ -32,7 +32,7 @@ class RetryPolicy:
 def with_retries(
     call: Callable[[], ResultT], policy: RetryPolicy, clock: Clock, rng: random.Random, deadline: float | None
 ) -> ResultT:
-    """Calls until it succeeds, the tries are spent, or the next wait would pass `deadline`. Other errors pass at once."""
+    """Calls until it succeeds, the tries are spent, or the next wait would pass `deadline`; other errors pass at once."""
     for attempt in range(policy.retries):
         try:
             return call()

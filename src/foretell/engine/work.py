@@ -59,6 +59,7 @@ class Work:
         self.group = group
         self.deadline = deadline
         self.arrived = 0.0
+        """When it was accepted, by the engine's clock; the batcher sets it where the door did not."""
         self.cancelled = False
         self.ended = False
         self.child: Work | None = None

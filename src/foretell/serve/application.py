@@ -72,18 +72,17 @@ class Application:
 
     def handle(self, exchange: Exchange) -> None:
         """Answers now, or leaves the exchange with the engine. Never raises."""
-        request = exchange.request
         try:
-            route = self._routes.get(request.url) or self._find(request.url)
-            handler = route.methods.get(request.method)
+            route = self._routes.get(exchange.url) or self._find(exchange.url)
+            handler = route.methods.get(exchange.method)
             if handler is None:
-                handler = self._other_method(route, request.method)
+                handler = self._other_method(route, exchange.method)
             handler(exchange)
         except InferenceError as error:
             exchange.respond(self.error_reply(error))
         except Exception:
             # Nothing internal leaves the process; the traceback goes to whoever runs it.
-            asyncio.get_running_loop().call_exception_handler({"message": f"request failed: {request.url!r}"})
+            asyncio.get_running_loop().call_exception_handler({"message": f"request failed: {exchange.url!r}"})
             exchange.respond(Reply(b'{"error":"internal error"}', 500))
 
     def error_reply(self, error: InferenceError) -> Reply:
@@ -164,25 +163,22 @@ class ModelDoor:
         engine = served.engine
         self.encoder = ReplyEncoder(served.name, served.version)
         self._where = f"model {served.name!r}"
-        self._decoder = RequestDecoder(lambda: engine.spec, self._where, engine.groups, application.settings)
+        settings = application.settings
+        self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
+        self._submit = engine.submitter(asyncio.get_running_loop())
+        self._timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
 
     def infer(self, exchange: Exchange) -> None:
-        request, settings = exchange.request, self.application.settings
-        headers = request.headers
-        body = request.body
+        headers, body = exchange.headers, exchange.body
         if b"content-encoding" in headers:
-            body = decompressed(body, headers[b"content-encoding"], settings.max_body_bytes)
-        infer = self._decoder.decode(body, headers.get(b"inference-header-content-length"))
-        engine = self.served.engine
-        wanted = wanted_outputs(infer.outputs, infer.binary, engine.spec, self._where)
-        timeout_s = settings.request_timeout_s
-        if infer.timeout_s is not None:
-            timeout_s = min(timeout_s, infer.timeout_s)
-        if engine.settings.timeout_s is not None:
-            timeout_s = min(timeout_s, engine.settings.timeout_s)
-        work = InferWork(exchange, infer, wanted, self, time.monotonic() + timeout_s)
-        exchange.on_abandon = work.cancel
-        engine.submit(work)
+            body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
+        infer = self._decode(body, headers.get(b"inference-header-content-length"))
+        wanted = None
+        if infer.outputs or infer.binary:
+            wanted = wanted_outputs(infer.outputs, infer.binary, self.served.spec, self._where)
+        timeout_s = self._timeout_s if infer.timeout_s is None else min(self._timeout_s, infer.timeout_s)
+        work = exchange.work = InferWork(exchange, infer, wanted, self, timeout_s)
+        self._submit(work)
 
     def metadata(self, exchange: Exchange) -> None:
         served = self.served
@@ -211,9 +207,11 @@ class InferWork(Work):
         infer: InferRequest,
         wanted: tuple[Wanted, ...] | None,
         door: ModelDoor,
-        deadline: float,
+        timeout_s: float,
     ) -> None:
-        super().__init__(infer.parts, infer.rows, infer.group, deadline)
+        super().__init__(infer.parts, infer.rows, infer.group)
+        self.arrived = now = time.monotonic()
+        self.deadline = now + timeout_s
         self._exchange, self._id, self._wanted, self._door = exchange, infer.id, wanted, door
 
     def done(self, completed: Completed, start: int) -> None:
@@ -221,11 +219,18 @@ class InferWork(Work):
         if exchange.abandoned:
             return
         try:
-            reply = door.encoder.encode(completed, start, self.rows, self._id, self._wanted, door.served.spec)
+            if self._wanted is None:
+                body = door.encoder.json(completed, start, self.rows, self._id, door.served.spec)
+                if b"accept-encoding" not in exchange.headers:
+                    exchange.respond_json(body)
+                    return
+                reply = Reply(body)
+            else:
+                batch = completed.batch.slice(start, start + self.rows)
+                reply = door.encoder.mixed(batch, self._id, self._wanted, door.served.spec)
         except InferenceError as error:
             reply = door.application.error_reply(error)
-        accept = exchange.request.headers.get(b"accept-encoding")
-        exchange.respond(reply if accept is None else compressed(reply, accept))
+        exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
 
     def fail(self, error: InferenceError) -> None:
         if not self._exchange.abandoned:

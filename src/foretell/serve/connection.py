@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httptools
 
-from foretell.serve.messages import HttpError, Reply, Request, head_of
+from foretell.serve.messages import HttpError, Reply, head_of
 
 if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
@@ -17,30 +16,50 @@ if TYPE_CHECKING:
 _HIGH_WATER_BYTES = 1 << 20
 
 
+class Cancellable(Protocol):
+    def cancel(self) -> None: ...
+
+
 class Exchange:
-    """One request and the reply it will have. The application calls `respond` once."""
+    """One request and the reply it will have. The application calls `respond` or `respond_json` once.
 
-    __slots__ = ("_connection", "abandoned", "head_only", "keep_alive", "on_abandon", "out", "request")
+    `headers` has lower-case names; a repeated one keeps its last value.
+    """
 
-    def __init__(self, connection: HttpConnection, request: Request, keep_alive: bool) -> None:
+    __slots__ = ("_connection", "abandoned", "body", "headers", "keep_alive", "method", "out", "url", "work")
+
+    def __init__(
+        self,
+        connection: HttpConnection,
+        method: bytes,
+        url: bytes,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        keep_alive: bool,
+    ) -> None:
         self._connection = connection
-        self.request = request
+        self.method, self.url, self.headers, self.body = method, url, headers, body
         self.keep_alive = keep_alive
-        self.head_only = request.method == b"HEAD"
         self.out: bytes | None = None
         self.abandoned = False
-        self.on_abandon: Callable[[], None] | None = None
-        """Called when the client goes away before its reply is there."""
+        self.work: Cancellable | None = None
+        """Cancelled when the client goes away before its reply is there."""
 
     def respond(self, reply: Reply) -> None:
         head = head_of(reply, self._connection.server.date, self.keep_alive)
-        self.respond_raw(head if self.head_only else head + reply.body)
+        self._leave(head if self.method == b"HEAD" else head + reply.body)
 
-    def respond_raw(self, out: bytes) -> None:
-        """A whole reply, head included. The head must agree with `keep_alive`."""
+    def respond_json(self, body: bytes) -> None:
+        """The reply of most requests: status 200, JSON. Its head is remembered by length."""
+        if self.keep_alive and self.method != b"HEAD":
+            self._leave(self._connection.server.json_head(len(body)) + body)
+        else:
+            self.respond(Reply(body))
+
+    def _leave(self, out: bytes) -> None:
         if self.out is None:
             self.out = out
-            self._connection.replied()
+            self._connection.replied(self)
 
 
 class HttpConnection(asyncio.Protocol):
@@ -56,7 +75,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._exchanges: deque[Exchange] = deque()
         self._dirty = self._closing = self._paused = False
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._body_bytes = self._chunk_bytes = 0
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
@@ -77,8 +96,8 @@ class HttpConnection(asyncio.Protocol):
         self.server.closed(self)
         for exchange in self._exchanges:
             exchange.abandoned = True
-            if exchange.out is None and exchange.on_abandon is not None:
-                exchange.on_abandon()
+            if exchange.out is None and exchange.work is not None:
+                exchange.work.cancel()
         self._exchanges.clear()
 
     def eof_received(self) -> bool:
@@ -92,6 +111,9 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        if self.state == "idle":
+            self.state, self.since = "head", self.server.now
+        self._chunk_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -108,20 +130,18 @@ class HttpConnection(asyncio.Protocol):
             if self._head_bytes > self._settings.max_header_bytes:
                 self._refuse(self._head_too_large())
 
-    def on_message_begin(self) -> None:
-        self.state, self.since, self._head_bytes = "head", self.server.now, 0
-        self._url, self._headers, self._body, self._body_bytes = b"", {}, [], 0
-
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
-        self._head_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
-        if self._head_bytes + len(self._url) > self._settings.max_header_bytes:
-            raise self._head_too_large()
+        if self._head_bytes + self._chunk_bytes > self._settings.max_header_bytes:
+            # Only now the head can be too large; the chunk also holds what comes after it.
+            size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items())
+            if size > self._settings.max_header_bytes:
+                raise self._head_too_large()
         self.state, self.since = "body", self.server.now
         headers = self._headers
         length = headers.get(b"content-length")
@@ -139,15 +159,17 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._closing:
             return
-        body = self._body
-        request = Request(
-            self._parser.get_method(),
+        body, parser = self._body, self._parser
+        exchange = Exchange(
+            self,
+            parser.get_method(),
             self._url,
             self._headers,
             body[0] if len(body) == 1 else b"".join(body),
+            parser.should_keep_alive() and not self.server.draining,
         )
-        self.state, self.since, self._body = "idle", self.server.now, []
-        exchange = Exchange(self, request, self._parser.should_keep_alive() and not self.server.draining)
+        self.state, self.since = "idle", self.server.now
+        self._url, self._headers, self._body, self._body_bytes, self._head_bytes = b"", {}, [], 0, 0
         self._exchanges.append(exchange)
         if not exchange.keep_alive:
             self._closing = True
@@ -155,9 +177,9 @@ class HttpConnection(asyncio.Protocol):
             self._pause()
         self.server.handle(exchange)
 
-    def replied(self) -> None:
+    def replied(self, exchange: Exchange) -> None:
         """A reply is there; it leaves when those before it have left, with all others of this tick."""
-        if not self._dirty and self._exchanges and self._exchanges[0].out is not None:
+        if not self._dirty and self._exchanges and self._exchanges[0] is exchange:
             self._dirty = True
             self.server.dirty(self)
 
@@ -223,7 +245,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, error: HttpError) -> None:
         """Answers something that is not a request we serve, after the replies before it, and closes."""
         self._closing = True
-        exchange = Exchange(self, Request(b"", b"", {}), keep_alive=False)
+        exchange = Exchange(self, b"", b"", {}, b"", keep_alive=False)
         self._exchanges.append(exchange)
         exchange.respond(self.server.error_reply(error))
 

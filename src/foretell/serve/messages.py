@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from foretell.errors import InferenceError, InvalidInput
@@ -28,16 +27,6 @@ _COMPRESS_FROM_BYTES = 1024
 
 
 @dataclass(slots=True)
-class Request:
-    """A whole request. `headers` has lower-case names; a repeated one keeps its last value."""
-
-    method: bytes
-    url: bytes
-    headers: Mapping[bytes, bytes]
-    body: bytes = b""
-
-
-@dataclass(slots=True)
 class Reply:
     """A whole reply."""
 
@@ -45,10 +34,6 @@ class Reply:
     status: int = 200
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
-
-
-Respond = Callable[[Reply], None]
-"""Gives the reply of one request; must be called exactly once, on the loop's thread."""
 
 
 class HttpError(InferenceError):

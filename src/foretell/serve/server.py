@@ -11,11 +11,12 @@ from typing import Protocol
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError
 from foretell.serve.connection import Exchange, HttpConnection
-from foretell.serve.messages import Reply
+from foretell.serve.messages import Reply, head_of
 
 _SWEEP_S = 1.0
 _BACKLOG = 4096
 _LINGER_S = 1.0
+_MOST_HEADS = 4096
 
 
 class Application(Protocol):
@@ -44,6 +45,7 @@ class HttpServer:
         self.handle = application.handle
         self.error_reply = application.error_reply
         self._connections: set[HttpConnection] = set()
+        self._json_heads: dict[int, bytes] = {}
         self._dirty: list[HttpConnection] = []
         self._flush_scheduled = False
         self._server: asyncio.Server | None = None
@@ -99,6 +101,15 @@ class HttpServer:
         if self._empty is not None and not self._connections:
             self._empty.set()
 
+    def json_head(self, length: int) -> bytes:
+        """Status line and headers of a JSON reply of `length` bytes on a connection that stays open."""
+        head = self._json_heads.get(length)
+        if head is None:
+            head = head_of(Reply(b" "), self.date, True).replace(b"Length: 1\r", b"Length: %d\r" % length)
+            if len(self._json_heads) < _MOST_HEADS:
+                self._json_heads[length] = head
+        return head
+
     def dirty(self, connection: HttpConnection) -> None:
         """Remembers a connection with something to write, for `flush`."""
         self._dirty.append(connection)
@@ -116,6 +127,7 @@ class HttpServer:
     def _sweep(self) -> None:
         self.now = time.monotonic()
         self.date = b"Date: %b\r\n" % email.utils.formatdate(usegmt=True).encode()
+        self._json_heads.clear()
         for connection in list(self._connections):
             connection.expire(self.now)
         if self._loop is not None:

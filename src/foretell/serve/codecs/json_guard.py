@@ -15,7 +15,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 def check_json(text: bytes, settings: ServerSettings) -> None:
     """Raises `InvalidInput` for JSON nested too deep, `HttpError` 413 for one of too many elements."""
-    if text.count(b",") > settings.max_elements:
+    if len(text) > settings.max_elements and text.count(b",") > settings.max_elements:
         raise HttpError(413, f"the JSON has too many elements; expected at most {settings.max_elements}")
     opened = text.count(b"[") + text.count(b"{")
     if opened > settings.max_json_depth and depth(text) > settings.max_json_depth:

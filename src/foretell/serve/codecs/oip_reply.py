@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from foretell.columns import Bytes, Column, Dense, Ragged
+from foretell.columns import Batch, Bytes, Column, Dense, Ragged
 from foretell.engine.work import Completed
 from foretell.errors import InferenceError, InvalidInput, ModelError, nearest
 from foretell.serve.codecs.oip_request import RequestedOutput
@@ -63,39 +63,38 @@ class ReplyEncoder:
         self._model = b"{" + model + b',"outputs":['
         self._heads: dict[Any, bytes] = {}
 
-    def encode(
-        self,
-        completed: Completed,
-        start: int,
-        rows: int,
-        request_id: str | None,
-        wanted: tuple[Wanted, ...] | None,
-        spec: ModelSpec,
-    ) -> Reply:
-        """The reply to one request: rows [start, start + rows). Raises `InferenceError` for what has no JSON form."""
-        if wanted is None:
-            return Reply(self._json(completed, start, rows, request_id, spec))
-        return self._mixed(completed, start, rows, request_id, wanted, spec)
+    def json(self, completed: Completed, start: int, rows: int, request_id: str | None, spec: ModelSpec) -> bytes:
+        """The reply to a request of rows [start, start + rows) that wants every output as JSON.
 
-    def _json(self, completed: Completed, start: int, rows: int, request_id: str | None, spec: ModelSpec) -> bytes:
-        encoded = completed.scratch.get("json")
-        if encoded is None:
-            encoded = completed.scratch["json"] = [
-                (name, _datatype(name, column, spec), _row_shape(column), JsonRows(name, column, completed.batch.rows))
-                for name, column in completed.batch.columns.items()
-            ]
-        pieces = [self._model if request_id is None else self._with_id(request_id)]
-        lead = b""
-        for name, datatype, row_shape, values in encoded:
-            pieces.append(lead)
-            pieces.append(self._head(name, datatype, _shape(rows, row_shape, spec)))
-            pieces.append(values.slice(start, start + rows))
-            lead = b"]},"
-        pieces.append(b"]}]}" if lead else b"]}")
+        Raises `InferenceError` for an output that has no JSON form.
+        """
+        frame: _Frame | None = completed.scratch.get(rows)
+        if frame is None:
+            frame = completed.scratch[rows] = self._frame(completed, rows, spec)
+        lead, outputs, end = frame
+        if request_id is not None:
+            lead = b'{"id":' + orjson.dumps(request_id) + b"," + lead[1:]
+        if len(outputs) == 1:
+            return lead + outputs[0][1].slice(start, start + rows) + end
+        pieces = [lead]
+        for head, values in outputs:
+            pieces += (head, values.slice(start, start + rows))
+        pieces.append(end)
         return b"".join(pieces)
 
-    def _with_id(self, request_id: str) -> bytes:
-        return b'{"id":' + orjson.dumps(request_id) + b"," + self._model[1:]
+    def _frame(self, completed: Completed, rows: int, spec: ModelSpec) -> _Frame:
+        """What all replies of `rows` rows of a batch share, and its values, encoded once."""
+        known: dict[str, JsonRows] = completed.scratch.setdefault("json", {})
+        outputs: list[tuple[bytes, JsonRows]] = []
+        for name, column in completed.batch.columns.items():
+            datatype = _datatype(name, column, spec)
+            if name not in known:
+                known[name] = JsonRows(name, column, datatype, completed.batch.rows)
+            head = self._head(name, datatype, _shape(rows, _row_shape(column), spec))
+            outputs.append((b"]}," + head if outputs else head, known[name]))
+        if len(outputs) == 1:
+            return self._model + outputs[0][0], outputs, b"]}]}"
+        return self._model, outputs, b"]}]}" if outputs else b"]}"
 
     def _head(self, name: str, datatype: DataType, shape: tuple[int, ...]) -> bytes:
         key = (name, datatype, shape)
@@ -108,16 +107,9 @@ class ReplyEncoder:
             self._heads[key] = head
         return head
 
-    def _mixed(
-        self,
-        completed: Completed,
-        start: int,
-        rows: int,
-        request_id: str | None,
-        wanted: tuple[Wanted, ...],
-        spec: ModelSpec,
-    ) -> Reply:
-        batch = completed.batch.slice(start, start + rows)
+    def mixed(self, batch: Batch, request_id: str | None, wanted: tuple[Wanted, ...], spec: ModelSpec) -> Reply:
+        """The reply to a request that chose its outputs, or wants some of them binary; `batch`: its rows alone."""
+        rows = batch.rows
         if wanted == (Wanted("", True),):  # outputs that only the first answer told
             wanted = tuple(Wanted(name, True) for name in batch.columns)
         tensors, blobs = [], []
@@ -135,9 +127,9 @@ class ReplyEncoder:
                 blobs.append(blob)
                 tensors.append(head.removesuffix(b'"data":[') + b'"parameters":{"binary_data_size":%d}}' % len(blob))
             else:
-                values = JsonRows(output.name, column, rows)
+                values = JsonRows(output.name, column, datatype, rows)
                 tensors.append(head + values.slice(0, rows) + b"]}")
-        lead = self._model if request_id is None else self._with_id(request_id)
+        lead = self._model if request_id is None else b'{"id":' + orjson.dumps(request_id) + b"," + self._model[1:]
         text = lead + b",".join(tensors) + b"]}"
         if not blobs:
             return Reply(text)
@@ -150,10 +142,14 @@ class JsonRows:
 
     __slots__ = ("_column", "_name", "_pieces")
 
-    def __init__(self, name: str, column: Column, rows: int) -> None:
+    def __init__(self, name: str, column: Column, datatype: DataType, rows: int) -> None:
+        if datatype in (DataType.FP16, DataType.BF16):
+            raise InvalidInput(
+                f"{datatype} has no JSON form", where=f"output {name!r}", fix="ask for it as binary data"
+            )
         self._name, self._column = name, column
         self._pieces: list[bytes] | None = None
-        if isinstance(column, Dense) and column.valid is None and column.data.dtype != np.float16:
+        if isinstance(column, Dense) and column.valid is None:
             flat = column.data.reshape(rows, -1) if rows else column.data.reshape(0, 1)
             if rows and flat.shape[1]:
                 text = orjson.dumps(np.ascontiguousarray(flat), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -178,8 +174,6 @@ class JsonRows:
                 raise InvalidInput(
                     "the answer is not UTF-8 text", where=f"output {self._name!r}", fix="ask for it as binary data"
                 ) from None
-        elif column.data.dtype == np.float16:
-            raise InvalidInput("FP16 has no JSON form", where=f"output {self._name!r}", fix="ask for it as binary data")
         else:
             values = column.data.reshape(-1).tolist()
         if column.valid is not None and not column.valid.all():
@@ -221,6 +215,10 @@ def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec)
 
 def error_body(error: InferenceError) -> bytes:
     return orjson.dumps({"error": str(error)})
+
+
+_Frame = tuple[bytes, list[tuple[bytes, JsonRows]], bytes]
+"""Bytes before the first value, (bytes before its values, values) of each output, bytes after the last value."""
 
 
 def _row_shape(column: Column) -> tuple[int, ...]:

@@ -26,14 +26,22 @@ from foretell.types import DataType, ModelSpec, TensorSpec
 Parameters = dict[str, bool | int | float | str | None]
 
 
+_NO_DATA = msgspec.Raw(b"")
+_NO_BLOBS = memoryview(b"")
+
+
 class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = _NO_DATA
     parameters: Parameters | None = None
-    special: list[Any] | None = None
-    """`data`, already parsed, where it holds NaN or Infinity."""
+
+
+class _SpecialInput(_Input):
+    """An input whose data holds NaN or Infinity and is parsed already. Never decoded from a request itself."""
+
+    values: list[Any] = []
 
 
 class RequestedOutput(msgspec.Struct):
@@ -50,28 +58,31 @@ class _Body(msgspec.Struct):
     outputs: list[RequestedOutput] | None = None
 
 
-@dataclass(slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct):
     """A checked request: what the engine needs, and what the reply must look like."""
 
     parts: list[Part]
     rows: int
     group: Group
-    id: str | None
-    outputs: list[RequestedOutput] | None
-    binary: bool
-    timeout_s: float | None
+    id: str | None = None
+    outputs: list[RequestedOutput] | None = None
+    binary: bool = False
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Inputs of one shape, checked once. `order`: position in the request of each field."""
+    """Inputs of one shape, checked once.
+
+    `order`: position in the request of each field. `decode_flat`: for a single input, a decoder of flat data.
+    """
 
     group: Group
     rows: int
     order: tuple[int, ...]
     counts: tuple[int, ...]
     ranks: tuple[int, ...]
+    decode_flat: Callable[[msgspec.Raw], list[Any]] | None
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -88,23 +99,35 @@ class RequestDecoder:
 
     def decode(self, body: bytes, json_length: bytes | None) -> InferRequest:
         """`json_length` is the header Inference-Header-Content-Length. Raises `InvalidInput`."""
-        head, blobs = self._cut(body, json_length)
-        if json_length is not None and not head:
-            return self._raw(blobs)
+        head, blobs = body, _NO_BLOBS
+        if json_length is not None:
+            head, blobs = self._cut(body, json_length)
+            if not head:
+                return self._raw(blobs)
         check_json(head, self._settings)
         parsed = _parse(head)
         inputs = parsed.inputs
         key = tuple([(i.name, i.datatype, *i.shape) for i in inputs])
         layout = self._layouts.get(key) or self._check(inputs, key)
-        parts = self._parts(inputs, layout, blobs)
-        group, timeout_s, binary = layout.group, None, False
+        parts = self._one_flat_part(inputs[0], layout) if json_length is None else None
+        if parts is None:
+            parts = self._parts(inputs, layout, blobs)
         if parsed.parameters:
             group, timeout_s, binary = self._with_parameters(layout, parsed.parameters)
-        return InferRequest(parts, layout.rows, group, parsed.id, parsed.outputs, binary, timeout_s)
+            return InferRequest(parts, layout.rows, group, parsed.id, parsed.outputs, binary, timeout_s)
+        return InferRequest(parts, layout.rows, layout.group, parsed.id, parsed.outputs)
 
-    def _cut(self, body: bytes, json_length: bytes | None) -> tuple[bytes, memoryview]:
-        if json_length is None:
-            return body, memoryview(b"")
+    def _one_flat_part(self, tensor: _Input, layout: _Layout) -> list[Part] | None:
+        """The short way for what most requests are: one input, flat JSON. None: it is something else, or wrong."""
+        if layout.decode_flat is None or tensor.parameters:
+            return None
+        try:
+            flat = layout.decode_flat(tensor.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return [flat] if len(flat) == layout.counts[0] else None
+
+    def _cut(self, body: bytes, json_length: bytes) -> tuple[bytes, memoryview]:
         text = json_length.strip()
         length = int(text) if text.isdigit() and len(text) < 20 else -1
         if not 0 <= length <= len(body):
@@ -147,6 +170,7 @@ class RequestDecoder:
             order,
             tuple(counts),
             tuple(len(inputs[position].shape) for position in order),
+            _flat_decoder(fields[0].datatype) if len(fields) == 1 else None,
         )
         if spec.inputs is not None:
             if len(self._layouts) >= _MOST_LAYOUTS:
@@ -187,7 +211,7 @@ class RequestDecoder:
             size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
             if tensor.parameters:
                 self._refuse_shared_memory(tensor)
-            if (size is None) == (tensor.data is None and tensor.special is None):
+            if (size is None) == (tensor.data is _NO_DATA and type(tensor) is not _SpecialInput):
                 raise InvalidInput(
                     "an input needs exactly one of data and binary_data_size", where=f"input {tensor.name!r}"
                 )
@@ -289,6 +313,10 @@ def _decoder(kind: type, depth: int) -> msgspec.json.Decoder[Any]:
     return found
 
 
+def _flat_decoder(datatype: DataType) -> Callable[[msgspec.Raw], list[Any]] | None:
+    return None if datatype in (DataType.FP16, DataType.BF16) else _decoder(_JSON_TYPES.get(datatype, int), 1).decode
+
+
 def _nested_type(kind: type, depth: int) -> Any:
     nested: Any = kind
     for _ in range(depth):
@@ -315,8 +343,10 @@ def _parse_special(head: bytes) -> _Body:
         body = msgspec.convert(tree, _Body)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidInput(f"the request is not a valid inference request: {error}") from None
-    for tensor, values in zip(body.inputs, data, strict=True):
-        tensor.special = values
+    body.inputs = [
+        tensor if values is None else _SpecialInput(tensor.name, tensor.shape, tensor.datatype, values=values)
+        for tensor, values in zip(body.inputs, data, strict=True)
+    ]
     return body
 
 
@@ -327,12 +357,12 @@ def _from_json(tensor: _Input, field: Field, count: int, rank: int) -> list[Any]
         raise InvalidInput(f"{datatype} has no JSON form", where=f"input {field.name!r}", fix="send it as binary data")
     kind = _JSON_TYPES.get(datatype, int)
     try:
-        if tensor.data is not None:
+        if isinstance(tensor, _SpecialInput):
+            nested = rank > 1 and any(isinstance(item, list) for item in tensor.values)
+            flat = msgspec.convert(tensor.values, _nested_type(kind, rank if nested else 1))
+        else:
             nested = rank > 1 and _NESTED.match(tensor.data) is not None
             flat = _decoder(kind, rank if nested else 1).decode(tensor.data)
-        else:
-            nested = rank > 1 and any(isinstance(item, list) for item in tensor.special or ())
-            flat = msgspec.convert(tensor.special, _nested_type(kind, rank if nested else 1))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidInput(f"wrong data: {error}", where=f"input {field.name!r}") from None
     if nested:
