@@ -1,0 +1,127 @@
+"""`foretell demo`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+from foretell.cli.output import print_json
+from foretell.demo.commands import commands
+from foretell.demo.compare import Measured
+from foretell.demo.run import Report, run
+
+
+def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool = False) -> int:
+    """Train three small models, predict one by one and in batches, serve them, and compare.
+
+    Parameters
+    ----------
+    out
+        The folder for models, sample inputs and the plot.
+    quick
+        Few rows: a look in seconds, whose figures mean little.
+    json
+        Print the table as JSON.
+    """
+    with _ended_like_ctrl_c():
+        report = run(out, quick=quick, say=_say)
+    table = [asdict(each) for each in report.measured]
+    if json:
+        print_json(table)
+    else:
+        _print(report)
+    return 0 if report.agree else 1
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """A demo that is told to end takes its server with it."""
+
+    def end(number: int, frame: types.FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, end) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print(report: Report) -> None:
+    _print_table(report.measured)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"Measured now, on {cores} cores that the server and its clients share. p50 and p99 are of one call:")
+    print("one row, or all rows in the batch. Differences are against one by one in process, over every")
+    print("number that the model answers for every row.\n")
+    for task in report.tasks:
+        right, asked = report.accuracy[task.name], len(task.held_out)
+        trained = "nothing was trained on them" if task.name == "reviews" else "none of them seen in training"
+        print(f"{task.name}: {right:.1%} of {asked} {task.one}s right, {trained}")
+    print()
+    for curve in report.curves:
+        print(f"{curve.model}: a row in a batch of {curve.sizes[-1]:,} costs {_gain(curve.gain)}")
+    print(f"\nThe plot: {report.folder.plot}   (all of it took {report.lasted_s:.0f} s)")
+    print("\nTo try next:")
+    for command in commands(_program(), report.folder, report.tasks):
+        print(f"\n  # {command.what}\n  {command.line}")
+
+
+def _print_table(measured: tuple[Measured, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(header_style="bold")
+    for name in ("model", "way"):
+        table.add_column(name)
+    for name in ("rows", "p50 ms", "p99 ms", "rows/s", "largest difference"):
+        table.add_column(name, justify="right")
+    last = ""
+    for each in measured:
+        if last and each.model != last:
+            table.add_section()
+        table.add_row(
+            each.model if each.model != last else "",
+            each.way,
+            f"{each.rows:,}",
+            f"{each.p50_ms:,.3f}",
+            f"{each.p99_ms:,.3f}",
+            f"{each.rows_per_s:,.0f}",
+            _difference(each),
+        )
+        last = each.model
+    Console().print(table)
+
+
+def _difference(each: Measured) -> str:
+    if each.labels_differ:
+        return f"[bold red]{each.labels_differ} other labels[/]"
+    return "0" if not each.largest_difference else f"{each.largest_difference:.1e}"
+
+
+def _gain(gain: float) -> str:
+    if gain >= 1.05:
+        return f"{gain:,.1f} times less than alone"
+    return f"{1 / gain:,.1f} times more than alone" if gain < 0.95 else "as much as alone"
+
+
+def _program() -> str:
+    """How the reader's shell finds this foretell."""
+    script = Path(sys.executable).parent / "foretell"
+    known = shutil.which("foretell")
+    if not script.exists() or (known is not None and Path(known).absolute() == script.absolute()):
+        return "foretell"
+    return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)
