@@ -11,6 +11,7 @@ from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelErr
 
 _STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE = re.compile(r"/?\S*onnxruntime_src/\S+?:\d+ .*?\)(?: const)? (?=\S)", re.DOTALL)
+_LOADING = re.compile(r"^Load model from .*? failed: ?", re.DOTALL)
 _PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/:\"']+/)+")
 _UNREGISTERED = re.compile(r"Fatal error: (?P<domain>[^:\s]*):(?P<name>\w+)\(-?\d+\) is not a registered")
 _UNKNOWN = re.compile(r"No Op registered for (?P<name>\w+) with domain_version of (?P<version>\d+)")
@@ -19,7 +20,7 @@ _OPSET = re.compile(
     r"Opset (?P<got>\d+) is under development.*support for domain (?P<domain>\S+) is till opset (\d+)", re.S
 )
 _IR = re.compile(r"Unsupported model IR version: (?P<got>\d+), max supported IR version: (?P<most>\d+)")
-_INVALID_INPUT = ("INVALID_ARGUMENT", "Required inputs")
+_INVALID_INPUT = ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT", "Required inputs")
 
 
 def load_error(error: Exception, found: OnnxFile, where: str) -> InvalidModel:
@@ -53,14 +54,14 @@ def run_error(error: Exception, where: str) -> InferenceError:
     text = str(error)
     if isinstance(error, InferenceError):
         return error
-    if any(mark in text for mark in _INVALID_INPUT):
+    if text.startswith(_INVALID_INPUT):
         return InvalidInput(clean(text), where=where)
     return ModelError(f"ONNX Runtime failed: {clean(text)}", where=where)
 
 
 def clean(text: str) -> str:
     """One line of at most 300 characters, without status codes, source positions and folders."""
-    text = _SOURCE.sub("", _STATUS.sub("", text))
+    text = _SOURCE.sub("", _LOADING.sub("", _STATUS.sub("", text)))
     text = _PATH.sub("", " ".join(text.split())).replace("Name:'' ", "")
     return text if len(text) <= 300 else text[:297] + "..."
 

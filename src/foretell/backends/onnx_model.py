@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -200,10 +201,16 @@ class OnnxModel(Model):
 
     def _learn_labels(self) -> None:
         """Classes that no call could tell at load are known from the first answer on."""
-        told = {o.name: tuple(map(str, o.classes)) for o in self._outputs if o.classes is not None}
-        labels = self.spec.labels or {}
-        if told.keys() - labels.keys():
-            self.spec = self.spec.with_changes(labels={**labels, **told})
+        labels, outputs = dict(self.spec.labels or {}), list(self.spec.outputs or ())
+        told = {o.name: o.classes for o in self._outputs if o.classes is not None and o.name not in labels}
+        if not told:
+            return
+        for at, spec in enumerate(outputs):
+            classes = told.get(spec.name)
+            if classes is not None:
+                labels[spec.name] = tuple(map(str, classes))
+                outputs[at] = spec if self.spec.batch is None else replace(spec, shape=(len(classes),))
+        self.spec = self.spec.with_changes(labels=labels, outputs=tuple(outputs))
 
     def _not_ready(self) -> NotReady:
         return NotReady("the model is closed" if self._closed else "the model is not loaded", where=self._name)

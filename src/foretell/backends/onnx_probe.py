@@ -56,7 +56,7 @@ class Probe:
             if more is None:
                 # A graph whose one row was baked in by the exporter: the file says any number, the nodes say one.
                 return Tried(1, shapes=self._shapes([first]))
-            if any(_length(answer) != 2 for answer in more):
+            if any(_length(answer) != 2 for answer in more) or not _same_inside(first, more):
                 return self._whole()
             return Tried("any", not check_rows or self._row_wise(2, size, more), self._shapes([first, more]))
         if count > 1 and check_rows and not self._row_wise(count, size, first):
@@ -122,6 +122,12 @@ def _inner(declared: Declared, rows: int | None) -> tuple[int | str | None, ...]
 
 def _length(answer: Rows) -> int | None:
     return len(answer) if isinstance(answer, list) or answer.ndim else None
+
+
+def _same_inside(one: Sequence[Rows], other: Sequence[Rows]) -> bool:
+    """Whether a row keeps its shape beside another: that of a table of all pairs, for one, grows with the rows."""
+    pairs = zip(one, other, strict=True)
+    return all(isinstance(a, list) or isinstance(b, list) or a.shape[1:] == b.shape[1:] for a, b in pairs)
 
 
 def _same(one: Array, other: Array) -> bool:
