@@ -1,0 +1,1 @@
+"""Speed claims, each beside a limit measured in the same run: `make bench`."""
