@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from foretell.repository.settings import PROJECT_FILE
 from foretell.serve.application import Application
 from foretell.serve.loop import run_on_loop
 
+_GC_THRESHOLD = 50_000
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -57,6 +59,7 @@ async def _serve(catalog: StaticCatalog, settings: ServerSettings) -> int:
             f"cannot listen on {settings.host}:{settings.http_port}: {reason}", fix="choose another --http-port"
         ) from error
     _announce(application, catalog)
+    _spare_the_collector()
     await stopping.wait()
     _say("stopping: answering what was accepted")
     await application.stop()
@@ -74,6 +77,13 @@ def _announce(application: Application, catalog: StaticCatalog) -> None:
     if host not in _LOOPBACK:
         _say(f"{host} can be reached from other machines, and nobody needs a password to ask for predictions")
     _say(f"serving on {base}   try: foretell inspect MODEL, or curl {base}/v2/models/{catalog.names()[0]}")
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays: the garbage collector need not look at it again, nor after every few requests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
 
 
 def _say(line: str) -> None:

@@ -8,6 +8,7 @@ _PAUSE_SHARE = 0.05
 _PAUSE_MOST_S = 0.0005
 _STAY = 1.5  # hysteresis: an inline model leaves the loop only when it is this much over the limit
 _LEARN = 0.2
+_LEARN_SLOWER = 0.02
 
 
 def take(rows: Iterable[int], max_rows: int) -> int:
@@ -53,13 +54,18 @@ class Profile:
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
         self.recent_s: float | None = None
-        """A moving average over calls of any size."""
+        """What a call of any size usually takes lately. Falls fast and rises slowly: on a busy machine the thread is
+        sometimes put aside in the middle of a call, which says nothing of the model."""
 
     def learn(self, rows: int, seconds: float) -> None:
         bucket = rows.bit_length()
         known = self._seconds.get(bucket)
         self._seconds[bucket] = seconds if known is None else known + _LEARN * (seconds - known)
-        self.recent_s = seconds if self.recent_s is None else self.recent_s + _LEARN * (seconds - self.recent_s)
+        if self.recent_s is None:
+            self.recent_s = seconds
+        else:
+            rate = _LEARN if seconds < self.recent_s else _LEARN_SLOWER
+            self.recent_s += rate * (seconds - self.recent_s)
 
     def call_s(self, rows: int) -> float | None:
         """Expected seconds of a call of `rows` rows: of the nearest size seen, None where nothing was."""

@@ -107,7 +107,11 @@ class RequestDecoder:
         check_json(head, self._settings)
         parsed = _parse(head)
         inputs = parsed.inputs
-        key = tuple([(i.name, i.datatype, *i.shape) for i in inputs])
+        if len(inputs) == 1:
+            tensor = inputs[0]
+            key: Any = (tensor.name, tensor.datatype, *tensor.shape)
+        else:
+            key = tuple([(tensor.name, tensor.datatype, *tensor.shape) for tensor in inputs])
         layout = self._layouts.get(key) or self._check(inputs, key)
         parts = self._one_flat_part(inputs[0], layout) if json_length is None else None
         if parts is None:
