@@ -25,7 +25,9 @@ from foretell.serve.messages import HttpError, Reply, compressed, decompressed, 
 from foretell.serve.server import HttpServer
 
 _MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config))?/?")
+_ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
 _MOST_ROUTES = 4096
+_MOST_URL_BYTES = 512
 
 Handler = Callable[[Exchange], None]
 
@@ -80,10 +82,14 @@ class Application:
             handler(exchange)
         except InferenceError as error:
             exchange.respond(self.error_reply(error))
-        except Exception:
-            # Nothing internal leaves the process; the traceback goes to whoever runs it.
-            asyncio.get_running_loop().call_exception_handler({"message": f"request failed: {exchange.url!r}"})
-            exchange.respond(Reply(b'{"error":"internal error"}', 500))
+        except Exception as error:
+            exchange.respond(self.failed(exchange, error))
+
+    def failed(self, exchange: Exchange, error: Exception) -> Reply:
+        """The reply for a mistake of ours. Nothing internal leaves the process; the loop's handler gets the cause."""
+        context = {"message": f"request failed: {exchange.url!r}", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        return Reply(b'{"error":"internal error"}', 500)
 
     def error_reply(self, error: InferenceError) -> Reply:
         status, headers = error_status(error)
@@ -91,7 +97,7 @@ class Application:
 
     def _find(self, url: bytes) -> Route:
         """The route of a path, remembered where it exists. Raises `HttpError` 404, `ModelNotFound`."""
-        path = url.partition(b"?")[0]
+        path, query, _ = _ABSOLUTE.sub(b"", url, count=1).partition(b"?")
         route = self._fixed(path)
         if route is None:
             found = _MODEL.fullmatch(path)
@@ -99,7 +105,7 @@ class Application:
                 raise HttpError(404, "Not Found")
             name, version = _text(found[1]), _text(found[2]) if found[2] is not None else None
             route = self._model_route(name, version, (found[3] or b"").decode())
-        if len(self._routes) < _MOST_ROUTES:
+        if not query and len(url) <= _MOST_URL_BYTES and len(self._routes) < _MOST_ROUTES:
             self._routes[url] = route
         return route
 
@@ -230,6 +236,9 @@ class InferWork(Work):
                 reply = door.encoder.mixed(batch, self._id, self._wanted, door.served.spec)
         except InferenceError as error:
             reply = door.application.error_reply(error)
+        except Exception as error:
+            # Whoever shares the batch still has to get an answer.
+            reply = door.application.failed(exchange, error)
         exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
 
     def fail(self, error: InferenceError) -> None:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import httptools
 
-from foretell.serve.messages import HttpError, Reply, head_of
+from foretell.serve.messages import HttpError, Reply, head_of, without_upgrade
 
 if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
 
 _HIGH_WATER_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
+_SMALL_BYTES = 1 << 12
+_LINGER_S = 5.0
 
 
 class Cancellable(Protocol):
@@ -59,6 +62,7 @@ class Exchange:
     def _leave(self, out: bytes) -> None:
         if self.out is None:
             self.out = out
+            self.work = None  # the two hold each other, and the garbage collector is not free
             self._connection.replied(self)
 
 
@@ -68,17 +72,21 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, server: HttpServer) -> None:
         self.server = server
         self.since = server.now
-        """When the present state began: idle, reading a head, or reading a body (see `state`)."""
+        """When the present state began: idle, reading a head or a body, or closing (see `state`)."""
         self.state = "head"
         self._settings = server.settings
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._exchanges: deque[Exchange] = deque()
-        self._dirty = self._closing = self._paused = False
-        self._head_bytes = self._body_bytes = self._chunk_bytes = 0
+        self._dirty = self._closing = self._lingers = self._upgrading = False
+        self._crowded = self._full = self._paused = False
+        self._head_bytes = self._body_bytes = self._chunk_bytes = self._unsent_bytes = 0
+        self._framing_bytes: int | None = None
+        """Read since the last piece of a body, and no part of it; None: a read that was in part."""
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
+        self._head: dict[bytes, bytes] = {}
+        self._body: list[bytes | bytearray] = []
 
     @property
     def busy(self) -> bool:
@@ -88,7 +96,8 @@ class HttpConnection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)  # type: ignore[attr-defined]
         if not self.server.opened(self):
-            self._refuse(HttpError(503, "too many connections; try again later", ((b"Retry-After", b"1"),)))
+            error = HttpError(503, "too many connections; try again later", ((b"Retry-After", b"1"),))
+            self._refuse(error, lingers=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -104,8 +113,7 @@ class HttpConnection(asyncio.Protocol):
         """A client may close its side and still read: what it asked is answered first."""
         if not self._exchanges:
             return False
-        self._closing = True
-        self._exchanges[-1].keep_alive = False
+        self._close_after_last()
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -115,9 +123,7 @@ class HttpConnection(asyncio.Protocol):
             self.state, self.since = "head", self.server.now
         self._chunk_bytes = len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._closing = True  # the request itself is answered; what follows is another protocol
+            self._feed(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
             if isinstance(cause, HttpError):
@@ -129,6 +135,25 @@ class HttpConnection(asyncio.Protocol):
             self._head_bytes += len(data)
             if self._head_bytes > self._settings.max_header_bytes:
                 self._refuse(self._head_too_large())
+        elif self.state == "body":  # sizes and extensions of chunks, and trailers, may not go on for ever
+            self._framing_bytes = 0 if self._framing_bytes is None else self._framing_bytes + len(data)
+            if self._framing_bytes > self._settings.max_header_bytes:
+                self._refuse(self._head_too_large())
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stop:
+                if not self._upgrading:  # CONNECT: what follows is no HTTP
+                    self._close_after_last()
+                    return
+                # Nobody has to grant an upgrade. The parser leaves the body to the other protocol: it starts again.
+                data = without_upgrade(self._parser.get_method(), self._url, self._head) + data[stop.args[0] :]
+                self._url, self._headers, self._upgrading = b"", {}, False
+                self._parser = httptools.HttpRequestParser(self)
+            else:
+                return
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -143,10 +168,17 @@ class HttpConnection(asyncio.Protocol):
             if size > self._settings.max_header_bytes:
                 raise self._head_too_large()
         self.state, self.since = "body", self.server.now
-        headers = self._headers
+        headers = self._head = self._headers
         length = headers.get(b"content-length")
-        if length is not None and len(length) < 20 and int(length) > self._settings.max_body_bytes:
+        if length is not None and (len(length) > 18 or int(length) > self._settings.max_body_bytes):
             raise self._body_too_large()
+        if b"transfer-encoding" in headers:
+            if headers[b"transfer-encoding"].lower() != b"chunked":
+                raise HttpError(501, "the only Transfer-Encoding that is understood is chunked")
+            self._headers = {}  # for trailers: they may not change a request that was checked already
+        if b"upgrade" in headers and self._parser.should_upgrade():
+            self._upgrading = True
+            return
         if b"expect" in headers and headers[b"expect"].lower() == b"100-continue" and not self._exchanges:
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -154,19 +186,27 @@ class HttpConnection(asyncio.Protocol):
         self._body_bytes += len(body)
         if self._body_bytes > self._settings.max_body_bytes:
             raise self._body_too_large()
-        self._body.append(body)
+        self._framing_bytes = None
+        pieces = self._body
+        if len(body) < _SMALL_BYTES and pieces and len(pieces[-1]) < _PIECE_BYTES:
+            # An object for each of many tiny chunks would take far more memory than they.
+            if type(pieces[-1]) is not bytearray:
+                pieces[-1] = bytearray(pieces[-1])
+            pieces[-1] += body
+        else:
+            pieces.append(body)
 
     def on_message_complete(self) -> None:
-        if self._closing:
+        if self._closing or self._upgrading:
             return
         body, parser = self._body, self._parser
         exchange = Exchange(
             self,
             parser.get_method(),
             self._url,
-            self._headers,
-            body[0] if len(body) == 1 else b"".join(body),
-            parser.should_keep_alive() and not self.server.draining,
+            self._head,
+            bytes(body[0]) if len(body) == 1 else b"".join(body),
+            parser.should_keep_alive() and not self.server.draining and not self._is_old(),
         )
         self.state, self.since = "idle", self.server.now
         self._url, self._headers, self._body, self._body_bytes, self._head_bytes = b"", {}, [], 0, 0
@@ -174,8 +214,13 @@ class HttpConnection(asyncio.Protocol):
         if not exchange.keep_alive:
             self._closing = True
         elif len(self._exchanges) >= self._settings.max_pipelined:
-            self._pause()
+            self._crowded = True
+            self._throttle()
         self.server.handle(exchange)
+
+    def _is_old(self) -> bool:
+        """HTTP/1.0: a client that is not told that the connection stays open waits for its end."""
+        return b"connection" in self._head and self._parser.get_http_version() == "1.0"
 
     def replied(self, exchange: Exchange) -> None:
         """A reply is there; it leaves when those before it have left, with all others of this tick."""
@@ -194,28 +239,35 @@ class HttpConnection(asyncio.Protocol):
             return
         self._transport.write(out[0] if len(out) == 1 else b"".join(out))
         if not last.keep_alive:
-            self._transport.close()
-        elif self._paused and len(exchanges) < self._settings.max_pipelined // 2 + 1:
-            self._resume()
+            self._close()
+        elif self._crowded and len(exchanges) < self._settings.max_pipelined // 2 + 1:
+            self._crowded = False
+            self._throttle()
         if not exchanges and self.state == "idle":
             self.since = self.server.now
 
     def close_if_idle(self) -> None:
         """For shutdown: no further request will be answered, accepted ones will."""
         if self._exchanges:
-            self._closing = True
-            self._exchanges[-1].keep_alive = False
+            self._close_after_last()
         elif self._transport is not None:
             self._transport.close()
 
     def expire(self, now: float) -> None:
         """Ends a connection that has been too slow; called about once a second."""
-        if self._exchanges or self._transport is None:
+        transport, settings = self._transport, self._settings
+        if self._exchanges or transport is None:
             return
-        waited, settings = now - self.since, self._settings
-        if self.state == "idle":
+        before, self._unsent_bytes = self._unsent_bytes, transport.get_write_buffer_size()
+        if self._unsent_bytes < before:  # slow, but it reads
+            self.since = now
+        waited = now - self.since
+        if self.state == "closing" or (self.state == "idle" and self._unsent_bytes):
+            if waited > (_LINGER_S if self._lingers else settings.idle_timeout_s):
+                transport.abort()  # closing would wait for a client that does not read
+        elif self.state == "idle":
             if waited > settings.idle_timeout_s:
-                self._transport.close()
+                transport.close()
         elif self.state == "head":
             if waited > settings.header_timeout_s:
                 self._refuse(HttpError(408, "the request head did not arrive in time"))
@@ -227,27 +279,50 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def pause_writing(self) -> None:
-        self._pause()
+        self._full = True
+        self._throttle()
 
     def resume_writing(self) -> None:
-        self._resume()
+        self._full = False
+        self._throttle()
 
-    def _pause(self) -> None:
-        if self._transport is not None and not self._paused and not self._transport.is_closing():
-            self._paused = True
-            self._transport.pause_reading()
+    def _throttle(self) -> None:
+        """Reads on only while there is room for further requests and for their replies."""
+        wanted = self._crowded or self._full
+        if wanted != self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = wanted
+            if wanted:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
-    def _resume(self) -> None:
-        if self._transport is not None and self._paused and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
-
-    def _refuse(self, error: HttpError) -> None:
+    def _refuse(self, error: HttpError, *, lingers: bool = True) -> None:
         """Answers something that is not a request we serve, after the replies before it, and closes."""
-        self._closing = True
+        if self._closing:  # what follows the last request is nobody's
+            return
+        self._closing, self._lingers = True, lingers
         exchange = Exchange(self, b"", b"", {}, b"", keep_alive=False)
         self._exchanges.append(exchange)
         exchange.respond(self.server.error_reply(error))
+
+    def _close_after_last(self) -> None:
+        self._closing = True
+        if self._exchanges:
+            self._exchanges[-1].keep_alive = False
+
+    def _close(self) -> None:
+        """Closes when everything is written.
+
+        After a refusal, what the client still sends is read and dropped for a while: closing at once would reset the
+        connection, and the client might never see why.
+        """
+        self.state, self.since = "closing", self.server.now
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._lingers:
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

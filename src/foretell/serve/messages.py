@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from foretell.errors import InferenceError, InvalidInput
@@ -63,6 +64,18 @@ def head_of(reply: Reply, date: bytes, keep_alive: bool) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b%b%b%b%b\r\n" % (
         reply.status, REASONS.get(reply.status, b"Unknown"), date, kind, length, extra, close
     )  # fmt: skip
+
+
+def without_upgrade(method: bytes, url: bytes, headers: Mapping[bytes, bytes]) -> bytes:
+    """The head of a request, written anew without the wish for another protocol."""
+    lines = [b"%b %b HTTP/1.1\r\n" % (method, url)]
+    for name, value in headers.items():
+        if name == b"connection":
+            tokens = [token.strip() for token in value.split(b",")]
+            value = b", ".join([token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings")])
+        if name not in (b"upgrade", b"http2-settings"):
+            lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join([*lines, b"\r\n"])
 
 
 def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:

@@ -90,11 +90,11 @@ class HttpServer:
 
     def opened(self, connection: HttpConnection) -> bool:
         """Whether there is room for it."""
+        if len(self._connections) >= self.settings.max_connections or self.draining:
+            self.refused_connections += 1
+            return False
         self._connections.add(connection)
-        if len(self._connections) <= self.settings.max_connections and not self.draining:
-            return True
-        self.refused_connections += 1
-        return False
+        return True
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)

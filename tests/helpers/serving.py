@@ -1,0 +1,131 @@
+"""A whole server in this process, on a loop of its own in a thread, so that a test is nothing but a client."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from wire import Answer, Wire
+
+from foretell.backends.opened import Opened
+from foretell.catalog import Served, StaticCatalog
+from foretell.clock import Clock
+from foretell.config import ModelSettings, ServerSettings
+from foretell.engine.engine import Engine
+from foretell.model import Model
+from foretell.observe.stats import Stats
+from foretell.serve.application import Application
+
+WAIT_S = 20.0
+ResultT = TypeVar("ResultT")
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def served(
+    model: Model, name: str, version: str = "1", settings: ModelSettings | None = None, clock: Clock | None = None
+) -> Served:
+    """A loaded model, as the command line would have it."""
+    engine = Engine(
+        model, settings or ModelSettings(), name=name, version=version, recorder=Stats(), clock=clock
+    ).load()
+    return Served(name, version, engine, Opened(model, name, "", "a test", "python", None, ()))
+
+
+class Running:
+    """A started server. `problems`: what reached the loop's exception handler; no test may leave any behind."""
+
+    def __init__(self, catalog: StaticCatalog, settings: ServerSettings, new_loop: LoopFactory) -> None:
+        self.catalog = catalog
+        self.problems: list[str] = []
+        self._up: Future[Application] = Future()
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, args=(settings, new_loop), daemon=True)
+        self._thread.start()
+        self.application = self._up.result(WAIT_S)
+        self.host, self.port = self.application.server.address
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def connect(self, **options: Any) -> Wire:
+        return Wire(self.port, **options)
+
+    def ask(self, request: bytes) -> Answer:
+        """The one reply to one request, on a connection of its own."""
+        with self.connect() as wire:
+            return wire.send(request).answer()
+
+    def on_loop(self, call: Callable[[], ResultT]) -> ResultT:
+        """Runs `call` on the server's thread."""
+
+        async def run() -> ResultT:
+            return call()
+
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(WAIT_S)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Returns when `condition` holds on the server's thread; looked at once per tick of its loop."""
+
+        async def run() -> None:
+            async with asyncio.timeout(WAIT_S):
+                while not condition():
+                    await asyncio.sleep(0)
+
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(run(), self._loop).result(WAIT_S + 5)
+
+    def expire(self, later_s: float) -> None:
+        """As if `later_s` seconds had passed for every connection."""
+        server = self.application.server
+
+        def sweep() -> None:
+            for connection in list(server._connections):
+                connection.expire(server.now + later_s)
+
+        self.on_loop(sweep)
+
+    def engine(self, name: str) -> Engine:
+        return self.catalog.resolve(name).engine
+
+    def stop(self) -> None:
+        """Begins the orderly stop and returns at once."""
+        assert self._loop is not None and self._stop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def join(self) -> None:
+        self._thread.join(WAIT_S + 10)
+        assert not self._thread.is_alive(), "the server does not stop"
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self.stop()
+        self.join()
+        for name in self.catalog.names():
+            for version in self.catalog.versions(name):
+                self.catalog.resolve(name, version).engine.close()
+
+    def _run(self, settings: ServerSettings, new_loop: LoopFactory) -> None:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(self._serve(settings))
+
+    async def _serve(self, settings: ServerSettings) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(self._problem)
+        try:
+            application = Application(self.catalog, settings)
+            await application.start()
+        except BaseException as error:
+            self._up.set_exception(error)
+            raise
+        self._up.set_result(application)
+        await self._stop.wait()
+        await application.stop()
+
+    def _problem(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")

@@ -1,0 +1,43 @@
+"""A server for each test, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvloop
+from serving import LoopFactory, Running, served
+
+from foretell.catalog import Served, StaticCatalog
+from foretell.config import ServerSettings
+from foretell.model import Model
+
+Serve = Callable[..., Running]
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def new_loop(request: pytest.FixtureRequest) -> LoopFactory:
+    return uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+
+
+@pytest.fixture
+def serve(new_loop: LoopFactory) -> Iterator[Serve]:
+    """`serve(name=model, ..., limit=value, ...)`: a running server; stopped at the end, with nothing left behind.
+
+    Keywords that are models, or a `Served`, are served under their name; the others are settings of the server.
+    """
+    running: list[Running] = []
+
+    def start(*more: Served, **named: Any) -> Running:
+        models = [served(model, name) for name, model in named.items() if isinstance(model, Model)]
+        limits = {name: value for name, value in named.items() if not isinstance(value, Model)}
+        settings = ServerSettings(**{"http_port": 0, "drain_timeout_s": 5.0, **limits})
+        running.append(Running(StaticCatalog([*models, *more]), settings, new_loop))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()
+    assert [one.problems for one in running] == [[] for _ in running]
