@@ -210,6 +210,12 @@ def test_nothing_is_printed_about_a_refused_model(tmp_path: Path, capfd: pytest.
     assert captured.out + captured.err == ""
 
 
+@pytest.mark.parametrize("dims", [["N", 2], [1, 2]])
+def test_a_column_that_preprocessing_lost_is_named(load: Any, dims: list[Any]) -> None:
+    with pytest.raises(InvalidInput, match="input 'x' is missing"):
+        load(identity(dims)).predict(Batch.of(z=floats(1, 2)), Context())
+
+
 def test_an_index_out_of_range_is_the_callers_fault(load: Any, capfd: pytest.CaptureFixture[str]) -> None:
     node = helper.make_node("Gather", ["table", "x"], ["y"])
     table = {"table": floats(5, 3)}

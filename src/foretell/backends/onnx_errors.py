@@ -52,8 +52,8 @@ def load_error(error: Exception, found: OnnxFile, where: str) -> InvalidModel:
 def run_error(error: Exception, where: str) -> InferenceError:
     """Why a call failed: `InvalidInput` where the runtime blames an argument, else `ModelError`."""
     text = str(error)
-    if isinstance(error, InferenceError):
-        return error
+    if isinstance(error, KeyError):
+        return InvalidInput(f"input {error} is missing", where=where)
     if text.startswith(_INVALID_INPUT):
         return InvalidInput(clean(text), where=where)
     return ModelError(f"ONNX Runtime failed: {clean(text)}", where=where)

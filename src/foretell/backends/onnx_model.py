@@ -29,7 +29,7 @@ from foretell.backends.onnx_spec import (
 )
 from foretell.columns import Array, Batch, Column, Dense, spread
 from foretell.config import ModelSettings
-from foretell.errors import Cancelled, InvalidModel, InvalidSetting, NotReady, RowError, nearest
+from foretell.errors import Cancelled, InferenceError, InvalidModel, InvalidSetting, NotReady, RowError, nearest
 from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec
 
@@ -55,6 +55,7 @@ class OnnxModel(Model):
         self._input_types: tuple[tuple[str, np.dtype[Any]], ...] = ()
         self._output_names: list[str] = []
         self._bf16 = self._lean = False
+        self._exact_rows = 0
 
     def load(self, device: str) -> None:
         """Raises `Unavailable` for a device that is not there, `InvalidModel` for what the runtime does not take."""
@@ -72,7 +73,8 @@ class OnnxModel(Model):
         self._session = session
         self.spec = self._settled(declared, where)
         plain = DataType.BYTES not in kinds and not self._bf16 and all(each.form == "tensor" for each in declared)
-        self._lean = plain and self.spec.batch == "any"
+        self._lean = plain and self.spec.batch is not None
+        self._exact_rows = self.spec.batch if isinstance(self.spec.batch, int) else 0
         if plain:
             self._input_types = tuple((each.name, each.datatype.numpy) for each in self._inputs)
 
@@ -82,20 +84,22 @@ class OnnxModel(Model):
         session = self._session
         if session is None:
             raise self._not_ready()
-        if not self._lean or not batch.rows:
+        rows, columns, feeds = batch.rows, batch.columns, {}
+        if not self._lean or not rows or (self._exact_rows and rows != self._exact_rows):
             return self._predict_generally(batch, ctx)
-        columns, feeds = batch.columns, {}
-        for name, dtype in self._input_types:
-            column = columns[name]
-            if type(column) is not Dense:
-                return self._predict_generally(batch, ctx)
-            data = column.data
-            feeds[name] = data if data.dtype is dtype else np.asarray(data, dtype)
         try:
+            for name, dtype in self._input_types:
+                column = columns[name]
+                if type(column) is not Dense:
+                    return self._predict_generally(batch, ctx)
+                data = column.data
+                feeds[name] = data if data.dtype is dtype else np.asarray(data, dtype)
             answers = session.run(self._output_names, feeds)
+        except InferenceError:
+            raise
         except Exception as error:
             raise run_error(error, self._name) from error
-        rows, answered = batch.rows, {}
+        answered = {}
         for output, answer in zip(self._outputs, answers, strict=True):
             if not answer.ndim or answer.shape[0] != rows:
                 output.rows(answer, rows)
@@ -151,10 +155,13 @@ class OnnxModel(Model):
             return Batch({o.name: o.empty(s.shape) for o, s in zip(self._outputs, specs, strict=True)}, 0)
         errors: dict[int, RowError] = {}
         alone, pad = self.spec.batch in (None, 1), self.spec.pad or {}
-        feeds = {
-            spec.name: feed_of(batch.columns[spec.name], spec, pad.get(spec.name), errors, alone=alone)
-            for spec in self.spec.inputs or ()
-        }
+        try:
+            feeds = {
+                spec.name: feed_of(batch.columns[spec.name], spec, pad.get(spec.name), errors, alone=alone)
+                for spec in self.spec.inputs or ()
+            }
+        except KeyError as error:
+            raise run_error(error, self._name) from error
         if errors:
             return self._predict_without(batch, errors, ctx)
         answers: list[list[Rows]] = [[] for _ in self._outputs]
@@ -185,6 +192,8 @@ class OnnxModel(Model):
     def _run(self, feeds: Mapping[str, Array]) -> Sequence[Any]:
         try:
             return self._call(feeds)
+        except InferenceError:
+            raise
         except Exception as error:
             raise run_error(error, self._name) from error
 
