@@ -1,6 +1,7 @@
 """Rows in memory: a `Batch` of named columns, axis 0 being the rows. The one form of data between all the rooms.
 
-Columns are immutable by convention: nobody writes into an array it was given. Slices share memory with their source.
+Immutable by convention: nobody writes into a column or batch it was given (they are not frozen, because making a frozen
+object costs twice as much, several times in every call). Slices share memory with their source.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Mask = NDArray[np.bool_]
 Index = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Dense:
     """Rows of one shape. `data`: any numeric or bool dtype, shape [rows, ...]. `valid`: bool [rows], False: a null."""
 
@@ -41,7 +42,7 @@ class Dense:
         return Dense(self.data[rows], None if self.valid is None else self.valid[rows])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Bytes:
     """Rows of byte strings (text is UTF-8).
 
@@ -101,7 +102,7 @@ class Bytes:
         return Bytes(self.offsets - first, self.data[first:last], self.row_shape, self.valid)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Ragged:
     """Rows of different length. Row i is `values[offsets[i]:offsets[i + 1]]`; `offsets`: int64 [rows + 1]."""
 
@@ -136,7 +137,7 @@ class Ragged:
 Column = Dense | Bytes | Ragged
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Batch:
     """`rows` rows of every column. `errors`: rows that have no answer, and why; their cells mean nothing."""
 
