@@ -1,0 +1,128 @@
+"""The rules of the house that a machine can see. Import directions are held by import-linter."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+PACKAGE = SOURCE / "foretell"
+
+_MOST_LINES_OF_A_FILE = 320
+_MOST_LINES_OF_A_FUNCTION = 60
+
+Lines = dict[str, list[int]]
+
+
+def modules() -> Iterator[tuple[str, str]]:
+    """Name and text of every module."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield (
+            ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"),
+            path.read_text("utf-8"),
+        )
+
+
+def where(wrong: Callable[[ast.AST], bool], outside: str = "nothing") -> Lines:
+    """The lines of every module, except in the room `outside`, that hold something wrong."""
+    found = {
+        name: [getattr(node, "lineno", 0) for node in ast.walk(ast.parse(text)) if wrong(node)]
+        for name, text in modules()
+        if not f"{name}.".startswith(f"foretell.{outside}.")
+    }
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def test_a_file_holds_one_idea() -> None:
+    lengths = {name: len(text.splitlines()) for name, text in modules()}
+    assert {name: lines for name, lines in lengths.items() if lines > _MOST_LINES_OF_A_FILE} == {}
+
+
+def test_a_function_fits_on_a_screen() -> None:
+    def is_long(node: ast.AST) -> bool:
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        return is_function and (node.end_lineno or 0) - node.lineno >= _MOST_LINES_OF_A_FUNCTION
+
+    assert where(is_long) == {}
+
+
+def test_a_file_says_what_it_is_for() -> None:
+    assert [name for name, text in modules() if not ast.get_docstring(ast.parse(text))] == []
+
+
+def test_input_is_not_checked_by_assert() -> None:
+    assert where(lambda node: isinstance(node, ast.Assert)) == {}
+
+
+def test_only_the_command_line_prints() -> None:
+    assert where(lambda node: isinstance(node, ast.Call) and is_name(node.func, "print"), outside="cli") == {}
+
+
+def test_only_the_command_line_reads_the_environment() -> None:
+    def reads(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and is_name(node.value, "os")
+
+    assert where(reads, outside="cli") == {}
+
+
+def test_no_module_changes_its_own_globals() -> None:
+    assert where(lambda node: isinstance(node, ast.Global)) == {}
+
+
+def test_every_module_can_be_imported_first() -> None:
+    script = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except Exception as error: print(f'{name}: {error!r}')\n"
+        "    for module in [m for m in sys.modules if m.split('.')[0] == 'foretell']: del sys.modules[module]\n"
+    )
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        script,
+        *(name for name, _ in modules() if name != "foretell.__main__"),
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "contract"),
+    [
+        ("engine/planted.py", "import foretell.forms", "The engine knows no form of data but Batch"),
+        ("engine/planted.py", "def f() -> None:\n    import foretell.backends", "Rooms import downwards only"),
+        (
+            "engine/planted.py",
+            "import onnxruntime",
+            "Model frameworks stay in the backends and the demo",
+        ),
+        ("serve/planted.py", "import pandas", "Data frames are imported by the backends and forms only"),
+        ("forms/planted.py", "import httptools", "The wire is touched by the doors only"),
+        ("serve/planted.py", "import rich.table", "The terminal is touched by the command line only"),
+        ("planted.py", "", "Rooms import downwards only"),
+    ],
+)
+def test_the_import_contracts_see_a_wrong_import(tmp_path: Path, file: str, text: str, contract: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "foretell", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "foretell" / file).write_text(text)
+    linted = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"],
+        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert linted.returncode == 1, linted.stdout + linted.stderr
+    assert f"{contract} BROKEN" in linted.stdout
