@@ -56,7 +56,7 @@ class Batcher:
         self._running: Sequence[Work] = ()
         self._busy = self._scheduled = self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
-        self._idle: asyncio.Future[None] | None = None
+        self._idle: asyncio.Event | None = None
         self.after_delivery: Callable[[], None] | None = None
         """Called after the answers of a batch were handed out; a door writes them to its sockets here."""
         native = replica.model.native
@@ -99,8 +99,8 @@ class Batcher:
     async def drain(self) -> None:
         """Returns when every accepted request has ended."""
         while self.pending:
-            self._idle = self._loop.create_future()
-            await self._idle
+            self._idle = self._idle or asyncio.Event()
+            await self._idle.wait()
 
     def close(self) -> None:
         """Refuses new requests and fails those still waiting; the running batch is not interrupted."""
@@ -123,13 +123,19 @@ class Batcher:
             self._settle()
             return
         self._busy, self._running = True, works
-        batch = self._assemble(works)
-        if batch is None:
-            self._free()
-        elif self.inline:
-            self._run_inline(batch)
-        else:
-            self._run_threaded(batch)
+        try:
+            batch = self._assemble(works)
+            if batch is None:
+                self._free()
+            elif self.inline:
+                self._run_inline(batch)
+            else:
+                self._run_threaded(batch)
+        except BaseException as error:
+            # Whatever it is, accepted requests end, and those behind them get their turn.
+            self._end_failed(works, self._unexpected(error))
+            if isinstance(error, KeyboardInterrupt):
+                raise
 
     def _take(self) -> list[Work]:
         """The next batch's requests: of the group that has waited longest for its turn."""
@@ -176,26 +182,36 @@ class Batcher:
                     self._fail([work], error if isinstance(error, InferenceError) else InvalidInput(str(error)))
                 else:
                     good.append(work)
+            if len(good) == len(works) > 1:
+                # Each fits, but not together: one at a time then.
+                self._put_back(good[1:])
+                good = good[:1]
             works[:] = good
-            return assemble(good) if good else None
+            return self._assemble(works) if good else None
+
+    def _put_back(self, works: list[Work]) -> None:
+        group = works[0].group
+        queue = self._groups.setdefault(group, deque())
+        queue.extendleft(reversed(works))
+        self._waiting_rows += sum([work.rows for work in works])
 
     def _run_inline(self, batch: Batch) -> None:
         works, started = self._running, self._clock.monotonic()
         try:
             answer = self._replica.run(batch, self._context(works), retry=False)
-        except TransientError:
+        except TransientError as error:
             # Retrying waits, and nobody may wait on the loop.
-            self._run_threaded(batch)
+            self._run_threaded(batch, error)
             return
         except InferenceError as error:
-            self._isolate(works, error, self._thread())
+            self._isolate(works, error)
             return
         finished = self._clock.monotonic()
         self._learn(batch.rows, finished - started)
         self._deliver(works, answer, started, finished)
         self._free()
 
-    def _run_threaded(self, batch: Batch) -> None:
+    def _run_threaded(self, batch: Batch, failed: TransientError | None = None) -> None:
         works, started = self._running, self._clock.monotonic()
         pause_s = policy.pause_s(self._profile.call_s(batch.rows) or 0.0) if len(works) > 1 else 0.0
         threadsafe, delivered = self._threadsafe, Delivered()
@@ -204,7 +220,11 @@ class Batcher:
             threadsafe(self._finish_threaded, works, future, started, self._clock.monotonic(), delivered)
 
         future = self._thread().submit(
-            batch, self._context(works), pause_s=pause_s, on_free=lambda: threadsafe(self._free_if, delivered)
+            batch,
+            self._context(works),
+            pause_s=pause_s,
+            on_free=lambda: threadsafe(self._free_if, delivered),
+            failed=failed,
         )
         future.add_done_callback(on_done)
 
@@ -218,28 +238,35 @@ class Batcher:
             self._deliver(works, answer, started, finished)
             delivered.ok = True
         elif isinstance(error, InferenceError):
-            self._isolate(works, error, self._thread())
+            self._isolate(works, error)
         else:
-            self._end_failed(works, ModelError(f"{type(error).__name__}: {error}", where=self._name))
+            self._end_failed(works, self._unexpected(error))
 
     def _free_if(self, delivered: Delivered) -> None:
         if delivered.ok:
             self._free()
 
-    def _isolate(self, works: Sequence[Work], error: InferenceError, thread: ThreadExecutor) -> None:
+    def _isolate(self, works: Sequence[Work], error: InferenceError) -> None:
         """Finds who made a shared batch fail, off the loop; the others get their answers."""
         if len(works) == 1 or isinstance(error, (NotReady, TransientError, DeadlineExceeded, Cancelled)):
             self._end_failed(works, error)
             return
 
         def run(group: Sequence[Work]) -> Batch:
-            return thread.submit(assemble(group), self._context(group)).result()
+            return self._thread().submit(assemble(group), self._context(group)).result()
 
         def search() -> None:
-            results = isolate(works, run, error, budget(len(works)))
+            results: list[tuple[Sequence[Work], Batch | InferenceError]]
+            try:
+                results = isolate(works, run, error, budget(len(works)))
+            except BaseException as unexpected:
+                results = [(works, self._unexpected(unexpected))]
             self._threadsafe(self._deliver_isolated, results)
 
-        self._loop.run_in_executor(None, search)
+        try:
+            self._loop.run_in_executor(None, search)
+        except RuntimeError:  # the loop is about to end: it takes no more work for its threads
+            self._end_failed(works, error)
 
     def _deliver_isolated(self, results: list[tuple[Sequence[Work], Batch | InferenceError]]) -> None:
         now = self._clock.monotonic()
@@ -264,20 +291,28 @@ class Batcher:
             stop = start + work.rows
             if not work.ended:
                 work.ended = True
-                if answer.errors and any(start <= row < stop for row in answer.errors):
-                    failure = row_failure(answer, start, stop)
-                    self._recorder.failed(failure.code)
-                    work.fail(failure)
-                else:
-                    arrivals.append(work.arrived)
-                    work.done(completed, start)
+                try:
+                    if work.takes_errors:
+                        work.done(completed, start)
+                    elif answer.errors and any(start <= row < stop for row in answer.errors):
+                        failure = row_failure(answer, start, stop)
+                        self._recorder.failed(failure.code)
+                        work.fail(failure)
+                    else:
+                        work.done(completed, start)
+                        arrivals.append(work.arrived)
+                except Exception as error:  # of one caller, and none of the others' business
+                    self._end([work], self._unexpected(error))
             start = stop
         self._recorder.completed(arrivals, answer.rows, started, finished)
         self._delivered()
 
     def _delivered(self) -> None:
         if self.after_delivery is not None:
-            self.after_delivery()
+            try:
+                self.after_delivery()
+            except Exception as error:
+                self._report("writing the answers failed", error)
 
     def _free(self) -> None:
         """The replica is free: take the next batch on the next tick, after the loop has read its sockets."""
@@ -291,16 +326,26 @@ class Batcher:
 
     def _settle(self) -> None:
         if self._idle is not None and not self.pending:
-            if not self._idle.done():
-                self._idle.set_result(None)
+            self._idle.set()
             self._idle = None
 
     def _fail(self, works: Sequence[Work], error: InferenceError) -> None:
+        waiting = [work for work in works if not work.ended]
+        for work in waiting:
+            work.ended = True
+        self._end(waiting, error)
+
+    def _end(self, works: Sequence[Work], error: InferenceError) -> None:
         for work in works:
-            if not work.ended:
-                work.ended = True
-                self._recorder.failed(error.code)
+            self._recorder.failed(error.code)
+            try:
                 work.fail(error)
+            except Exception as unexpected:
+                self._report("a request could not be told of its end", unexpected)
+
+    def _report(self, message: str, error: Exception) -> None:
+        """To whoever runs the loop: it is nobody's answer."""
+        self._loop.call_exception_handler({"message": f"{self._name}: {message}", "exception": error})
 
     def _sweep(self) -> None:
         """Ends requests whose time is up, also those that the model still has: nobody waits past a limit."""
@@ -314,9 +359,22 @@ class Batcher:
                     self._fail([work], self._expired())
                 else:
                     later = True
+        self._forget_ended()
         self._delivered()
         if later:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _forget_ended(self) -> None:
+        """What has ended takes no place in the queue from those who come now."""
+        for group, queue in list(self._groups.items()):
+            if any(work.ended for work in queue):
+                alive = deque([work for work in queue if not work.ended])
+                self._waiting_rows -= sum([work.rows for work in queue]) - sum([work.rows for work in alive])
+                if alive:
+                    self._groups[group] = alive
+                else:
+                    del self._groups[group]
+        self._settle()
 
     def _context(self, works: Sequence[Work]) -> Context:
         """What the requests share, the latest of their deadlines, and whether all of them have gone."""
@@ -347,6 +405,13 @@ class Batcher:
         except RuntimeError:
             if not self._loop.is_closed():
                 raise
+
+    def _unexpected(self, error: BaseException) -> InferenceError:
+        if isinstance(error, InferenceError):
+            return error
+        failure = ModelError(f"{type(error).__name__}: {error}", where=self._name)
+        failure.__cause__ = error
+        return failure
 
     def _expired(self) -> DeadlineExceeded:
         return DeadlineExceeded("the time limit of the request passed", where=self._name)

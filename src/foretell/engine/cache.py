@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from foretell.clock import Clock
-from foretell.columns import Batch, Bytes, Column, Dense
-from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, RowError
+from foretell.columns import Batch, Bytes, Column, Dense, Ragged
 from foretell.model import Context
 from foretell.types import Identity, ModelSpec
 
-Answer = Batch | RowError
+
+class LeaderFailed(Exception):
+    """Who computed a unit ended without an answer to it, for reasons of its own: who waits must compute it."""
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class Plan:
     """How the units of one call are answered; by position."""
 
     hits: dict[int, Batch] = field(default_factory=dict)
-    waits: dict[int, Future[Answer]] = field(default_factory=dict)
+    waits: dict[int, Future[Batch]] = field(default_factory=dict)
     owned: list[int] = field(default_factory=list)
 
 
@@ -40,7 +41,7 @@ class PredictionCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, tuple[Batch, float]] = OrderedDict()
         self._rows = 0
-        self._flying: dict[bytes, Future[Answer]] = {}
+        self._flying: dict[bytes, Future[Batch]] = {}
 
     def __len__(self) -> int:
         """Rows kept."""
@@ -62,19 +63,19 @@ class PredictionCache:
                     plan.owned.append(position)
         return plan
 
-    def finish(self, answers: Mapping[bytes, Answer | InferenceError]) -> None:
-        """Ends owned units: keeps the answers, wakes who waits."""
+    def finish(self, answers: Mapping[bytes, Batch | Exception]) -> None:
+        """Ends owned units: keeps the answers without errors, wakes who waits."""
         now, ended = self._clock.monotonic(), []
         with self._lock:
             for key, answer in answers.items():
                 ended.append((self._flying.pop(key), answer))
-                if isinstance(answer, Batch):
+                if isinstance(answer, Batch) and not answer.errors and answer.rows <= self._max_rows:
                     self._keep(key, answer, now)
         for future, answer in ended:
-            if isinstance(answer, InferenceError):
-                future.set_exception(answer)
-            else:
+            if isinstance(answer, Batch):
                 future.set_result(answer)
+            else:
+                future.set_exception(answer)
 
     def _keep(self, key: bytes, answer: Batch, now: float) -> None:
         stale = self._kept.pop(key, None)
@@ -99,20 +100,18 @@ def keys(pieces: Sequence[Batch], identity: Identity, ctx: Context) -> list[byte
     return [_digest(prefix.copy(), piece) for piece in pieces]
 
 
-def split_answer(answer: Batch, pieces: Sequence[Batch]) -> list[Answer]:
+def split_answer(answer: Batch, pieces: Sequence[Batch]) -> list[Batch]:
     """The answer of each piece of a call. Rows are copied, so that one kept row does not hold its whole batch."""
-    parts: list[Answer] = []
-    at = 0
+    parts, at = [], 0
     for piece in pieces:
-        part = answer.slice(at, at + piece.rows)
+        parts.append(copied(answer.slice(at, at + piece.rows)))
         at += piece.rows
-        parts.append(next(iter(part.errors.values())) if part.errors else _copied(part))
     return parts
 
 
-def is_leaders_own(error: BaseException) -> bool:
-    """Whether an error tells of the caller who computed, not of the input: who waited must try for itself."""
-    return isinstance(error, (Cancelled, DeadlineExceeded))
+def copied(batch: Batch) -> Batch:
+    """The same rows in memory of their own."""
+    return batch.with_columns({name: _copied(column) for name, column in batch.columns.items()})
 
 
 def _digest(digest: hashlib.blake2b, piece: Batch) -> bytes:
@@ -128,18 +127,23 @@ def _feed(update: Callable[[bytes], None], column: Column) -> None:
         update(column.data.tobytes())
     elif isinstance(column, Bytes):
         compact = column.compact()
-        update(f"bytes{compact.row_shape}".encode())
+        update(f"bytes{compact.row_shape}{len(compact.offsets)}".encode())
         update(compact.offsets.tobytes())
         update(compact.data.tobytes())
     else:
+        update(f"ragged{len(column.offsets)}".encode())
         update(column.offsets.tobytes())
         _feed(update, column.values)
     if column.valid is not None:
         update(column.valid.tobytes())
 
 
-def _copied(batch: Batch) -> Batch:
-    columns: dict[str, Column] = {}
-    for name, column in batch.columns.items():
-        columns[name] = Dense(column.data.copy(), column.valid) if isinstance(column, Dense) else column
-    return batch.with_columns(columns)
+def _copied(column: Column) -> Column:
+    if isinstance(column, Ragged):
+        values = _copied(column.values)
+        return column if isinstance(values, Ragged) else Ragged(values, column.offsets.copy())
+    valid = None if column.valid is None else column.valid.copy()
+    if isinstance(column, Dense):
+        return Dense(column.data.copy(), valid)
+    compact = column.compact()
+    return Bytes(compact.offsets.copy(), compact.data.copy(), compact.row_shape, valid)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -15,15 +17,24 @@ import numpy as np
 from foretell.clock import Clock, SystemClock
 from foretell.columns import Batch, Bytes, Column, Dense
 from foretell.config import ModelSettings
-from foretell.engine.batcher import Batcher
+from foretell.engine.batcher import Batcher, row_failure
 from foretell.engine.cache import PredictionCache
-from foretell.engine.cached import CachedWork, Lookup, lookup_work, run_cached
-from foretell.engine.executors import ThreadExecutor
+from foretell.engine.cached import Lookup, run_cached
+from foretell.engine.cached_work import CachedWork, lookup_work
+from foretell.engine.executors import JOIN_S, ThreadExecutor
 from foretell.engine.policy import Profile
 from foretell.engine.recorder import NoRecorder, Recorder
 from foretell.engine.replica import Prepared, Replica
 from foretell.engine.work import Completed, Group, Groups, Work, fields_of
-from foretell.errors import DeadlineExceeded, InferenceError, InvalidInput, InvalidSetting, NotReady
+from foretell.errors import (
+    DeadlineExceeded,
+    InferenceError,
+    InvalidInput,
+    InvalidSetting,
+    NotReady,
+    Overloaded,
+    Unavailable,
+)
 from foretell.model import Context, Model
 from foretell.types import DataType, Identity, ModelSpec
 
@@ -96,14 +107,16 @@ class Engine:
     def load(self) -> Engine:
         """Loads and warms up the model. Raises what the model raises, as an `InferenceError`."""
         try:
+            self._check_device()
             self._model.load(self.settings.device)
+            if self.settings.cache_size:
+                self._cache = self._make_cache()
         except Exception as error:
-            self._close_model()
+            self._closed = True
+            self._model.close()
             if isinstance(error, InferenceError):
                 raise
             raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=self._where) from error
-        if self.settings.cache_size:
-            self._cache = self._make_cache()
         self._replica = Replica(self._model, self.settings, self.clock, self._where)
         if self.settings.warm_up and self._model.native:
             self._warm_up()
@@ -111,7 +124,14 @@ class Engine:
 
     def submit(self, work: Work) -> None:
         """Takes a request on the running loop's thread; it ends in exactly one `work.done` or `work.fail`."""
-        self.submitter(asyncio.get_running_loop())(work)
+        try:
+            take = self.submitter(asyncio.get_running_loop())
+        except NotReady as error:
+            work.ended = True
+            self.recorder.failed(error.code)
+            work.fail(error)
+        else:
+            take(work)
 
     def submitter(self, loop: asyncio.AbstractEventLoop) -> Callable[[Work], None]:
         """`submit` for the thread of `loop`, for doors that call it often."""
@@ -124,6 +144,11 @@ class Engine:
         Cancelling it takes it out of the queue.
         """
         ctx = self._limited(ctx or Context(device=self.settings.device))
+        _check_lengths(batch)
+        if batch.errors:
+            failure = row_failure(batch, 0, batch.rows)
+            self.recorder.failed(failure.code)
+            raise failure
         group = self.groups.get(fields_of(batch), ctx.params, ctx, self.spec.mergeable)
         work = _Awaited(list(batch.columns.values()), batch.rows, group, ctx.deadline)
         self.submit(work)
@@ -141,16 +166,14 @@ class Engine:
         ctx = self._limited(ctx or Context(device=self.settings.device))
         arrived = self.clock.monotonic()
         try:
-            if self._cache is None:
-                answer = self._run(batch, ctx)
-            else:
-                lookup = Lookup(self._cache, batch, self.spec, self.identity, ctx)
-                self.recorder.cache(lookup.hits, lookup.misses)
-                answer = run_cached(lookup, lambda missing: self._run(missing, ctx))
+            _check_lengths(batch)
+            if self._cache is not None and len(batch.errors) < batch.rows:
+                return self._run_cached(self._cache, batch, ctx, arrived)
+            answer = self._run(batch, ctx)
         except InferenceError as error:
             self.recorder.failed(error.code)
             raise
-        self._record(answer, arrived, arrived)
+        self._record(answer, arrived)
         return answer
 
     def prepare(self, batch: Batch) -> Prepared | Batch:
@@ -172,7 +195,7 @@ class Engine:
         except InferenceError as error:
             self.recorder.failed(error.code)
             raise
-        self._record(answer, started, started)
+        self._record(answer, started)
         return answer
 
     def batcher(self, loop: asyncio.AbstractEventLoop) -> Batcher:
@@ -207,25 +230,29 @@ class Engine:
             return
         self._closed = True
         for loop, batcher in list(self._batchers.items()):
-            if loop.is_closed() or not loop.is_running():
-                continue
             if _running_loop() is loop:
                 batcher.close()
-            else:
+                continue
+            # A loop that does not run now may run again, one that has closed has nobody waiting on it.
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(batcher.close)
+        until = time.monotonic() + JOIN_S
         if self._thread is not None:
             self._thread.close()
-        self._close_model()
-
-    def _close_model(self) -> None:
-        self._closed = True
-        self._model.close()
+        if self._replica is None:
+            self._model.close()
+        else:
+            self._replica.close(max(0.0, until - time.monotonic()))
 
     def _run(self, batch: Batch, ctx: Context) -> Batch:
         replica = self._loaded()
         if ctx.deadline is None:
             return replica.run(batch, ctx)
-        future = self.thread().submit(batch, ctx)
+        thread = self.thread()
+        if thread.waiting >= self.settings.max_queue_size:
+            what, most = "too many calls wait for the model", f"at most {self.settings.max_queue_size}"
+            raise Overloaded(what, where=self._where, expected=most, fix="try again later")
+        future = thread.submit(batch, ctx)
         try:
             return future.result(max(0.0, ctx.deadline - self.clock.monotonic()))
         except concurrent.futures.TimeoutError:
@@ -235,7 +262,7 @@ class Engine:
 
     def _submit_cached(self, batcher: Batcher, work: Work) -> None:
         cache = self._cache
-        if cache is None or work.group.context.sequence is not None:
+        if cache is None or not work.rows or work.group.context.sequence is not None:
             batcher.submit(work)
             return
         try:
@@ -246,7 +273,8 @@ class Engine:
             work.fail(error)
             return
         self.recorder.cache(lookup.hits, lookup.misses)
-        CachedWork(work, lookup, batcher.submit, asyncio.get_running_loop().call_soon_threadsafe).start()
+        loop = asyncio.get_running_loop()
+        CachedWork(work, lookup, batcher.submit, loop, self.recorder, self.clock).start()
 
     def _limited(self, ctx: Context) -> Context:
         """With the model's own time limit, unless the caller has a nearer one."""
@@ -262,10 +290,37 @@ class Engine:
             raise NotReady("the model is not loaded", where=self._where)
         return self._replica
 
-    def _record(self, answer: Batch, arrived: float, started: float) -> None:
-        for error in answer.errors.values():
-            self.recorder.failed(error.code, 0)
-        self.recorder.completed([arrived], answer.rows, started, self.clock.monotonic())
+    def _run_cached(self, cache: PredictionCache, batch: Batch, ctx: Context, arrived: float) -> Batch:
+        def run(missing: Batch) -> Batch:
+            started = self.clock.monotonic()
+            answer = self._run(missing, ctx)
+            self.recorder.completed([], answer.rows, started, self.clock.monotonic())
+            return answer
+
+        self._loaded()
+        prepared = Prepared(batch, batch.rows)
+        lookup = Lookup(cache, prepared.batch, self.spec, self.identity, ctx)
+        self.recorder.cache(lookup.hits, lookup.misses)
+        prepared.advance(run_cached(lookup, run, self.clock, ctx.deadline))
+        answer = prepared.answer()
+        if answer.errors:
+            self.recorder.failed(row_failure(answer, 0, answer.rows).code)
+        else:
+            self.recorder.answered([arrived], self.clock.monotonic())
+        return answer
+
+    def _record(self, answer: Batch, arrived: float) -> None:
+        """A call with rows that failed counts as failed, as one through the batcher does."""
+        if answer.errors:
+            self.recorder.failed(row_failure(answer, 0, answer.rows).code)
+        self.recorder.completed([] if answer.errors else [arrived], answer.rows, arrived, self.clock.monotonic())
+
+    def _check_device(self) -> None:
+        """A model without a `load` of its own cannot have heard of the device."""
+        device = self.settings.device
+        if device != "cpu" and type(self._model).load is Model.load:
+            fix = "use cpu, or give the model a method load(self, device)"
+            raise Unavailable("the model knows of no devices", where=self._where, expected="cpu", got=device, fix=fix)
 
     def _make_cache(self) -> PredictionCache:
         if self.spec.stateful or not self.spec.deterministic:
@@ -297,6 +352,16 @@ def zeros(spec: ModelSpec) -> Batch | None:
         else:
             columns[tensor.name] = Dense(np.zeros((1, *shape), tensor.datatype.numpy))
     return Batch(columns, 1) if columns else None
+
+
+def _check_lengths(batch: Batch) -> None:
+    """Raises `InvalidInput` for columns of another length than the batch, which would shift the rows beside them."""
+    for name, column in batch.columns.items():
+        if isinstance(column, Dense) and not column.data.ndim:
+            raise InvalidInput("a single value is no column", where=f"input {name!r}", expected="an axis of rows")
+        if len(column) != batch.rows:
+            where = f"input {name!r}"
+            raise InvalidInput("wrong number of rows", where=where, expected=batch.rows, got=len(column))
 
 
 class _Awaited(Work):

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from foretell.columns import Batch
 from foretell.engine.replica import Replica
-from foretell.errors import NotReady
+from foretell.errors import NotReady, TransientError
 from foretell.model import Context
 
-_JOIN_S = 10.0  # a call that never returns must not keep its process from ending
+JOIN_S = 10.0  # a call that never returns must not keep its process from ending
 
 
 class Executor(Protocol):
@@ -51,6 +51,7 @@ class ThreadExecutor:
         self._replica = replica
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name=f"foretell-{name}", daemon=True)
         self._thread.start()
 
@@ -61,44 +62,68 @@ class ThreadExecutor:
         *,
         pause_s: float = 0.0,
         on_free: Callable[[], None] | None = None,
+        failed: TransientError | None = None,
     ) -> Future[Batch]:
-        """`on_free` is called on the worker thread `pause_s` after the result was delivered (see `policy.pause_s`)."""
-        future: Future[Batch] = Future()
-        if self._closed:
-            future.set_exception(NotReady("the model is closed"))
-        else:
-            self._jobs.put(_Job(batch, ctx, future, pause_s, on_free))
-        return future
+        """`on_free` is called on the worker thread `pause_s` after the result was delivered (see `policy.pause_s`).
+
+        `failed`: how a first try, made elsewhere, ended. A future that is cancelled in time lets go of its batch.
+        """
+        job = _Job(batch, ctx, pause_s, on_free, failed)
+        with self._lock:  # nothing may be put behind the end of the queue, where nobody would find it
+            if not self._closed:
+                self._jobs.put(job)
+                return job.future
+        job.future.set_exception(NotReady("the model is closed"))
+        return job.future
+
+    @property
+    def waiting(self) -> int:
+        """Batches that have not started, the cancelled ones included."""
+        return self._jobs.qsize()
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._jobs.put(None)
-            if threading.current_thread() is not self._thread:
-                self._thread.join(_JOIN_S)
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(JOIN_S)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if self._closed:
-                job.future.set_exception(NotReady("the model is closed"))
-                continue
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            try:
-                job.future.set_result(self._replica.run(job.batch, job.ctx))
-            except BaseException as error:
-                # Also SystemExit and the like from a model: they end this call, not the thread that others wait for.
-                job.future.set_exception(error)
-            if job.on_free is not None:
-                if job.pause_s:
-                    time.sleep(job.pause_s)
-                job.on_free()
+            if job.future.set_running_or_notify_cancel():
+                self._run(job)
+            del job  # an idle thread holds no batch
+
+    def _run(self, job: _Job) -> None:
+        if self._closed:
+            job.future.set_exception(NotReady("the model is closed"))
+            return
+        try:
+            job.future.set_result(self._replica.run(job.batch, job.ctx, failed=job.failed))
+        except BaseException as error:  # whatever it is, it ends this call and not the thread that others wait for
+            job.future.set_exception(error)
+        if job.on_free is not None:
+            if job.pause_s:
+                time.sleep(job.pause_s)
+            job.on_free()
 
 
 class _Job:
-    __slots__ = ("batch", "ctx", "future", "on_free", "pause_s")
+    __slots__ = ("batch", "ctx", "failed", "future", "on_free", "pause_s")
 
     def __init__(
-        self, batch: Batch, ctx: Context, future: Future[Batch], pause_s: float, on_free: Callable[[], None] | None
+        self,
+        batch: Batch,
+        ctx: Context,
+        pause_s: float,
+        on_free: Callable[[], None] | None,
+        failed: TransientError | None,
     ) -> None:
-        self.batch, self.ctx, self.future, self.pause_s, self.on_free = batch, ctx, future, pause_s, on_free
+        self.batch, self.ctx, self.pause_s, self.on_free, self.failed = batch, ctx, pause_s, on_free, failed
+        self.future: Future[Batch] = Future()
+        self.future.add_done_callback(self._let_go)
+
+    def _let_go(self, future: Future[Batch]) -> None:
+        if future.cancelled():
+            self.batch = Batch({}, 0)

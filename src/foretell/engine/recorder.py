@@ -13,6 +13,10 @@ class Recorder(Protocol):
         """A batch of `len(arrivals)` requests and `rows` rows ran from `started` to `finished`."""
         ...
 
+    def answered(self, arrivals: Sequence[float], finished: float) -> None:
+        """Requests that the cache had a share in were answered at `finished`; `completed` told of their other rows."""
+        ...
+
     def failed(self, code: str, requests: int = 1) -> None:
         """`requests` ended in an error of this code."""
         ...
@@ -26,6 +30,8 @@ class NoRecorder:
     """Listens to nothing."""
 
     def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None: ...
+
+    def answered(self, arrivals: Sequence[float], finished: float) -> None: ...
 
     def failed(self, code: str, requests: int = 1) -> None: ...
 

@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 
 from foretell.clock import Clock
-from foretell.columns import Batch, Index, concat, spread
+from foretell.columns import Batch, Bytes, Dense, Index, Ragged, concat, spread
 from foretell.config import ModelSettings
+from foretell.engine.calls import CallsUnderWay
 from foretell.engine.check import check_batch
 from foretell.engine.retry import RetryPolicy, with_retries
 from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, ModelError, RowError, TransientError
@@ -31,38 +32,66 @@ class Replica:
         self._where = where
         self._rng = random.Random()
         self._lock = threading.Lock()
+        self._calls = CallsUnderWay(where)
         kind = type(model)
         self._before = None if kind.preprocess is Model.preprocess else model.preprocess
         self._after = None if kind.postprocess is Model.postprocess else model.postprocess
 
-    def run(self, batch: Batch, ctx: Context, *, retry: bool = True) -> Batch:
+    def run(self, batch: Batch, ctx: Context, *, retry: bool = True, failed: TransientError | None = None) -> Batch:
         """All rows of `batch`, in order, failed ones in `errors`. Raises an `InferenceError` if the batch fails whole.
 
-        With `retry` False a `TransientError` passes at once, for callers that must not wait.
+        With `retry` False a `TransientError` passes at once, for callers that must not wait; they may come back with
+        it as `failed` from a thread that may.
         """
         if batch.rows > self._max_rows and self.model.spec.mergeable:
-            pieces = [batch.slice(at, at + self._max_rows) for at in range(0, batch.rows, self._max_rows)]
-            return join_answers([self.run(piece, ctx, retry=retry) for piece in pieces])
-        return self.finish(self.prepare(batch, ctx), ctx, retry=retry)
+            answers = []
+            for at in range(0, batch.rows, self._max_rows):
+                answers.append(self.run(batch.slice(at, at + self._max_rows), ctx, retry=retry, failed=failed))
+                failed = None
+            return self.join(answers)
+        return self.finish(self.prepare(batch, ctx), ctx, retry=retry, failed=failed)
 
     def prepare(self, batch: Batch, ctx: Context) -> Prepared:
         """Checks and host work ahead of the model; may run while another batch is in it."""
         prepared = Prepared(check_batch(batch, self.model.spec), batch.rows)
-        if self._before is not None and prepared.batch.rows:
+        if self._before is not None and prepared.goes_on:
             prepared.advance(self._call(self._before, prepared.batch, ctx))
         return prepared
 
-    def finish(self, prepared: Prepared, ctx: Context, *, retry: bool = True) -> Batch:
-        if prepared.batch.rows or not prepared.total:
-            policy = self._retry if retry else RetryPolicy(0, 0.0, 0.0)
+    def finish(
+        self, prepared: Prepared, ctx: Context, *, retry: bool = True, failed: TransientError | None = None
+    ) -> Batch:
+        if prepared.goes_on:
             prepared.advance(
-                with_retries(lambda: self._predict(prepared.batch, ctx), policy, self._clock, self._rng, ctx.deadline)
-                if policy.retries
+                with_retries(
+                    lambda: self._predict(prepared.batch, ctx),
+                    self._retry,
+                    self._clock,
+                    self._rng,
+                    ctx.deadline,
+                    failed,
+                )
+                if retry and self._retry.retries
                 else self._predict(prepared.batch, ctx)
             )
-        if self._after is not None and prepared.batch.rows:
+        if self._after is not None and prepared.goes_on:
             prepared.advance(self._call(self._after, prepared.batch, ctx))
         return prepared.answer()
+
+    def join(self, answers: list[Batch]) -> Batch:
+        """The answers of the pieces of one call. Raises `ModelError` where the model changed its outputs in between."""
+        try:
+            return join_answers(answers)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"its answers do not go together: {error}", where=self._where) from error
+
+    def close(self, patience_s: float) -> None:
+        """Gives back the model's resources once the calls under way have ended.
+
+        After `patience_s` the model is left as it is: closing native code under a call could end the process.
+        """
+        if self._calls.close(patience_s):
+            self.model.close()
 
     def warm_up(self, batch: Batch) -> float:
         """Seconds of a call of `batch`, after one that pays for first use."""
@@ -83,24 +112,18 @@ class Replica:
 
     def _call(self, stage: Stage, batch: Batch, ctx: Context) -> Batch:
         try:
-            answer = stage(batch, ctx)
-        except InferenceError:
+            with self._calls:
+                answer = stage(batch, ctx)
+        except KeyboardInterrupt:
             raise
-        except Exception as error:
+        except InferenceError as error:
+            if isinstance(error, self.model.transient) and not isinstance(error, TransientError):
+                raise TransientError(str(error), where=self._where) from error
+            raise
+        except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
             kind = TransientError if isinstance(error, self.model.transient) else ModelError
             raise kind(f"{stage.__name__} failed: {type(error).__name__}: {error}", where=self._where) from error
-        if not isinstance(answer, Batch):  # a model is somebody else's code: its types prove nothing
-            got = type(answer).__name__  # type: ignore[unreachable]
-            raise ModelError(f"{stage.__name__} gave no Batch", where=self._where, expected="a Batch", got=got)
-        lengths = {name: len(column) for name, column in answer.columns.items()}
-        if answer.rows != batch.rows or any(length != batch.rows for length in lengths.values()):
-            raise ModelError(
-                f"{stage.__name__} changed the number of rows",
-                where=self._where,
-                expected=f"{batch.rows} rows",
-                got=f"{answer.rows} rows, columns of {lengths}",
-                fix="return one row of output for each row of input, in the same order",
-            )
+        check_answer(answer, batch.rows, stage.__name__, self._where)
         return answer
 
 
@@ -108,6 +131,11 @@ class Prepared:
     """A batch between stages: `batch` holds the rows still alive; the failed ones wait here for the end."""
 
     __slots__ = ("_alive", "_errors", "batch", "total")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a further stage has something to do: rows, or an empty call whose outputs somebody wants to know."""
+        return bool(self.batch.rows or not self.total)
 
     def __init__(self, batch: Batch, total: int) -> None:
         self.batch = batch
@@ -135,6 +163,36 @@ class Prepared:
             return Batch({}, self.total, self._errors)
         columns = {name: spread(column, self._alive, self.total) for name, column in self.batch.columns.items()}
         return Batch(columns, self.total, self._errors)
+
+
+def check_answer(answer: object, rows: int, stage: str, where: str) -> None:
+    """Raises `ModelError` unless a stage answered one row for each of `rows`: a model is somebody else's code."""
+    if not isinstance(answer, Batch):
+        raise ModelError(f"{stage} gave no Batch", where=where, expected="a Batch", got=type(answer).__name__)
+    for name, column in answer.columns.items():
+        if isinstance(column, Dense):
+            known = isinstance(column.data, np.ndarray) and column.data.ndim > 0
+        else:
+            known = isinstance(column, (Bytes, Ragged))
+        if not known:
+            got = type(column.data if isinstance(column, Dense) else column).__name__
+            what = f"{stage} gave {name!r} not as a column of rows"
+            raise ModelError(what, where=where, expected="Dense of an array [rows, ...], Bytes or Ragged", got=got)
+    lengths = {name: len(column) for name, column in answer.columns.items()}
+    if answer.rows != rows or any(length != rows for length in lengths.values()):
+        raise ModelError(
+            f"{stage} changed the number of rows",
+            where=where,
+            expected=f"{rows} rows",
+            got=f"{answer.rows} rows, columns of {lengths}",
+            fix="return one row of output for each row of input, in the same order",
+        )
+    for row, error in answer.errors.items():
+        if not (isinstance(error, RowError) and 0 <= row < rows):
+            expected = f"a RowError for a row from 0 to {rows - 1}"
+            raise ModelError(
+                f"{stage} gave errors that name no row", where=where, expected=expected, got=f"{row!r}: {error!r}"
+            )
 
 
 def join_answers(answers: list[Batch]) -> Batch:

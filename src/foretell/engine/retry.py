@@ -12,6 +12,8 @@ from foretell.errors import TransientError
 
 ResultT = TypeVar("ResultT")
 
+_MOST_DOUBLINGS = 64  # beyond it a float overflows long before the waits matter
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -26,19 +28,35 @@ class RetryPolicy:
 
     def wait_s(self, attempt: int, rng: random.Random) -> float:
         """Seconds before try `attempt + 1`, `attempt` counting from 0."""
-        return rng.uniform(0.0, min(self.max_delay_s, self.delay_s * 2.0**attempt))
+        return rng.uniform(0.0, min(self.max_delay_s, self.delay_s * 2.0 ** min(attempt, _MOST_DOUBLINGS)))
 
 
 def with_retries(
-    call: Callable[[], ResultT], policy: RetryPolicy, clock: Clock, rng: random.Random, deadline: float | None
+    call: Callable[[], ResultT],
+    policy: RetryPolicy,
+    clock: Clock,
+    rng: random.Random,
+    deadline: float | None,
+    failed: TransientError | None = None,
 ) -> ResultT:
-    """Calls until it succeeds, the tries are spent, or the next wait would pass `deadline`; other errors pass at once."""
-    for attempt in range(policy.retries):
+    """Calls until it succeeds, the tries are spent, or the next wait would pass `deadline`; other errors pass at once.
+
+    `failed`: how a first try, made elsewhere, ended; it counts.
+    """
+
+    def waited(attempt: int) -> bool:
+        wait_s = policy.wait_s(attempt, rng)
+        if deadline is not None and clock.monotonic() + wait_s >= deadline:
+            return False
+        clock.sleep(wait_s)
+        return True
+
+    if failed is not None and not (policy.retries and waited(0)):
+        raise failed
+    for attempt in range(0 if failed is None else 1, policy.retries):
         try:
             return call()
         except TransientError:
-            wait_s = policy.wait_s(attempt, rng)
-            if deadline is not None and clock.monotonic() + wait_s >= deadline:
+            if not waited(attempt):
                 raise
-            clock.sleep(wait_s)
     return call()

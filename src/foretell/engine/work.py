@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,9 @@ class Work:
     """One accepted request. Ends in exactly one call of `done` or `fail`, on the loop's thread."""
 
     __slots__ = ("arrived", "cancelled", "child", "deadline", "ended", "group", "parts", "rows")
+
+    takes_errors: ClassVar[bool] = False
+    """True: `done` also gets an answer in which rows failed, and records the end of what it stands for itself."""
 
     def __init__(self, parts: Sequence[Part], rows: int, group: Group, deadline: float | None = None) -> None:
         self.parts = parts
@@ -141,4 +144,4 @@ def _datatype(column: Column) -> DataType:
 
 
 def _row_shape(column: Column) -> tuple[int, ...]:
-    return column.row_shape if isinstance(column, (Dense, Bytes)) else (-1,)
+    return column.row_shape if isinstance(column, (Dense, Bytes)) else (-1, *column.values.row_shape)

@@ -35,7 +35,12 @@ class Stats:
             self.requests += len(arrivals)
             if self.first_s is None:
                 self.first_s = started
-            self.last_s = finished
+            self.last_s = max(self.last_s, finished)
+
+    def answered(self, arrivals: Sequence[float], finished: float) -> None:
+        with self._lock:
+            self.total_s.add_all([finished - arrived for arrived in arrivals])
+            self.requests += len(arrivals)
 
     def failed(self, code: str, requests: int = 1) -> None:
         with self._lock:
