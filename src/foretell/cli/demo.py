@@ -73,7 +73,8 @@ def _print(report: Report) -> None:
         print(f"{task.name}: {right:.1%} of {asked} {task.one}s right, {trained}")
     print()
     for curve in report.curves:
-        print(f"{curve.model}: a row in a batch of {curve.sizes[-1]:,} costs {_gain(curve.gain)}")
+        alone, together = (f"{times[-1]:.3g} ms" for times in (curve.real_time_ms, curve.batched_ms))
+        print(f"{curve.model}: a row takes {alone} alone and {together} in a batch of {curve.sizes[-1]:,}")
     print(f"\nThe plot: {report.folder.plot}   (all of it took {report.lasted_s:.0f} s)")
     print("\nTo try next:")
     for command in commands(_program(), report.folder, report.tasks):
@@ -110,12 +111,6 @@ def _difference(each: Measured) -> str:
     if each.labels_differ:
         return f"[bold red]{each.labels_differ} other labels[/]"
     return "0" if not each.largest_difference else f"{each.largest_difference:.1e}"
-
-
-def _gain(gain: float) -> str:
-    if gain >= 1.05:
-        return f"{gain:,.1f} times less than alone"
-    return f"{1 / gain:,.1f} times more than alone" if gain < 0.95 else "as much as alone"
 
 
 def _program() -> str:

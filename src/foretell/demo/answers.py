@@ -37,13 +37,16 @@ def compare(reference: Answers, other: Answers) -> Difference:
     largest, differing = 0.0, np.zeros(rows, np.bool_)
     for name, column in reference.items():
         if column.dtype.kind == "f":
-            apart = np.abs(column - other[name])
-            # Equal infinities are no difference, and neither are two NaNs in one place.
-            apart[(column == other[name]) | (np.isnan(column) & np.isnan(other[name]))] = 0.0
-            largest = max(largest, float(np.max(np.nan_to_num(apart, nan=np.inf), initial=0.0)))
+            largest = max(largest, _furthest(column, other[name]))
         else:
             differing |= (column != other[name]).reshape(rows, -1).any(axis=1)
     return Difference(largest, int(differing.sum()))
+
+
+def _furthest(one: Array, other: Array) -> float:
+    """Equal infinities are no distance, two NaNs in one place are none, and one NaN is as far as can be."""
+    apart = ~((one == other) | (np.isnan(one) & np.isnan(other)))
+    return float(np.max(np.nan_to_num(np.abs(one[apart] - other[apart]), nan=np.inf), initial=0.0))
 
 
 def _column(values: Array | Sequence[object]) -> Array:

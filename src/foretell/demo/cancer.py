@@ -37,11 +37,11 @@ def make_cancer(folder: DemoFolder, most_rows: int | None) -> Task:
     rows = np.concatenate([test, train])[:most_rows]
     return Task(
         name="cancer",
-        source=str(folder.models),
+        model=str(model_file),
+        served_as=str(folder.models),
         rows=data.data[rows],
         expected=diagnoses[rows].tolist(),
         held_out=range(min(len(test), len(rows))),
         one="patient",
-        model_file=model_file,
         sample=sample,
     )

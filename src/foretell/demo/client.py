@@ -15,6 +15,8 @@ from foretell.demo.task import Array
 from foretell.errors import ModelError
 from foretell.types import DataType, TensorSpec
 
+_LIMIT_S = 120.0
+
 
 @dataclass(frozen=True, slots=True)
 class Replies:
@@ -45,8 +47,18 @@ def read_answer(body: bytes) -> dict[str, Array]:
 
 
 def ask(address: tuple[str, int], model: str, bodies: Sequence[bytes], connections: int) -> Replies:
-    """Posts every body to `model`, `connections` of them at a time. Raises `ModelError` for a reply that is no 200."""
-    return asyncio.run(_ask(address, model, bodies, connections))
+    """Posts every body to `model`, `connections` of them at a time.
+
+    Each connection has asked once before the clock starts. Raises `ModelError` for a reply that is no 200, or none.
+    """
+    return asyncio.run(_limited(address, model, bodies, connections))
+
+
+async def _limited(address: tuple[str, int], model: str, bodies: Sequence[bytes], connections: int) -> Replies:
+    try:
+        return await asyncio.wait_for(_ask(address, model, bodies, connections), _LIMIT_S)
+    except TimeoutError:
+        raise ModelError("the server did not answer in time", where=f"model {model!r}") from None
 
 
 async def _ask(address: tuple[str, int], model: str, bodies: Sequence[bytes], connections: int) -> Replies:
@@ -64,8 +76,11 @@ async def _ask(address: tuple[str, int], model: str, bodies: Sequence[bytes], co
             replies[index] = await _reply(reader, model)
             seconds[index] = time.perf_counter() - sent
 
-    started = time.perf_counter()
     try:
+        for reader, writer in streams:
+            writer.write(requests[0])
+            await _reply(reader, model)
+        started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for reader, writer in streams:
                 group.create_task(work(reader, writer))

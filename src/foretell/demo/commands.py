@@ -22,12 +22,11 @@ def commands(program: str, folder: DemoFolder, tasks: Sequence[Task]) -> list[Co
     """`program`: how the reader's shell finds foretell. The curl commands need the server of the one before them."""
     digits, cancer, reviews = tasks
     inputs = folder.path / "inputs"
-    model = f"{reviews.model_file}:ReviewSentiment"
     return [
-        Command("classify an image", _line(program, "predict", digits.model_file, inputs / "digit.png", "--top", 3)),
-        Command("answer a table", _line(program, "predict", cancer.model_file, cancer.sample)),
-        Command("read a file of reviews", _line(program, "predict", model, reviews.sample)),
-        Command("see what a model takes and gives", _line(program, "inspect", digits.model_file)),
+        Command("classify an image", _line(program, "predict", digits.model, inputs / "digit.png", "--top", 3)),
+        Command("answer a table", _line(program, "predict", cancer.model, cancer.sample)),
+        Command("read a file of reviews", _line(program, "predict", reviews.model, reviews.sample)),
+        Command("see what a model takes and gives", _line(program, "inspect", f"{digits.name}={digits.model}")),
         Command("serve all three", _line(program, "serve", *sources(tasks))),
         *[
             Command(f"and ask for {task.name}, in another terminal", _curl(task.name, inputs / f"{task.name}.json"))
@@ -38,7 +37,7 @@ def commands(program: str, folder: DemoFolder, tasks: Sequence[Task]) -> list[Co
 
 def sources(tasks: Sequence[Task]) -> list[str]:
     """What `foretell serve` is given for all of them."""
-    return list(dict.fromkeys(task.source for task in tasks))
+    return list(dict.fromkeys(task.served_as for task in tasks))
 
 
 def _curl(name: str, body: object) -> str:

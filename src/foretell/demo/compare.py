@@ -64,7 +64,6 @@ def over_http(
         raise ModelError("the model does not tell its input", where=task.name)
     bodies = [request_body(tensors[0], row) for _ in range(task.rounds) for row in task.rows]
     for count, way in ((1, HTTP), (connections, f"{connections} at a time, HTTP")):
-        ask(address, task.name, bodies[: max(_WARM_UP, count)], count)
         yield _from_replies(task, way, reference, ask(address, task.name, bodies, count))
 
 

@@ -41,12 +41,12 @@ def make_digits(folder: DemoFolder, most_rows: int | None) -> Task:
     np.save(sample, images[test[:20]])
     return Task(
         name="digits",
-        source=str(folder.models),
+        model=str(model_file),
+        served_as=str(folder.models),
         rows=images[rows],
         expected=data.target[rows].tolist(),
         held_out=held_out,
         one="image",
-        model_file=model_file,
         sample=sample,
     )
 

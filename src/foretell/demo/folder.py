@@ -42,10 +42,6 @@ class DemoFolder:
     def plot(self) -> Path:
         return self.path / "latency.png"
 
-    @property
-    def table(self) -> Path:
-        return self.path / "comparison.json"
-
     def new(self, *parts: str) -> Path:
         """The path of a file to write; its folder is there."""
         file = self.path.joinpath(*parts)

@@ -16,19 +16,20 @@ def make_reviews(folder: DemoFolder, most_rows: int | None) -> Task:
     package = files("foretell.demo")
     lines = (package / "reviews.csv").read_text("utf-8").splitlines()
     reviews = list(csv.DictReader(lines))[:most_rows]
-    model_file = folder.new("reviews.py")
-    model_file.write_text((package / "sentiment.py").read_text("utf-8"), "utf-8")
+    source = folder.new("reviews.py")
+    source.write_text((package / "sentiment.py").read_text("utf-8"), "utf-8")
+    model = f"{source}:ReviewSentiment"
     texts = [review["text"] for review in reviews]
     sample = folder.new("inputs", "reviews.txt")
     sample.write_text("".join(f"{text}\n" for text in texts), "utf-8")
     return Task(
         name="reviews",
-        source=f"reviews={model_file}:ReviewSentiment",
+        model=model,
+        served_as=f"reviews={model}",
         rows=texts,
         expected=[sentiment_of(int(review["rating"])) for review in reviews],
         held_out=range(len(texts)),
         one="review",
-        model_file=model_file,
         sample=sample,
         rounds=1 if most_rows else -(-_ENOUGH_CALLS // len(texts)),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import orjson
 
 from foretell.demo import latency
 from foretell.demo.answers import Answers
@@ -20,11 +22,15 @@ from foretell.demo.folder import DemoFolder
 from foretell.demo.plot import draw
 from foretell.demo.reviews import make_reviews
 from foretell.demo.server import serving
-from foretell.demo.task import Say, Task
+from foretell.demo.task import Task
 from foretell.predictor import Predictor
+
+Say = Callable[[str], None]
+"""Takes one line for people."""
 
 CONNECTIONS = 32
 _QUICK_ROWS = 40
+_FOR_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 _TITLES = {
     "digits": "digits: an ONNX network",
     "cancer": "cancer: a scikit-learn pipeline",
@@ -61,13 +67,13 @@ def run(path: Path, *, quick: bool, say: Say) -> Report:
     say("training two models, and writing one in Python ...")
     tasks = (make_digits(folder, most), make_cancer(folder, most), make_reviews(folder, most))
     with ExitStack() as stack:
-        predictors = {task.name: stack.enter_context(Predictor(_artefact(task))) for task in tasks}
+        predictors = {task.name: stack.enter_context(Predictor(task.model)) for task in tasks}
         for task in tasks:
             _write_request(folder, task, predictors[task.name])
         references: dict[str, Answers] = {}
         measured: list[Measured] = []
         for task in tasks:
-            say(f"{task.name}: predicting {len(task.rows) * task.rounds:,} rows in process, alone and in a batch ...")
+            say(f"{task.name}: predicting {task.asked:,} rows in process, alone and in a batch ...")
             figures, references[task.name] = in_process(task, predictors[task.name])
             measured += figures
         measured += _served(tasks, predictors, references, say)
@@ -80,6 +86,7 @@ def run(path: Path, *, quick: bool, say: Say) -> Report:
     draw(curves, [_TITLES[task.name] for task in tasks], folder.plot)
     order = [task.name for task in tasks]
     measured.sort(key=lambda each: order.index(each.model))
+    folder.new("comparison.json").write_bytes(orjson.dumps([asdict(each) for each in measured], option=_FOR_PEOPLE))
     accuracy = {task.name: task.accuracy(references[task.name]["label"].tolist()) for task in tasks}
     return Report(folder, tasks, accuracy, tuple(measured), tuple(curves), time.monotonic() - started)
 
@@ -92,17 +99,10 @@ def _served(
     with serving(sources(tasks)) as address:
         say(f"it serves on http://{address[0]}:{address[1]}")
         for task in tasks:
-            rows = len(task.rows) * task.rounds
-            say(f"{task.name}: sending {rows:,} requests, one by one, then {CONNECTIONS} at a time ...")
+            say(f"{task.name}: sending {task.asked:,} requests, one by one, then {CONNECTIONS} at a time ...")
             reference, predictor = references[task.name], predictors[task.name]
             measured += over_http(task, predictor, reference, address, CONNECTIONS)
     return measured
-
-
-def _artefact(task: Task) -> str:
-    """What `Predictor` is given: of NAME=MODEL only the model."""
-    name, equals, model = task.source.partition("=")
-    return model if equals and name == task.name else str(task.model_file)
 
 
 def _write_request(folder: DemoFolder, task: Task, predictor: Predictor) -> None:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread, Timer
-from typing import IO
 
 from foretell.errors import ModelError
 
@@ -28,23 +27,25 @@ def serving(sources: Sequence[str]) -> Iterator[tuple[str, int]]:
     """
     command = [sys.executable, "-c", _START, "serve", *sources, "--host", "127.0.0.1", "--http-port", "0"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        if process.stderr is None:
-            raise ModelError("the server has no standard error to read its address from")
-        address = _address(process, process.stderr)
-        # A server that warns often must not fill the pipe and stop.
-        Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
-        yield address
-    finally:
-        _stop(process)
+    # A server that warns often must not fill the pipe and stop.
+    drain = Thread(target=deque, args=(process.stderr, 0), daemon=True)
+    with process:  # closes its standard error at the end
+        try:
+            address = _address(process)
+            drain.start()
+            yield address
+        finally:
+            _stop(process)
+            if drain.ident is not None:
+                drain.join(_STOP_S)
 
 
-def _address(process: subprocess.Popen[bytes], lines: IO[bytes]) -> tuple[str, int]:
+def _address(process: subprocess.Popen[bytes]) -> tuple[str, int]:
     last = "nothing"
     limit = Timer(_START_S, process.kill)
     limit.start()
     try:
-        for line in lines:
+        for line in process.stderr or ():
             last = line.decode("utf-8", "replace").strip()
             found = _SERVING.search(last)
             if found is not None:

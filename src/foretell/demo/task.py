@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Say = Callable[[str], None]
-"""Takes one line for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`source`: what `foretell serve` is given for it. `rows`: axis 0 of an array, or a list of texts."""
+    """`rows`: axis 0 of an array, or a list of texts."""
 
     name: str
-    source: str
+    model: str
+    """What `Predictor` and `foretell predict` are given for it."""
+    served_as: str
+    """What `foretell serve` is given for it."""
     rows: Array | list[str]
     expected: Sequence[object]
     """The right label of each row, as the model names it."""
@@ -27,16 +28,19 @@ class Task:
     """The rows that the model was not trained on."""
     one: str
     """What a row is, for people: "image", "patient", "review"."""
-    model_file: Path
     sample: Path
     """A file of rows for `foretell predict`."""
     rounds: int = 1
     """How often its rows are asked, so that a percentile has enough calls behind it."""
 
     @property
-    def accuracy(self) -> Callable[[Sequence[object]], float]:
+    def asked(self) -> int:
+        """How many rows all rounds ask."""
+        return len(self.rows) * self.rounds
+
+    def accuracy(self, labels: Sequence[object]) -> float:
         """From the labels of all rows to the share of the held-out rows that is right."""
-        return lambda labels: sum(labels[row] == self.expected[row] for row in self.held_out) / len(self.held_out)
+        return sum(labels[row] == self.expected[row] for row in self.held_out) / len(self.held_out)
 
     def first(self, count: int) -> Array | list[str]:
         """`count` rows; from the start again where there are not so many."""
