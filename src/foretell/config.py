@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,8 +185,21 @@ def _convert(cls: type[Any], key: str, value: Any, origin: str) -> Any:
         value = {name.strip(): number.strip() for name, _, number in pairs}
     try:
         return msgspec.convert(value, kind, strict=not isinstance(value, (str, dict)))
-    except msgspec.ValidationError as error:
-        raise InvalidSetting(f"{key}: {error}", where=origin, got=repr(value)) from None
+    except msgspec.ValidationError:
+        raise InvalidSetting(f"{key}: wrong value", where=origin, expected=_words(kind), got=repr(value)) from None
+
+
+def _words(kind: Any) -> str:
+    """What a setting of this type may hold, for people."""
+    import typing
+
+    parts = typing.get_args(kind)
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(repr(part) for part in parts)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(_words(part) for part in parts if part is not type(None))
+    known = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    return known.get(kind, "name=number pairs" if "Mapping" in str(kind) else "a list of texts")
 
 
 _AT_LEAST = {

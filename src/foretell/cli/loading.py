@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Planned:
     version: str
     source: str
     layers: tuple[Layer, ...]
+    notes: tuple[str, ...] = ()
+    """What the person who starts it may want to know."""
 
 
 def plan(sources: Sequence[str]) -> list[Planned]:
@@ -41,7 +44,7 @@ def plan(sources: Sequence[str]) -> list[Planned]:
             planned.append(Planned(check_name(named[1]), "1", named[2], _beside(Path(named[2]))))
         elif _is_repository(Path(source)):
             planned += [
-                Planned(found.name, found.version, str(found.path), found.layers)
+                Planned(found.name, found.version, str(found.path), found.layers, found.notes)
                 for found in scan(Path(source), SUFFIXES)
             ]
         else:
@@ -70,6 +73,8 @@ def load_all(sources: Sequence[str], flags: Mapping[str, Any]) -> StaticCatalog:
     loaded: list[Served] = []
     try:
         for planned in plan(sources):
+            for note in planned.notes:
+                print(f"foretell: note: {note}", file=sys.stderr)
             loaded.append(load(planned, flags))
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
