@@ -99,6 +99,8 @@ class BasePredictor:
         if self._is_one(data):
             return self.predict(data)
         size = size or self._size_for(data)
+        if (count_rows(data, ModelSpec()) or 0) <= size:
+            workers = 0  # one call: there is nothing to run ahead of
         if self.overrides("predict"):
             parts = list(run_ahead(chunks(data, size), lambda c: self._guarded("predict", self.predict, c), workers))
             return join(parts, to_batch(next(chunks(data, 1)), ModelSpec()).form)
