@@ -17,6 +17,8 @@ _HIGH_WATER_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
 _SMALL_BYTES = 1 << 12
 _LINGER_S = 5.0
+_PROBE_S = 0.1
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Cancellable(Protocol):
@@ -78,7 +80,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._exchanges: deque[Exchange] = deque()
-        self._dirty = self._closing = self._lingers = self._upgrading = False
+        self._dirty = self._closing = self._lingers = self._upgrading = self._half_closed = False
         self._crowded = self._full = self._paused = False
         self._head_bytes = self._body_bytes = self._chunk_bytes = self._unsent_bytes = 0
         self._framing_bytes: int | None = None
@@ -114,7 +116,19 @@ class HttpConnection(asyncio.Protocol):
         if not self._exchanges:
             return False
         self._close_after_last()
+        self._half_closed = True
+        self._probe()
+        asyncio.get_running_loop().call_later(_PROBE_S, self._probe)
         return True
+
+    def _probe(self) -> None:
+        """Finds out whether a client that closed its side still reads, since nobody waits for the answer otherwise.
+
+        The first interim reply that comes back as a reset ends the connection with the next, and with it the work.
+        """
+        waits = self._exchanges and self._exchanges[0].out is None
+        if waits and self._transport is not None and self._parser.get_http_version() != "1.0":
+            self._transport.write(_CONTINUE)
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -180,7 +194,7 @@ class HttpConnection(asyncio.Protocol):
             self._upgrading = True
             return
         if b"expect" in headers and headers[b"expect"].lower() == b"100-continue" and not self._exchanges:
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -256,6 +270,8 @@ class HttpConnection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Ends a connection that has been too slow; called about once a second."""
         transport, settings = self._transport, self._settings
+        if self._half_closed:
+            self._probe()
         if self._exchanges or transport is None:
             return
         before, self._unsent_bytes = self._unsent_bytes, transport.get_write_buffer_size()
