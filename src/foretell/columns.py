@@ -242,6 +242,15 @@ def _join_valid(columns: Sequence[Dense | Bytes]) -> Mask | None:
     return np.concatenate([np.ones(len(c), np.bool_) if c.valid is None else c.valid for c in columns])
 
 
+def row_bytes(batch: Batch) -> int:
+    """About how many bytes one row of a batch has."""
+    return sum(_column_bytes(column) for column in batch.columns.values()) // max(1, batch.rows)
+
+
+def _column_bytes(column: Column) -> int:
+    return _column_bytes(column.values) if isinstance(column, Ragged) else int(column.data.nbytes)
+
+
 def spread(column: Column, at: Index, rows: int) -> Column:
     """A column of `rows` rows that has row i of `column` at `at[i]`, and zeros or empty values elsewhere."""
     if isinstance(column, Dense):

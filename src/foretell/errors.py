@@ -111,6 +111,16 @@ class RowError:
         return cls(error.code, str(error), attempts)
 
 
+def rows_failed(errors: Mapping[int, RowError]) -> InferenceError:
+    """The error of a call some of whose rows failed: the first one's reason, all of them in `rows`."""
+    first = min(errors)
+    more = f" (and {len(errors) - 1} more rows)" if len(errors) > 1 else ""
+    kind = InvalidInput if errors[first].code == InvalidInput.code else ModelError
+    error = kind(errors[first].message + more, where=f"row {first}")
+    error.rows = errors
+    return error
+
+
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:
     """The one line that names the extra to install."""
     return MissingExtra(f"{purpose} needs the package {package}", fix=f"pip install 'foretell[{extra}]'")

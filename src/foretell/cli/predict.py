@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from foretell.cli.flags import ModelFlags, read_mapping
 from foretell.cli.loading import load, plan
 from foretell.cli.output import print_json, print_table
-from foretell.columns import Batch, Dense
+from foretell.columns import Batch, Dense, row_bytes
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.engine import Engine
 from foretell.engine.replica import join_answers
@@ -71,8 +71,7 @@ def predict(
 
 def run_sliced(engine: Engine, batch: Batch) -> Batch:
     """The answer of many rows, in calls of a good size."""
-    sizes = [column.data.nbytes for column in batch.columns.values() if isinstance(column, Dense)]
-    size = rows_per_call(sum(sizes) // max(1, batch.rows))
+    size = rows_per_call(row_bytes(batch))
     pieces = [batch.slice(at, at + size) for at in range(0, batch.rows, size)] or [batch]
     return join_answers([engine.run(piece) for piece in pieces])
 
