@@ -35,13 +35,21 @@ def run_ahead(items: Iterable[ItemT], prepare: Callable[[ItemT], ReadyT], worker
         return
     source = _Source(items)
 
-    def draw() -> tuple[int, ReadyT] | None:
+    def draw() -> tuple[int, Future[ReadyT]] | None:
         drawn = source.next()
-        return None if drawn is None else (drawn[0], prepare(drawn[1]))
+        if drawn is None:
+            return None
+        number, item = drawn
+        ready: Future[ReadyT] = Future()
+        try:
+            ready.set_result(prepare(item.result()))
+        except BaseException as error:
+            ready.set_exception(error)
+        return number, ready
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="foretell-ahead")
-    window: deque[Future[tuple[int, ReadyT] | None]] = deque(pool.submit(draw) for _ in range(workers + 1))
-    early: dict[int, ReadyT] = {}
+    window = deque(pool.submit(draw) for _ in range(workers + 1))
+    early: dict[int, Future[ReadyT]] = {}
     wanted = 0
     try:
         while window:
@@ -49,8 +57,9 @@ def run_ahead(items: Iterable[ItemT], prepare: Callable[[ItemT], ReadyT], worker
             if drawn is None:
                 continue
             early[drawn[0]] = drawn[1]
+            del drawn  # it would be one more in memory while the consumer has this one
             while wanted in early:
-                yield early.pop(wanted)
+                yield early.pop(wanted).result()
                 wanted += 1
                 window.append(pool.submit(draw))
     finally:
@@ -67,18 +76,20 @@ class _Source(Generic[ItemT]):
         self._count = 0
         self._stopped = False
 
-    def next(self) -> tuple[int, ItemT] | None:
+    def next(self) -> tuple[int, Future[ItemT]] | None:
+        """The next item and its number, or what the source raised in its place; None at the end."""
+        item: Future[ItemT] = Future()
         with self._lock:
             if self._stopped:
                 return None
             try:
-                item = next(self._items)
+                item.set_result(next(self._items))
             except StopIteration:
                 self._stopped = True
                 return None
-            except BaseException:
+            except BaseException as error:
                 self._stopped = True
-                raise
+                item.set_exception(error)
             self._count += 1
             return self._count - 1, item
 
