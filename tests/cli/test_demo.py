@@ -83,6 +83,7 @@ def test_every_way_gives_every_row_one_answer(demo: Ran) -> None:
     table = json.loads((demo.folder / "comparison.json").read_text())
     assert [(row["model"], row["way"]) for row in table] == [(model, way) for model in MODELS for way in WAYS]
     assert {row["labels_differ"] for row in table} == {0}
+    assert "Every way gave every row the same label." in demo.out
     assert max(row["largest_difference"] for row in table) < 1e-6
     assert all(0 < row["p50_ms"] <= row["p99_ms"] and row["rows_per_s"] > 0 for row in table)
     assert {row["rows"] for row in table} == {40}

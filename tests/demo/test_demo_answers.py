@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from foretell.demo.answers import Difference, compare, gather
+from foretell.demo.compare import Measured
+from foretell.demo.folder import DemoFolder
+from foretell.demo.run import Report
 
 ANSWERS = {"label": np.array(["a", "b", "c"]), "scores": np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])}
 
@@ -44,3 +49,10 @@ def test_nan_is_equal_only_to_nan() -> None:
     numbers = np.array([1.0, np.nan, np.inf])
     assert compare(gather({"x": numbers}), gather({"x": numbers})).largest == 0.0
     assert compare(gather({"x": numbers}), gather({"x": np.array([1.0, 2.0, np.inf])})).largest == math.inf
+
+
+def test_a_report_with_one_other_label_does_not_agree(tmp_path: Path) -> None:
+    good = Measured("m", "way", 1, 1, 1.0, 1.0, 1.0, largest_difference=0.5, labels_differ=0)
+    report = Report(DemoFolder(tmp_path), (), {}, (good,), (), 1.0)
+    assert report.agree
+    assert not replace(report, measured=(good, replace(good, labels_differ=1))).agree

@@ -67,6 +67,7 @@ def _print(report: Report) -> None:
     print(f"Measured now, on {cores} cores that the server and its clients share. p50 and p99 are of one call:")
     print("one row, or all rows in the batch. Differences are against one by one in process, over every")
     print("number that the model answers for every row.\n")
+    print("Every way gave every row the same label." if report.agree else "Some rows got another label: see above.")
     for task in report.tasks:
         right, asked = report.accuracy[task.name], len(task.held_out)
         trained = "nothing was trained on them" if task.name == "reviews" else "none of them seen in training"
