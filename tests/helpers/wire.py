@@ -130,9 +130,9 @@ class Wire:
 def http(
     method: str, path: str, body: bytes = b"", headers: Mapping[str, object] | None = None, version: str = "1.1"
 ) -> bytes:
-    """A request with Content-Length where it has a body."""
+    """A request, with Content-Length where it has a body and `headers` say none."""
     lines = [f"{method} {path} HTTP/{version}", "Host: test"]
-    if body:
+    if body and "Content-Length" not in (headers or {}):
         lines.append(f"Content-Length: {len(body)}")
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ _STATUS = {
     "unavailable_here": 501, "not_ready": 503, "transient": 503, "deadline_exceeded": 504,
 }  # fmt: skip
 
+_REFUSED = re.compile(rb";\s*q\s*=\s*0(\.0*)?\s*$")
 _COMPRESS_FROM_BYTES = 1024
 
 
@@ -89,7 +91,7 @@ def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
     if name not in (b"gzip", b"deflate"):
         raise HttpError(
             501,
-            f"Content-Encoding {name.decode('latin-1')!r} is not supported; expected gzip or deflate",
+            f"Content-Encoding {name[:40].decode('latin-1')!r} is not supported; expected gzip or deflate",
             ((b"Accept-Encoding", b"gzip, deflate"),),
         )
     inflater = zlib.decompressobj(31 if name == b"gzip" else 15)
@@ -108,7 +110,7 @@ def compressed(reply: Reply, accept: bytes) -> Reply:
     """The reply in an encoding the client accepts; as it is where that would not be worth it."""
     if len(reply.body) < _COMPRESS_FROM_BYTES or reply.status != 200:
         return reply
-    offered = {part.split(b";")[0].strip() for part in accept.lower().split(b",") if b"q=0" not in part.split(b".")[0]}
+    offered = {part.partition(b";")[0].strip() for part in accept.lower().split(b",") if not _REFUSED.search(part)}
     for name, bits in ((b"gzip", 31), (b"deflate", 15)):
         if name in offered:
             deflater = zlib.compressobj(1, zlib.DEFLATED, bits)

@@ -6,21 +6,24 @@ Source: Open Inference Protocol v2 (REST) and Triton's "binary tensor data" and 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
-from foretell.columns import Batch, Bytes, Column, Dense, Ragged
+from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
 from foretell.engine.work import Completed
 from foretell.errors import InferenceError, InvalidInput, ModelError, nearest
-from foretell.serve.codecs.oip_request import RequestedOutput
+from foretell.serve.codecs.oip_message import RequestedOutput, shown
+from foretell.serve.codecs.oip_parameters import flag
 from foretell.serve.messages import BINARY, Reply
 from foretell.types import DataType, ModelSpec
 
 _LENGTH_HEADER = b"Inference-Header-Content-Length"
 _MOST_HEADS = 4096
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +44,21 @@ def wanted_outputs(
             return None
         return tuple(Wanted(tensor.name, True) for tensor in spec.outputs) if spec.outputs else (Wanted("", True),)
     names = [tensor.name for tensor in spec.outputs] if spec.outputs is not None else None
-    wanted = []
+    wanted: dict[str, Wanted] = {}
     for output in requested:
         if names is not None and output.name not in names:
-            raise InvalidInput(f"unknown output {output.name!r}", where=where, fix=nearest(output.name, names))
-        params = output.parameters or {}
+            hint = nearest(output.name[:_SHOWN], names)
+            raise InvalidInput(f"unknown output {shown(output.name)}", where=where, fix=hint)
+        if output.name in wanted:
+            raise InvalidInput(f"output {shown(output.name)} is requested twice", where=where)
+        params = dict(output.parameters or {})
         if "shared_memory_region" in params:
             raise InvalidInput("shared memory is not supported", where=f"output {output.name!r}")
         top = params.get("classification", 0)
         if type(top) is not int or top < 0:
-            raise InvalidInput("wrong parameter 'classification'", expected="a number of classes", got=repr(top))
-        wanted.append(Wanted(output.name, bool(params.get("binary_data", binary)), top))
-    return tuple(wanted)
+            raise InvalidInput("wrong parameter 'classification'", expected="a number of classes", got=shown(top))
+        wanted[output.name] = Wanted(output.name, flag(params, "binary_data", binary), top)
+    return tuple(wanted.values())
 
 
 class ReplyEncoder:
@@ -115,8 +121,8 @@ class ReplyEncoder:
         tensors, blobs = [], []
         for output in wanted:
             if output.name not in batch.columns:
-                hint = nearest(output.name, batch.columns)
-                raise InvalidInput(f"unknown output {output.name!r}", fix=hint)
+                hint = nearest(output.name[:_SHOWN], batch.columns)
+                raise InvalidInput(f"unknown output {shown(output.name)}", fix=hint)
             column = batch.columns[output.name]
             datatype = _datatype(output.name, column, spec)
             if output.top:
@@ -153,9 +159,12 @@ class JsonRows:
             flat = column.data.reshape(rows, -1) if rows else column.data.reshape(0, 1)
             if rows and flat.shape[1]:
                 text = orjson.dumps(np.ascontiguousarray(flat), option=orjson.OPT_SERIALIZE_NUMPY)
-                if b"n" in text:  # orjson writes null for NaN and the infinities; clients know the tokens
-                    text = json.dumps(flat.tolist(), separators=(",", ":")).encode()
                 self._pieces = text[2:-2].split(b"],[")
+                if b"n" in text:
+                    self._pieces = [
+                        piece if b"n" not in piece else _with_tokens(piece, row)
+                        for piece, row in zip(self._pieces, flat, strict=True)
+                    ]
 
     def slice(self, start: int, stop: int) -> bytes:
         pieces = self._pieces
@@ -183,6 +192,21 @@ class JsonRows:
         return json.dumps(values, separators=(",", ":")).encode()[1:-1]
 
 
+def _with_tokens(piece: bytes, row: Array) -> bytes:
+    """A row with the tokens that clients know, where orjson wrote null for NaN and the infinities.
+
+    The numbers beside them stay as they are: a row reads the same whatever shares its batch.
+    """
+    texts = zip(piece.split(b","), row.tolist(), strict=True)
+    return b",".join([_token(value) if text == b"null" else text for text, value in texts])
+
+
+def _token(value: float) -> bytes:
+    if math.isnan(value):
+        return b"NaN"
+    return b"Infinity" if value > 0 else b"-Infinity"
+
+
 def to_binary(column: Column) -> bytes:
     """Little endian, row major; BYTES as 4 bytes of length and the element."""
     if isinstance(column, Ragged):
@@ -200,16 +224,16 @@ def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec)
     """
     if not isinstance(column, Dense):
         raise InvalidInput("classification needs numbers", where=f"output {wanted.name!r}", got=datatype)
-    scores = column.data.reshape(len(column), -1)
+    scores = column.data.reshape(len(column), math.prod(column.row_shape))
     top = min(wanted.top, scores.shape[1])
     order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :top]
-    labels = (spec.labels or {}).get(wanted.name)
+    labels = (spec.labels or {}).get(wanted.name, ())
     items = []
     for row, best in enumerate(order.tolist()):
         for index in best:
             value = scores[row, index]
             text = str(int(value)) if scores.dtype.kind in "iub" else f"{float(value):.6f}"
-            items.append(f"{text}:{index}:{labels[index]}" if labels else f"{text}:{index}")
+            items.append(f"{text}:{index}:{labels[index]}" if index < len(labels) else f"{text}:{index}")
     return Bytes.of(items, (top,))
 
 
@@ -232,9 +256,13 @@ def _shape(rows: int, row_shape: tuple[int, ...], spec: ModelSpec) -> tuple[int,
 
 
 def _datatype(name: str, column: Column, spec: ModelSpec) -> DataType:
+    """What the column is; what its model calls it only where that is true, since bytes must not be misread."""
+    if not isinstance(column, Dense):
+        return DataType.BYTES
     known = spec.output(name)
-    if known is not None and known.datatype is not None:
-        return known.datatype
-    if isinstance(column, Dense):
-        return DataType.of(column.data.dtype) or DataType.BYTES
-    return DataType.BYTES
+    if known is not None and known.datatype is DataType.BF16 and column.data.dtype == DataType.BF16.numpy:
+        return DataType.BF16
+    datatype = DataType.of(column.data.dtype)
+    if datatype is None or datatype is DataType.BYTES:
+        raise ModelError("the answer has no tensor form", where=f"output {name!r}", got=column.data.dtype)
+    return datatype
