@@ -9,9 +9,12 @@ import numpy as np
 
 from foretell.backends.python_answers import read_answer
 from foretell.columns import Batch, Bytes, Column
+from foretell.engine.check import check_batch
+from foretell.engine.replica import Prepared
+from foretell.errors import Unavailable
 from foretell.forms import to_batch, to_numpy
 from foretell.model import Context, Model
-from foretell.types import ModelSpec
+from foretell.types import TensorSpec
 
 if TYPE_CHECKING:
     from foretell.predictor import BasePredictor
@@ -23,23 +26,26 @@ class HookedModel(Model):
     Hooks get what a user of one input would pass: an array, or a list of strings; for several inputs a dict of them.
     """
 
-    def __init__(self, predictor: BasePredictor, inner: Model) -> None:
-        self._predictor, self._inner = predictor, inner
+    def __init__(self, predictor: BasePredictor, inner: Model, device: str) -> None:
+        self._predictor, self._inner, self._device = predictor, inner, device
         self._replaces_predict = predictor.overrides("predict")
         self.bare_output = False
         self.transient = inner.transient
 
     def load(self, device: str) -> None:
-        """The predictor has loaded its model already."""
+        """The predictor has loaded its model already. Raises `Unavailable` for another device than it is on."""
+        if device not in ("cpu", self._device):
+            fix = "give the device to the predictor"
+            raise Unavailable("the predictor has loaded its model", expected=self._device, got=device, fix=fix)
         inner = self._inner.spec
         changed_in = self._replaces_predict or self._predictor.overrides("preprocess")
         changed_out = self._replaces_predict or self._predictor.overrides("postprocess")
-        self.spec = ModelSpec(
+        self.spec = inner.with_changes(
             inputs=None if changed_in else inner.inputs,
             outputs=None if changed_out else inner.outputs,
-            batch=inner.batch,
-            row_wise=inner.row_wise,
-            deterministic=inner.deterministic,
+            streams=False,
+            concurrent=False,
+            pad=None if changed_in else inner.pad,
             labels=None if changed_out else inner.labels,
             features=None if changed_in else inner.features,
         )
@@ -47,9 +53,14 @@ class HookedModel(Model):
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._replaces_predict:
             return batch
-        if self._predictor.overrides("preprocess"):
-            batch = to_batch(self._predictor.preprocess(_plain(batch)), self._inner.spec).batch
-        return self._inner.preprocess(batch, ctx)
+        if not self._predictor.overrides("preprocess"):
+            return self._inner.preprocess(batch, ctx)
+        made = to_batch(self._predictor.preprocess(_plain(batch)), self._inner.spec).batch
+        # Nobody has looked yet at what the hook made: rows that do not fit end here, as a caller's would.
+        prepared = Prepared(check_batch(made, self._inner.spec), made.rows)
+        if prepared.goes_on:
+            prepared.advance(self._inner.preprocess(prepared.batch, ctx))
+        return prepared.answer()
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         if self._replaces_predict:
@@ -62,8 +73,10 @@ class HookedModel(Model):
         batch = self._inner.postprocess(batch, ctx)
         if not self._predictor.overrides("postprocess"):
             return batch
-        value = _plain(batch) if self._inner.bare_output else {n: _value(c) for n, c in batch.columns.items()}
-        return self._read(self._predictor.postprocess(value), batch.rows)
+        outputs = self._inner.spec
+        values = {name: _value(column, outputs.output(name)) for name, column in batch.columns.items()}
+        bare = self._inner.bare_output and len(values) == 1
+        return self._read(self._predictor.postprocess(next(iter(values.values())) if bare else values), batch.rows)
 
     def variant(self) -> Mapping[str, str]:
         kind = type(self._predictor)
@@ -80,6 +93,6 @@ def _plain(batch: Batch) -> Any:
     return next(iter(values.values())) if len(values) == 1 else values
 
 
-def _value(column: Column) -> list[Any] | np.ndarray[Any, Any]:
-    array = to_numpy(column)
+def _value(column: Column, tensor: TensorSpec | None = None) -> list[Any] | np.ndarray[Any, Any]:
+    array = to_numpy(column, tensor.datatype if tensor is not None else None)
     return array.tolist() if isinstance(column, Bytes) and not column.row_shape else array

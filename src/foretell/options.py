@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from foretell.config import JobSettings, Layer, ModelSettings, resolve
 from foretell.errors import InvalidSetting, nearest
 
@@ -29,6 +31,8 @@ class Options:
 
 def read_options(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Options:
     """Options from `config` and keywords together. Raises `InvalidSetting`: unknown, given twice, or out of range."""
+    if config is not None and not isinstance(config, Mapping):
+        raise InvalidSetting("config is no mapping", expected="a dict of options", got=type(config).__name__)
     values = _merged(config or {}, given)
     optimize = values.pop("optimize", None)
     if optimize is not None and not isinstance(optimize, bool):
@@ -37,14 +41,27 @@ def read_options(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> 
         if values.get("optimizations"):
             raise InvalidSetting("optimize=False and optimizations contradict each other", fix="leave one out")
         values["optimizations"] = ()
+    if optimize and "optimizations" in values and not values["optimizations"]:
+        raise InvalidSetting("optimize=True and no optimizations contradict each other", fix="leave one out")
     own = {key: values.pop(key, None) for key in ("example", "name", "version")}
+    for key in ("name", "version"):
+        if own[key] is not None and (not isinstance(own[key], (str, int)) or own[key] == ""):
+            raise InvalidSetting(f"{key} is no name", expected="text", got=repr(own[key]))
     job: dict[str, Any] = {key: values.pop(key) for key in ("batch_size", "num_workers") if key in values}
     job_settings = resolve(JobSettings, [Layer("options", dict(job))]).settings
     values["max_batch_size"] = job_settings.batch_size or _INPROCESS_MAX_ROWS
     if isinstance(values.get("optimizations"), (list, set, frozenset)):
         values["optimizations"] = tuple(values["optimizations"])
     settings = resolve(ModelSettings, [Layer("options", values)]).settings
-    return Options(settings, job_settings, optimize, own["example"], own["name"], str(own["version"] or "1"))
+    name, version = own["name"], own["version"]
+    return Options(
+        settings,
+        job_settings,
+        optimize,
+        own["example"],
+        None if name is None else str(name),
+        "1" if version is None else str(version),
+    )
 
 
 def _merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,9 +70,18 @@ def _merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     for origin, values in (("config", config), ("keyword", given)):
         for key, value in values.items():
             if key not in known:
-                raise InvalidSetting(f"unknown option {key!r}", where=origin, fix=nearest(key, known))
+                raise InvalidSetting(f"unknown option {key!r}", where=origin, fix=nearest(str(key), known))
+            if value is None:
+                continue
             name = _ALIASES.get(key, key)
-            if name in merged and merged[name] != value:
+            if name in merged and not _same(merged[name], value):
                 raise InvalidSetting(f"{key} is given twice", got=f"{merged[name]!r} and {value!r}")
-            merged[name] = value
-    return {key: value for key, value in merged.items() if value is not None}
+            merged[name] = value.item() if isinstance(value, np.generic) else value
+    return merged
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except ValueError:  # arrays, which are not equal as a whole
+        return one is other

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from foretell.backends import open_model
+from foretell.backends.model_settings import refuse_tuning
 from foretell.chunked import ROWS_OF_UNKNOWN_SIZE, OnRowError, Run, size_for
 from foretell.columns import Batch, row_bytes
 from foretell.config import ModelSettings
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.engine import Engine
-from foretell.engine.replica import join_answers
-from foretell.errors import InferenceError, InvalidSetting, ModelError, rows_failed
+from foretell.errors import InferenceError, InvalidInput, InvalidSetting, ModelError, rows_failed
 from foretell.forms import Form, Intake, count_rows, from_batch, is_single, to_batch
 from foretell.hooked import HookedModel
 from foretell.model import Model
@@ -40,13 +42,14 @@ class BasePredictor:
         self.config = dict(config or {})
         self._options = read_options(config, options)
         if self._options.optimize is not False and self.overrides("_optimize_model"):
-            self.model = self.guarded("_optimize_model", self._optimize_model) or self.model
+            optimized = self.guarded("_optimize_model", self._optimize_model)
+            self.model = self.model if optimized is None else optimized
         opened = open_model(self.model, self._options.model, example=self._options.example)
         self.optimizations: tuple[str, ...] = opened.passes
         """The optimisations that are applied."""
         if self._options.optimize and not opened.passes and not self.overrides("_optimize_model"):
             kind = f"{opened.framework} model {opened.name!r}"
-            warnings.warn(f"{kind}: there is no optimisation for it here; it runs as it is", stacklevel=3)
+            warnings.warn(f"{kind}: there is no optimisation for it here; it runs as it is", stacklevel=2)
         self._stats = Stats()
         self.engine = Engine(
             opened.model,
@@ -96,7 +99,7 @@ class BasePredictor:
         if hasattr(data, "__next__"):
             return Run(self, size or ROWS_OF_UNKNOWN_SIZE, workers, on_row_error).of_items(data)
         if self.is_one(data):
-            return self.predict(data)
+            return Run(self, 1, 0, on_row_error).of_one(data)
         size = size or size_for(self, data)
         if (count_rows(data, ModelSpec()) or 0) <= size:
             workers = 0  # one call: there is nothing to run ahead of
@@ -107,7 +110,7 @@ class BasePredictor:
         if self.overrides("predict"):
             return await asyncio.to_thread(self.guarded, "predict", self.predict, data)
         ready = await self._hook("preprocess", self.preprocess, data)
-        intake = to_batch(ready, self.spec)
+        intake = self._asked(ready)
         answer = await self.engine.infer(intake.batch)
         return await self._hook("postprocess", self.postprocess, self._outgoing(answer, intake))
 
@@ -120,9 +123,11 @@ class BasePredictor:
     ) -> Any:
         """`predict_batch` for asyncio, off the loop; for an iterator, an asynchronous iterator of answers."""
         result = await asyncio.to_thread(self.predict_batch, data, batch_size, num_workers, on_row_error)
-        return _drawn_in_threads(result) if hasattr(data, "__next__") else result
+        return _drawn_in_threads(result) if isinstance(result, Generator) else result
 
-    __call__ = predict
+    def __call__(self, data: Any) -> Any:
+        """`predict`."""
+        return self.guarded("predict", self.predict, data)
 
     @property
     def spec(self) -> ModelSpec:
@@ -159,19 +164,43 @@ class BasePredictor:
         return getattr(type(self), hook) is not getattr(BasePredictor, hook)
 
     def __foretell_model__(self, settings: ModelSettings) -> Model:
-        """For the doors: this predictor as a model, its hooks included."""
-        return HookedModel(self, self.engine.model)
+        """For the doors: this predictor as a model, its hooks included. Raises for settings that come too late."""
+        refuse_tuning(settings, "a predictor")
+        if settings.batch is not None or settings.pad is not None:
+            raise InvalidSetting("batch and pad are options of the predictor itself", fix="give them to the predictor")
+        return HookedModel(self, self.engine.model, self._options.model.device)
 
     def _infer(self, data: Any) -> Any:
-        intake = to_batch(data, self.spec)
+        intake = self._asked(data)
         batch = intake.batch
         size = self._options.job.batch_size or rows_per_call(row_bytes(batch))
-        if batch.rows <= size:
+        if batch.rows <= size or not self.splits:
             answer = self.engine.run(batch)
         else:
             pieces = (batch.slice(at, at + size) for at in range(0, batch.rows, size))
-            answer = join_answers([self.engine.run(piece) for piece in pieces])
+            answer = self.engine.join([self.engine.run(piece) for piece in pieces])
         return self._outgoing(answer, intake)
+
+    @property
+    def splits(self) -> bool:
+        """Whether rows of one call may as well be answered in several."""
+        return self.spec.row_wise and not self.spec.stateful
+
+    def intake(self, data: Any) -> Intake:
+        """The rows of `data` as the model takes them. Raises `InvalidInput`."""
+        try:
+            return to_batch(data, self.spec)
+        except InferenceError:
+            raise
+        except Exception as error:
+            raise InvalidInput(f"it cannot be read: {type(error).__name__}: {error}") from error
+
+    def _asked(self, data: Any) -> Intake:
+        try:
+            return self.intake(data)
+        except InferenceError as error:
+            self._stats.failed(error.code)  # it never reaches the engine, which counts the others
+            raise
 
     def _outgoing(self, answer: Batch, intake: Intake) -> Any:
         if answer.errors:
@@ -180,7 +209,13 @@ class BasePredictor:
 
     def formed(self, answer: Batch, form: Form, single: bool) -> Any:
         """An answer of the engine in the form of the question."""
-        return from_batch(answer, form, single=single, bare=self.engine.model.bare_output, spec=self.spec)
+        try:
+            return from_batch(answer, form, single=single, bare=self.engine.model.bare_output, spec=self.spec)
+        except InferenceError:
+            raise
+        except Exception as error:
+            what = f"the answer cannot be given as {form.kind.value}: {type(error).__name__}: {error}"
+            raise ModelError(what, where=f"model {self.engine.name!r}") from error
 
     def is_one(self, data: Any) -> bool:
         """Whether `predict` takes `data` as a single row."""
@@ -188,9 +223,7 @@ class BasePredictor:
         return is_single(data, spec)
 
     def _job(self, batch_size: int | None, num_workers: int | None, data: Any) -> tuple[int | None, int]:
-        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-            if value is not None and (type(value) is not int or value < least):
-                raise InvalidSetting(f"{name} is out of range", expected=f"{least} or more", got=repr(value))
+        batch_size, num_workers = _whole("batch_size", batch_size, 1), _whole("num_workers", num_workers, 0)
         job = self._options.job
         workers = num_workers if num_workers is not None else job.num_workers
         if workers is None:
@@ -231,7 +264,25 @@ class Predictor(BasePredictor):
     """
 
 
-async def _drawn_in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
-    end = object()
-    while (item := await asyncio.to_thread(next, items, end)) is not end:
-        yield item
+def _whole(name: str, value: Any, least: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        expected = f"a whole number, {least} or more"
+        raise InvalidSetting(f"{name} is out of range", expected=expected, got=repr(value))
+    return int(value)
+
+
+async def _drawn_in_threads(items: Generator[Any]) -> AsyncIterator[Any]:
+    end, drawing = object(), None
+    try:
+        while True:
+            drawing = asyncio.ensure_future(asyncio.to_thread(next, items, end))
+            # Shielded: a thread that draws cannot be stopped, only waited for, before the source may be closed.
+            if (item := await asyncio.shield(drawing)) is end:
+                return
+            yield item
+    finally:
+        if drawing is not None:
+            await asyncio.wait([drawing])
+        await asyncio.to_thread(items.close)

@@ -17,6 +17,7 @@ import numpy as np
 from foretell.clock import Clock, SystemClock
 from foretell.columns import Batch, Bytes, Column, Dense
 from foretell.config import ModelSettings
+from foretell.engine.apart import run_apart
 from foretell.engine.batcher import Batcher, row_failure
 from foretell.engine.cache import PredictionCache
 from foretell.engine.cached import Lookup, run_cached
@@ -158,18 +159,19 @@ class Engine:
             work.cancel()
             raise
 
-    def run(self, batch: Batch, ctx: Context | None = None) -> Batch:
+    def run(self, batch: Batch, ctx: Context | None = None, *, apart: bool = False) -> Batch:
         """Answers `batch` on behalf of a caller that waits; failed rows are in `errors`.
 
-        Raises an `InferenceError` when the batch fails whole, `DeadlineExceeded` when its time is up.
+        Raises an `InferenceError` when the batch fails whole, `DeadlineExceeded` when its time is up. With `apart`, a
+        failure of the whole starts a search for the rows that made it, see `run_apart`.
         """
         ctx = self._limited(ctx or Context(device=self.settings.device))
         arrived = self.clock.monotonic()
         try:
             _check_lengths(batch)
             if self._cache is not None and len(batch.errors) < batch.rows:
-                return self._run_cached(self._cache, batch, ctx, arrived)
-            answer = self._run(batch, ctx)
+                return self._run_cached(self._cache, batch, ctx, arrived, apart)
+            answer = self._run(batch, ctx, apart)
         except InferenceError as error:
             self.recorder.failed(error.code)
             raise
@@ -185,18 +187,22 @@ class Engine:
             return batch
         return self._loaded().prepare(batch, Context(device=self.settings.device))
 
-    def finish(self, prepared: Prepared | Batch) -> Batch:
+    def finish(self, prepared: Prepared | Batch, *, apart: bool = False) -> Batch:
         """The answer of a prepared batch; failed rows are in `errors`. Raises like `run`."""
         if isinstance(prepared, Batch):
-            return self.run(prepared)
+            return self.run(prepared, apart=apart)
         started = self.clock.monotonic()
         try:
-            answer = self._loaded().finish(prepared, Context(device=self.settings.device))
+            answer = self._finish(prepared, Context(device=self.settings.device), apart)
         except InferenceError as error:
             self.recorder.failed(error.code)
             raise
         self._record(answer, started)
         return answer
+
+    def join(self, answers: list[Batch]) -> Batch:
+        """The answers of several calls as one. Raises `ModelError` where they do not go together."""
+        return self._loaded().join(answers)
 
     def batcher(self, loop: asyncio.AbstractEventLoop) -> Batcher:
         """The batcher of `loop`, made at first use. Raises `NotReady` before `load` and after `close`."""
@@ -244,7 +250,22 @@ class Engine:
         else:
             self._replica.close(max(0.0, until - time.monotonic()))
 
-    def _run(self, batch: Batch, ctx: Context) -> Batch:
+    def _finish(self, prepared: Prepared, ctx: Context, apart: bool) -> Batch:
+        replica, ready = self._loaded(), prepared.batch
+        if not (apart and ready.rows and self.spec.mergeable):
+            return replica.finish(prepared, ctx)
+
+        def run(rows: range) -> Batch:
+            return replica.finish(Prepared(ready.slice(rows.start, rows.stop), len(rows)), ctx)
+
+        prepared.advance(run_apart(ready.rows, run, replica.join))
+        return prepared.answer()
+
+    def _run(self, batch: Batch, ctx: Context, apart: bool = False) -> Batch:
+        if apart and batch.rows and self.spec.mergeable:
+            return run_apart(
+                batch.rows, lambda rows: self._run(batch.slice(rows.start, rows.stop), ctx), self._loaded().join
+            )
         replica = self._loaded()
         if ctx.deadline is None:
             return replica.run(batch, ctx)
@@ -290,10 +311,10 @@ class Engine:
             raise NotReady("the model is not loaded", where=self._where)
         return self._replica
 
-    def _run_cached(self, cache: PredictionCache, batch: Batch, ctx: Context, arrived: float) -> Batch:
+    def _run_cached(self, cache: PredictionCache, batch: Batch, ctx: Context, arrived: float, apart: bool) -> Batch:
         def run(missing: Batch) -> Batch:
             started = self.clock.monotonic()
-            answer = self._run(missing, ctx)
+            answer = self._run(missing, ctx, apart)
             self.recorder.completed([], answer.rows, started, self.clock.monotonic())
             return answer
 

@@ -33,7 +33,7 @@ def chunks(data: object, size: int) -> Iterator[object]:
         raise InvalidInput("a chunk needs rows", expected="at least 1", got=size)
     rows = _length(data)
     for start in range(0, max(rows, 1), size):
-        yield _cut(data, start, min(start + size, rows))
+        yield cut(data, start, min(start + size, rows))
 
 
 def _length(data: Any) -> int:
@@ -42,14 +42,15 @@ def _length(data: Any) -> int:
     return int(data.num_rows) if hasattr(data, "num_rows") else len(data)
 
 
-def _cut(data: Any, start: int, stop: int) -> Any:
+def cut(data: Any, start: int, stop: int) -> Any:
+    """The rows from `start` to `stop` of data that is rows, in its own form."""
     match library(data):
         case Kind.PANDAS:
             return data.iloc[start:stop] if hasattr(data, "iloc") else data[start:stop]
         case Kind.POLARS | Kind.ARROW:
             return data.slice(start, stop - start)
     if isinstance(data, Mapping):
-        return {name: _cut(values, start, stop) for name, values in data.items()}
+        return {name: cut(values, start, stop) for name, values in data.items()}
     return data[start:stop]
 
 

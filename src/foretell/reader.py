@@ -1,0 +1,75 @@
+"""Reading data through a predictor's hook, also where some rows cannot be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foretell.columns import Batch
+from foretell.engine.apart import run_apart
+from foretell.engine.replica import join_answers
+from foretell.errors import InferenceError, InvalidInput, RowError
+from foretell.forms import Form, Intake, count_rows
+from foretell.forms.chunking import cut
+from foretell.forms.form import form_of
+from foretell.types import ModelSpec
+
+if TYPE_CHECKING:
+    from foretell.predictor import BasePredictor
+
+
+class Reader:
+    """Reads data through the hook of a predictor. With `apart`, rows that cannot be read end alone."""
+
+    def __init__(self, predictor: BasePredictor, *, apart: bool) -> None:
+        self._predictor, self._apart = predictor, apart
+        self._has_read = False
+
+    def read(self, data: Any) -> tuple[Batch, Form, bool]:
+        """The rows of `data`, their form, and whether it is a single one. Raises what the hook and reading raise.
+
+        Data of which no row can be read is not what the model takes: that is an error of the whole, unless earlier
+        data was right.
+        """
+        try:
+            intake = self._intake(data)
+        except InferenceError as error:
+            rows = self._rows_apart(data, error) if self._apart else None
+            if rows is None or (len(rows.errors) == rows.rows and not self._has_read):
+                raise
+            return rows, form_of(data), False
+        self._has_read = True
+        return intake.batch, intake.form, intake.single
+
+    def _intake(self, data: Any) -> Intake:
+        predictor = self._predictor
+        return predictor.intake(predictor.guarded("preprocess", predictor.preprocess, data))
+
+    def _rows_apart(self, data: Any, error: InferenceError) -> Batch | None:
+        try:
+            rows = None if self._predictor.is_one(data) else count_rows(data, ModelSpec())
+            return run_apart(rows, lambda part: self._part(data, part), join_answers) if rows else None
+        except (InferenceError, ValueError, TypeError):
+            return None
+
+    def _part(self, data: Any, rows: range) -> Batch:
+        try:
+            batch = self._intake(cut(data, rows.start, rows.stop)).batch
+        except InvalidInput as error:
+            named = {rows.start + row: reason for row, reason in error.rows.items()}
+            if not named or self._predictor.overrides("preprocess"):
+                raise
+            return self._around(data, rows, named)
+        if batch.rows != len(rows):
+            raise ValueError("the hook changes the number of rows")
+        return batch
+
+    def _around(self, data: Any, rows: range, bad: dict[int, RowError]) -> Batch:
+        """The rows between those that are known to be bad."""
+        parts, start = [], rows.start
+        for row in [*sorted(bad), rows.stop]:
+            if row > start:
+                parts.append(self._part(data, range(start, row)))
+            if row < rows.stop:
+                parts.append(Batch({}, 1, {0: bad[row]}))
+            start = row + 1
+        return join_answers(parts)
