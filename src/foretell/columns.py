@@ -6,6 +6,7 @@ object costs twice as much, several times in every call). Slices share memory wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -61,7 +62,7 @@ class Bytes:
 
     @property
     def _per_row(self) -> int:
-        return int(np.prod(self.row_shape, dtype=np.int64))
+        return math.prod(self.row_shape)
 
     @classmethod
     def of(cls, items: Iterable[bytes | str | None], row_shape: tuple[int, ...] = ()) -> Bytes:
