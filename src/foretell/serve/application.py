@@ -20,7 +20,7 @@ from foretell.observe.stats import Stats
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, error_body, wanted_outputs
 from foretell.serve.codecs.oip_request import InferRequest, RequestDecoder
-from foretell.serve.connection import Exchange
+from foretell.serve.exchange import Exchange
 from foretell.serve.messages import HttpError, Reply, compressed, decompressed, error_status
 from foretell.serve.server import HttpServer
 

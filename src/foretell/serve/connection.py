@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import httptools
 
-from foretell.serve.messages import HttpError, Reply, head_of, without_upgrade
+from foretell.serve.exchange import Exchange
+from foretell.serve.messages import HttpError, without_upgrade
 
 if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
@@ -19,53 +20,6 @@ _SMALL_BYTES = 1 << 12
 _LINGER_S = 5.0
 _PROBE_S = 0.1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Cancellable(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Exchange:
-    """One request and the reply it will have. The application calls `respond` or `respond_json` once.
-
-    `headers` has lower-case names; a repeated one keeps its last value.
-    """
-
-    __slots__ = ("_connection", "abandoned", "body", "headers", "keep_alive", "method", "out", "url", "work")
-
-    def __init__(
-        self,
-        connection: HttpConnection,
-        method: bytes,
-        url: bytes,
-        headers: dict[bytes, bytes],
-        body: bytes,
-        keep_alive: bool,
-    ) -> None:
-        self._connection = connection
-        self.method, self.url, self.headers, self.body = method, url, headers, body
-        self.keep_alive = keep_alive
-        self.out: bytes | None = None
-        self.abandoned = False
-        self.work: Cancellable | None = None
-        """Cancelled when the client goes away before its reply is there."""
-
-    def respond(self, reply: Reply) -> None:
-        head = head_of(reply, self._connection.server.date, self.keep_alive)
-        self._leave(head if self.method == b"HEAD" else head + reply.body)
-
-    def respond_json(self, body: bytes) -> None:
-        """The reply of most requests: status 200, JSON. Its head is remembered by length."""
-        if self.keep_alive and self.method != b"HEAD":
-            self._leave(self._connection.server.json_head(len(body)) + body)
-        else:
-            self.respond(Reply(body))
-
-    def _leave(self, out: bytes) -> None:
-        if self.out is None:
-            self.out = out
-            self.work = None  # the two hold each other, and the garbage collector is not free
-            self._connection.replied(self)
 
 
 class HttpConnection(asyncio.Protocol):

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError
-from foretell.serve.connection import Exchange, HttpConnection
+from foretell.serve.connection import HttpConnection
+from foretell.serve.exchange import Exchange
 from foretell.serve.messages import Reply, head_of
 
 _SWEEP_S = 1.0
