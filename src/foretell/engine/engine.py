@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -12,32 +11,23 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
-
 from foretell.clock import Clock, SystemClock
-from foretell.columns import Batch, Bytes, Column, Dense
+from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.engine.apart import run_apart
+from foretell.engine.awaited import AwaitedWork, check_lengths
 from foretell.engine.batcher import Batcher, row_failure
 from foretell.engine.cache import PredictionCache
-from foretell.engine.cached import Lookup, run_cached
 from foretell.engine.cached_work import CachedWork, lookup_work
+from foretell.engine.direct import Direct
 from foretell.engine.executors import JOIN_S, ThreadExecutor
 from foretell.engine.policy import Profile
 from foretell.engine.recorder import NoRecorder, Recorder
 from foretell.engine.replica import Prepared, Replica
-from foretell.engine.work import Completed, Group, Groups, Work, fields_of
-from foretell.errors import (
-    DeadlineExceeded,
-    InferenceError,
-    InvalidInput,
-    InvalidSetting,
-    NotReady,
-    Overloaded,
-    Unavailable,
-)
+from foretell.engine.warm_up import warm_up
+from foretell.engine.work import Groups, Work, fields_of
+from foretell.errors import InferenceError, InvalidInput, InvalidSetting, NotReady, Unavailable
 from foretell.model import Context, Model
-from foretell.types import DataType, Identity, ModelSpec
+from foretell.types import Identity, ModelSpec
 
 
 class Engine:
@@ -70,6 +60,7 @@ class Engine:
         self._thread: ThreadExecutor | None = None
         self._batchers: dict[asyncio.AbstractEventLoop, Batcher] = {}
         self._replica: Replica | None = None
+        self._direct: Direct | None = None
         self._closed = False
         self._cache: PredictionCache | None = None
         self._identity: Identity | None = None
@@ -119,8 +110,12 @@ class Engine:
                 raise
             raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=self._where) from error
         self._replica = Replica(self._model, self.settings, self.clock, self._where)
-        if self.settings.warm_up and self._model.native:
-            self._warm_up()
+        self._direct = Direct(
+            self._replica, self.thread, self._cache, lambda: self.identity, self.settings, self.recorder, self.clock,
+            self._where,
+        )  # fmt: skip
+        if self.settings.warm_up and self._model.native and (seconds := warm_up(self._replica)) is not None:
+            self.profile.learn(1, seconds)
         return self
 
     def submit(self, work: Work) -> None:
@@ -145,13 +140,13 @@ class Engine:
         Cancelling it takes it out of the queue.
         """
         ctx = self._limited(ctx or Context(device=self.settings.device))
-        _check_lengths(batch)
+        check_lengths(batch)
         if batch.errors:
             failure = row_failure(batch, 0, batch.rows)
             self.recorder.failed(failure.code)
             raise failure
         group = self.groups.get(fields_of(batch), ctx.params, ctx, self.spec.mergeable)
-        work = _Awaited(list(batch.columns.values()), batch.rows, group, ctx.deadline)
+        work = AwaitedWork(batch, group, ctx.deadline)
         self.submit(work)
         try:
             return await work.future
@@ -165,40 +160,20 @@ class Engine:
         Raises an `InferenceError` when the batch fails whole, `DeadlineExceeded` when its time is up. With `apart`, a
         failure of the whole starts a search for the rows that made it, see `run_apart`.
         """
-        ctx = self._limited(ctx or Context(device=self.settings.device))
-        arrived = self.clock.monotonic()
-        try:
-            _check_lengths(batch)
-            if self._cache is not None and len(batch.errors) < batch.rows:
-                return self._run_cached(self._cache, batch, ctx, arrived, apart)
-            answer = self._run(batch, ctx, apart)
-        except InferenceError as error:
-            self.recorder.failed(error.code)
-            raise
-        self._record(answer, arrived)
-        return answer
+        return self._answers().run(batch, self._limited(ctx or Context(device=self.settings.device)), apart)
 
     def prepare(self, batch: Batch) -> Prepared | Batch:
         """The host work of `batch` ahead of the model, for `finish`; may run in another thread, see `run_ahead`.
 
         Where a cache or a time limit must see the batch first, all of the work is left to `finish`.
         """
-        if self._cache is not None or self.settings.timeout_s is not None:
-            return batch
-        return self._loaded().prepare(batch, Context(device=self.settings.device))
+        return self._answers().prepare(batch, Context(device=self.settings.device))
 
     def finish(self, prepared: Prepared | Batch, *, apart: bool = False) -> Batch:
         """The answer of a prepared batch; failed rows are in `errors`. Raises like `run`."""
         if isinstance(prepared, Batch):
             return self.run(prepared, apart=apart)
-        started = self.clock.monotonic()
-        try:
-            answer = self._finish(prepared, Context(device=self.settings.device), apart)
-        except InferenceError as error:
-            self.recorder.failed(error.code)
-            raise
-        self._record(answer, started)
-        return answer
+        return self._answers().finish(prepared, Context(device=self.settings.device), apart)
 
     def join(self, answers: list[Batch]) -> Batch:
         """The answers of several calls as one. Raises `ModelError` where they do not go together."""
@@ -250,37 +225,6 @@ class Engine:
         else:
             self._replica.close(max(0.0, until - time.monotonic()))
 
-    def _finish(self, prepared: Prepared, ctx: Context, apart: bool) -> Batch:
-        replica, ready = self._loaded(), prepared.batch
-        if not (apart and ready.rows and self.spec.mergeable):
-            return replica.finish(prepared, ctx)
-
-        def run(rows: range) -> Batch:
-            return replica.finish(Prepared(ready.slice(rows.start, rows.stop), len(rows)), ctx)
-
-        prepared.advance(run_apart(ready.rows, run, replica.join))
-        return prepared.answer()
-
-    def _run(self, batch: Batch, ctx: Context, apart: bool = False) -> Batch:
-        if apart and batch.rows and self.spec.mergeable:
-            return run_apart(
-                batch.rows, lambda rows: self._run(batch.slice(rows.start, rows.stop), ctx), self._loaded().join
-            )
-        replica = self._loaded()
-        if ctx.deadline is None:
-            return replica.run(batch, ctx)
-        thread = self.thread()
-        if thread.waiting >= self.settings.max_queue_size:
-            what, most = "too many calls wait for the model", f"at most {self.settings.max_queue_size}"
-            raise Overloaded(what, where=self._where, expected=most, fix="try again later")
-        future = thread.submit(batch, ctx)
-        try:
-            return future.result(max(0.0, ctx.deadline - self.clock.monotonic()))
-        except concurrent.futures.TimeoutError:
-            if not future.cancel() and future.done():
-                return future.result()
-            raise DeadlineExceeded("the time limit passed", where=self._where) from None
-
     def _submit_cached(self, batcher: Batcher, work: Work) -> None:
         cache = self._cache
         if cache is None or not work.rows or work.group.context.sequence is not None:
@@ -311,30 +255,11 @@ class Engine:
             raise NotReady("the model is not loaded", where=self._where)
         return self._replica
 
-    def _run_cached(self, cache: PredictionCache, batch: Batch, ctx: Context, arrived: float, apart: bool) -> Batch:
-        def run(missing: Batch) -> Batch:
-            started = self.clock.monotonic()
-            answer = self._run(missing, ctx, apart)
-            self.recorder.completed([], answer.rows, started, self.clock.monotonic())
-            return answer
-
+    def _answers(self) -> Direct:
         self._loaded()
-        prepared = Prepared(batch, batch.rows)
-        lookup = Lookup(cache, prepared.batch, self.spec, self.identity, ctx)
-        self.recorder.cache(lookup.hits, lookup.misses)
-        prepared.advance(run_cached(lookup, run, self.clock, ctx.deadline))
-        answer = prepared.answer()
-        if answer.errors:
-            self.recorder.failed(row_failure(answer, 0, answer.rows).code)
-        else:
-            self.recorder.answered([arrived], self.clock.monotonic())
-        return answer
-
-    def _record(self, answer: Batch, arrived: float) -> None:
-        """A call with rows that failed counts as failed, as one through the batcher does."""
-        if answer.errors:
-            self.recorder.failed(row_failure(answer, 0, answer.rows).code)
-        self.recorder.completed([] if answer.errors else [arrived], answer.rows, arrived, self.clock.monotonic())
+        if self._direct is None:
+            raise NotReady("the model is not loaded", where=self._where)
+        return self._direct
 
     def _check_device(self) -> None:
         """A model without a `load` of its own cannot have heard of the device."""
@@ -348,59 +273,6 @@ class Engine:
             kind = "stateful" if self.spec.stateful else "not deterministic"
             raise InvalidSetting(f"cache_size is set, but the model is {kind}", where=self._where, fix="leave it out")
         return PredictionCache(self.settings.cache_size, self.settings.cache_ttl_s, self.clock)
-
-    def _warm_up(self) -> None:
-        """Pays for first use and seeds the profile, where a row of zeros can be made from the spec."""
-        sample = zeros(self.spec)
-        if sample is None:
-            return
-        try:
-            self.profile.learn(1, self._loaded().warm_up(sample))
-        except InferenceError:
-            # A row of zeros need not be a row that this model can answer; its first real call tells.
-            return
-
-
-def zeros(spec: ModelSpec) -> Batch | None:
-    """One row of zeros, or None where the spec leaves a type or a size open."""
-    columns: dict[str, Column] = {}
-    for tensor in spec.inputs or ():
-        if tensor.datatype is None or tensor.width is None or tensor.shape is None:
-            return None
-        shape = tuple(size or 0 for size in tensor.shape)
-        if tensor.datatype is DataType.BYTES:
-            columns[tensor.name] = Bytes.of([b""] * tensor.width, shape)
-        else:
-            columns[tensor.name] = Dense(np.zeros((1, *shape), tensor.datatype.numpy))
-    return Batch(columns, 1) if columns else None
-
-
-def _check_lengths(batch: Batch) -> None:
-    """Raises `InvalidInput` for columns of another length than the batch, which would shift the rows beside them."""
-    for name, column in batch.columns.items():
-        if isinstance(column, Dense) and not column.data.ndim:
-            raise InvalidInput("a single value is no column", where=f"input {name!r}", expected="an axis of rows")
-        if len(column) != batch.rows:
-            where = f"input {name!r}"
-            raise InvalidInput("wrong number of rows", where=where, expected=batch.rows, got=len(column))
-
-
-class _Awaited(Work):
-    """A request whose caller awaits a future."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, parts: list[Column], rows: int, group: Group, deadline: float | None) -> None:
-        super().__init__(list(parts), rows, group, deadline)
-        self.future: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
-
-    def done(self, completed: Completed, start: int) -> None:
-        if not self.future.done():
-            self.future.set_result(completed.batch.slice(start, start + self.rows))
-
-    def fail(self, error: InferenceError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -1,0 +1,37 @@
+"""A request of the batcher whose caller awaits it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from foretell.columns import Batch, Dense
+from foretell.engine.work import Completed, Group, Work
+from foretell.errors import InferenceError, InvalidInput
+
+
+class AwaitedWork(Work):
+    """Ends in `future`."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, batch: Batch, group: Group, deadline: float | None) -> None:
+        super().__init__(list(batch.columns.values()), batch.rows, group, deadline)
+        self.future: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
+
+    def done(self, completed: Completed, start: int) -> None:
+        if not self.future.done():
+            self.future.set_result(completed.batch.slice(start, start + self.rows))
+
+    def fail(self, error: InferenceError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+def check_lengths(batch: Batch) -> None:
+    """Raises `InvalidInput` for columns of another length than the batch, which would shift the rows beside them."""
+    for name, column in batch.columns.items():
+        if isinstance(column, Dense) and not column.data.ndim:
+            raise InvalidInput("a single value is no column", where=f"input {name!r}", expected="an axis of rows")
+        if len(column) != batch.rows:
+            where = f"input {name!r}"
+            raise InvalidInput("wrong number of rows", where=where, expected=batch.rows, got=len(column))

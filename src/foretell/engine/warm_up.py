@@ -1,0 +1,35 @@
+"""A first call that nobody waits for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from foretell.columns import Batch, Bytes, Column, Dense
+from foretell.engine.replica import Replica
+from foretell.errors import InferenceError
+from foretell.types import DataType, ModelSpec
+
+
+def warm_up(replica: Replica) -> float | None:
+    """Pays for first use; the seconds of a call of one row, or None where no row of zeros can be made or answered."""
+    sample = zeros(replica.model.spec)
+    if sample is None:
+        return None
+    try:
+        return replica.warm_up(sample)
+    except InferenceError:
+        return None  # a row of zeros need not be a row that this model can answer; its first real call tells
+
+
+def zeros(spec: ModelSpec) -> Batch | None:
+    """One row of zeros, or None where the spec leaves a type or a size open."""
+    columns: dict[str, Column] = {}
+    for tensor in spec.inputs or ():
+        if tensor.datatype is None or tensor.width is None or tensor.shape is None:
+            return None
+        shape = tuple(size or 0 for size in tensor.shape)
+        if tensor.datatype is DataType.BYTES:
+            columns[tensor.name] = Bytes.of([b""] * tensor.width, shape)
+        else:
+            columns[tensor.name] = Dense(np.zeros((1, *shape), tensor.datatype.numpy))
+    return Batch(columns, 1) if columns else None
