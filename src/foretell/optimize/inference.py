@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from foretell.backends import open_model
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
-from foretell.config import ModelSettings, settings
 from foretell.engine.engine import Engine
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, InvalidSetting, rows_failed
 from foretell.forms import to_batch
+from foretell.options import Options, read_options
 from foretell.predictor import Predictor
 
 _ROUNDS = 15
@@ -48,35 +49,69 @@ def optimize_for_inference(
 
     Tries the runtime's passes and thread counts against the model as it is, in turns, and keeps a candidate only if
     its median is lower and every output is within `tolerance` (absolute plus relative) of the original's. A model
-    without passes comes back as it is. `options` as of `Predictor`. Raises what opening and predicting raise.
+    without passes comes back as it is. `options` (and `config`) as of `Predictor`, but for what is chosen here. Raises
+    what opening and predicting raise.
     """
-    plain = {**options, "optimizations": ()}
-    runs = [_Run(_BASE, model, plain)]
+    config = options.pop("config", None)
+    asked = read_options(config, options)
+    if asked.optimize is not None or asked.model.optimizations is not None:
+        fix = "leave it out, or give it to a Predictor"
+        raise InvalidSetting("optimize and optimizations are what is chosen here", fix=fix)
+    passes = open_model(model, asked.model, example=asked.example).passes
+    if not passes:
+        return _as_it_is(OptimizedPredictor(model=model, config=config, **options), example_input)
+    with contextlib.ExitStack() as stack:
+        best, report = _chosen(model, asked, passes, example_input, tolerance, stack)
+    predictor = OptimizedPredictor(model=model, config=config, **{**options, **best.changes})
+    predictor.report = report
+    return predictor
+
+
+def _as_it_is(predictor: OptimizedPredictor, example_input: object) -> OptimizedPredictor:
+    try:
+        _answered(predictor.engine, predictor.intake(example_input).batch)
+    except InferenceError:
+        predictor.close()
+        raise
+    predictor.report = (Candidate(_BASE, None, 0.0, True, "there is nothing to choose from"),)
+    return predictor
+
+
+def _chosen(
+    model: object,
+    asked: Options,
+    passes: tuple[str, ...],
+    example_input: object,
+    tolerance: float,
+    stack: contextlib.ExitStack,
+) -> tuple[_Run, tuple[Candidate, ...]]:
+    """The fastest of those that answer the same, and what was seen of all. `stack` closes what is opened."""
+    runs = [_Run(_BASE, model, asked, {"optimizations": ()}, stack)]
     batch = to_batch(example_input, runs[0].engine.spec).batch
-    expected = runs[0].engine.run(batch)
-    candidates: list[Candidate] = []
-    for name, changes in _variants(model, options):
+    expected = _answered(runs[0].engine, batch)
+    out: list[Candidate] = []
+    for name, changes in _variants(passes, asked.model.threads):
         try:
-            run = _Run(name, model, {**options, **changes})
+            run = _Run(name, model, asked, changes, stack)
             difference = largest_difference(expected, run.engine.run(batch), tolerance)
         except InferenceError as error:
-            candidates.append(Candidate(name, None, None, False, str(error)))
+            out.append(Candidate(name, None, None, False, str(error)))
             continue
         if difference.within:
             run.difference = difference.largest
             runs.append(run)
         else:
-            run.engine.close()
-            candidates.append(Candidate(name, None, difference.largest, False, f"differs by {difference.largest:.3g}"))
+            out.append(Candidate(name, None, difference.largest, False, f"differs by {difference.largest:.3g}"))
     _measure(runs, batch)
     best = min(runs, key=lambda run: run.median_ms)
-    for run in runs:
-        reason = "fastest" if run is best else f"{run.median_ms / best.median_ms:.2f} times as long as the fastest"
-        candidates.append(Candidate(run.name, run.median_ms, run.difference, run is best, reason))
-        run.engine.close()
-    predictor = OptimizedPredictor(model=model, **best.options)
-    predictor.report = tuple(candidates)
-    return predictor
+    return best, (*out, *(run.candidate(best) for run in runs))
+
+
+def _answered(engine: Engine, batch: Batch) -> Batch:
+    answer = engine.run(batch)
+    if answer.errors:
+        raise rows_failed(answer.errors)
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,29 +147,35 @@ def _column_difference(expected: Column, got: Column, tolerance: float) -> Diffe
 
 
 class _Run:
-    """A candidate that is open and being timed."""
+    """A candidate that is open and being timed, without a cache that would answer in its place."""
 
-    def __init__(self, name: str, model: object, options: Mapping[str, Any]) -> None:
-        self.name, self.options = name, dict(options)
+    def __init__(
+        self, name: str, model: object, asked: Options, changes: dict[str, Any], stack: contextlib.ExitStack
+    ) -> None:
+        self.name, self.changes = name, changes
         self.difference = 0.0
         self.times_ms: list[float] = []
-        known = {key: value for key, value in options.items() if key in ModelSettings.__dataclass_fields__}
-        opened = open_model(model, settings(ModelSettings, **known), example=options.get("example"))
-        self.engine = Engine(opened.model, settings(ModelSettings, **known), name=opened.name).load()
+        settings = replace(asked.model, **changes, cache_size=0, timeout_s=None)
+        opened = open_model(model, settings, example=asked.example)
+        self.engine = Engine(opened.model, settings, name=opened.name).load()
+        stack.callback(self.engine.close)
 
     @property
     def median_ms(self) -> float:
         return statistics.median(self.times_ms)
 
+    def candidate(self, best: _Run) -> Candidate:
+        times = self.median_ms / best.median_ms
+        reason = "fastest" if self is best else f"{times:.2f} times as long as the fastest"
+        return Candidate(self.name, self.median_ms, self.difference, self is best, reason)
 
-def _variants(model: object, options: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+
+def _variants(passes: tuple[str, ...], threads: int) -> list[tuple[str, dict[str, Any]]]:
     """What to try, by name: each set of passes that the backend has, on one thread and on all."""
-    passes = open_model(model, settings(ModelSettings)).passes
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = [options["threads"]] if options.get("threads") else sorted({1, cores})
     found: list[tuple[str, dict[str, Any]]] = []
     for count in range(1, len(passes) + 1):
-        for number in threads:
+        for number in [threads] if threads else sorted({1, cores}):
             chosen = passes[:count]
             label = f"{' + '.join(chosen)}, {number} thread{'s' if number > 1 else ''}"
             found.append((label, {"optimizations": chosen, "threads": number}))
