@@ -84,34 +84,7 @@ class Scores(Model):
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         scores = batch.dense("x")
-        return Batch({"scores": Dense(scores), "plain": Dense(scores.astype(np.int64))}, batch.rows)
-
-
-class Gate(Model):
-    """Holds every call until `open_gate`; tests decide when. `seen`: the first value of each row that came in."""
-
-    spec = ModelSpec(inputs=(TensorSpec("x", DataType.FP32, (1,)),), outputs=(TensorSpec("y", DataType.FP32, (1,)),))
-
-    def __init__(self) -> None:
-        self._open = threading.Event()
-        self._entered = threading.Semaphore(0)
-        self.seen: list[float] = []
-
-    def predict(self, batch: Batch, ctx: Context) -> Batch:
-        x = batch.dense("x")
-        self.seen += x[:, 0].tolist()
-        self._entered.release()
-        if not self._open.wait(WAIT_S):
-            raise RuntimeError("nobody opened the gate")
-        return Batch({"y": Dense(x)}, batch.rows)
-
-    def wait_entered(self) -> None:
-        """Returns when one more call is inside."""
-        if not self._entered.acquire(timeout=WAIT_S):
-            raise RuntimeError("no call came")
-
-    def open_gate(self) -> None:
-        self._open.set()
+        return Batch({"scores": Dense(scores), "plain": Dense(np.nan_to_num(scores).astype(np.int64))}, batch.rows)
 
 
 class Poison(Model):
@@ -142,3 +115,34 @@ class Constant(Model):
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         rows = np.zeros(batch.rows, np.int64)
         return Batch({name: column.take(rows) for name, column in self._columns.items()}, batch.rows)
+
+
+class Gate(Model):
+    """Holds every call until `open_gate`, so that tests decide what waits; then answers as `inner` does.
+
+    `seen`: the first value of each row that came in; `batches`: the rows of each call.
+    """
+
+    def __init__(self, inner: Model | None = None) -> None:
+        self._inner = inner or Echo(DataType.FP32, (1,))
+        self.spec = self._inner.spec
+        self._open = threading.Event()
+        self._entered = threading.Semaphore(0)
+        self.seen: list[float] = []
+        self.batches: list[int] = []
+
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        self.seen += batch.dense("x").reshape(batch.rows, -1)[:, 0].tolist()
+        self.batches.append(batch.rows)
+        self._entered.release()
+        if not self._open.wait(WAIT_S):
+            raise RuntimeError("nobody opened the gate")
+        return self._inner.predict(batch, ctx)
+
+    def wait_entered(self) -> None:
+        """Returns when one more call is inside."""
+        if not self._entered.acquire(timeout=WAIT_S):
+            raise RuntimeError("no call came")
+
+    def open_gate(self) -> None:
+        self._open.set()

@@ -228,7 +228,7 @@ class TestBinary:
         "blob",
         [
             b"", b"\x00", b"\x00" * 3, b"\x00" * 4, struct.pack("<I", 2**32 - 1), struct.pack("<I", 5) + b"abcd",
-            struct.pack("<I", 1) + b"a" + struct.pack("<I", 1), struct.pack("<I", 1) + b"a" + struct.pack("<I", 0) + b"z",
+            struct.pack("<I", 1) + b"a" + struct.pack("<I", 1), b"\x01\0\0\0a\0\0\0\0z",
             struct.pack("<I", 2**31) * 2, b"\xff" * 8,
         ],
     )  # fmt: skip

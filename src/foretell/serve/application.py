@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -172,9 +171,19 @@ class ModelDoor:
         settings = application.settings
         self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
         self._submit = engine.submitter(asyncio.get_running_loop())
+        self.now = engine.clock.monotonic
         self._timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
 
     def infer(self, exchange: Exchange) -> None:
+        """Hands the request to the engine. What is refused before counts as an outcome too."""
+        try:
+            work = exchange.work = self._work(exchange)
+        except InferenceError as error:
+            self.served.engine.recorder.failed(error.code)
+            raise
+        self._submit(work)
+
+    def _work(self, exchange: Exchange) -> InferWork:
         headers, body = exchange.headers, exchange.body
         if b"content-encoding" in headers:
             body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
@@ -183,8 +192,7 @@ class ModelDoor:
         if infer.outputs or infer.binary:
             wanted = wanted_outputs(infer.outputs, infer.binary, self.served.spec, self._where)
         timeout_s = self._timeout_s if infer.timeout_s is None else min(self._timeout_s, infer.timeout_s)
-        work = exchange.work = InferWork(exchange, infer, wanted, self, timeout_s)
-        self._submit(work)
+        return InferWork(exchange, infer, wanted, self, timeout_s)
 
     def metadata(self, exchange: Exchange) -> None:
         served = self.served
@@ -216,7 +224,7 @@ class InferWork(Work):
         timeout_s: float,
     ) -> None:
         super().__init__(infer.parts, infer.rows, infer.group)
-        self.arrived = now = time.monotonic()
+        self.arrived = now = door.now()
         self.deadline = now + timeout_s
         self._exchange, self._id, self._wanted, self._door = exchange, infer.id, wanted, door
 
