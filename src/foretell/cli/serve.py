@@ -13,7 +13,7 @@ from foretell.catalog import StaticCatalog
 from foretell.cli.flags import ModelFlags, ServerFlags
 from foretell.cli.loading import load_all
 from foretell.config import ServerSettings, environment, resolve, toml_layer
-from foretell.errors import InvalidSetting
+from foretell.errors import Unavailable
 from foretell.repository.settings import PROJECT_FILE
 from foretell.serve.application import Application
 from foretell.serve.loop import run_on_loop
@@ -55,7 +55,7 @@ async def _serve(catalog: StaticCatalog, settings: ServerSettings) -> int:
         await application.start()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InvalidSetting(
+        raise Unavailable(
             f"cannot listen on {settings.host}:{settings.http_port}: {reason}", fix="choose another --http-port"
         ) from error
     _announce(application, catalog)

@@ -63,10 +63,6 @@ class Application:
         """Not ready, no new connections, answers what was accepted, closes. The engines stay open."""
         await self.server.stop()
 
-    async def drain(self) -> None:
-        for served in self._all():
-            await served.engine.drain()
-
     @property
     def ready(self) -> bool:
         return not self.server.draining and self.catalog.ready()

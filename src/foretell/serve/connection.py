@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange
 from foretell.serve.messages import HttpError, without_upgrade
 
@@ -69,7 +70,7 @@ class HttpConnection(asyncio.Protocol):
         """A client may close its side and still read: what it asked is answered first."""
         if not self._exchanges:
             return False
-        self._close_after_last()
+        self.close_after_last()
         self._half_closed = True
         self._probe()
         asyncio.get_running_loop().call_later(_PROBE_S, self._probe)
@@ -114,7 +115,7 @@ class HttpConnection(asyncio.Protocol):
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as stop:
                 if not self._upgrading:  # CONNECT: what follows is no HTTP
-                    self._close_after_last()
+                    self.close_after_last()
                     return
                 # Nobody has to grant an upgrade. The parser leaves the body to the other protocol: it starts again.
                 data = without_upgrade(self._parser.get_method(), self._url, self._head) + data[stop.args[0] :]
@@ -214,12 +215,26 @@ class HttpConnection(asyncio.Protocol):
         if not exchanges and self.state == "idle":
             self.since = self.server.now
 
-    def close_if_idle(self) -> None:
-        """For shutdown: no further request will be answered, accepted ones will."""
+    def close_after_last(self) -> None:
+        """No request after those accepted by now is answered."""
         if self._exchanges:
-            self._close_after_last()
-        elif self._transport is not None:
+            self._closing = True
+            self._exchanges[-1].keep_alive = False
+
+    def close_if_idle(self) -> None:
+        """Closes where no request is accepted, nor on its way."""
+        idle = self.state in ("idle", "closing") or (self.state == "head" and not self._head_bytes)
+        if idle and not self._exchanges and self._transport is not None:
             self._transport.close()
+
+    def give_up(self, error: InferenceError) -> None:
+        """Ends every request that has no reply yet with `error`."""
+        self.close_after_last()
+        for exchange in self._exchanges:
+            if exchange.work is not None:
+                exchange.work.cancel()
+            if exchange.out is None:
+                exchange.respond(self.server.error_reply(error))
 
     def expire(self, now: float) -> None:
         """Ends a connection that has been too slow; called about once a second."""
@@ -274,11 +289,6 @@ class HttpConnection(asyncio.Protocol):
         exchange = Exchange(self, b"", b"", {}, b"", keep_alive=False)
         self._exchanges.append(exchange)
         exchange.respond(self.server.error_reply(error))
-
-    def _close_after_last(self) -> None:
-        self._closing = True
-        if self._exchanges:
-            self._exchanges[-1].keep_alive = False
 
     def _close(self) -> None:
         """Closes when everything is written.

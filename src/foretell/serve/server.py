@@ -9,7 +9,7 @@ import time
 from typing import Protocol
 
 from foretell.config import ServerSettings
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, NotReady
 from foretell.serve.connection import HttpConnection
 from foretell.serve.exchange import Exchange
 from foretell.serve.messages import Reply, head_of
@@ -17,6 +17,8 @@ from foretell.serve.messages import Reply, head_of
 _SWEEP_S = 1.0
 _BACKLOG = 4096
 _LINGER_S = 1.0
+_GRACE_S = 0.5
+"""How long requests may come over open connections after the end was announced by closing the door."""
 _MOST_HEADS = 4096
 
 
@@ -26,10 +28,6 @@ class Application(Protocol):
     def handle(self, exchange: Exchange) -> None: ...
 
     def error_reply(self, error: InferenceError) -> Reply: ...
-
-    async def drain(self) -> None:
-        """Returns when every accepted request has its reply."""
-        ...
 
 
 class HttpServer:
@@ -42,7 +40,6 @@ class HttpServer:
         """Seconds; renewed once a second, which is exact enough for time limits of connections."""
         self.date = b""
         self.refused_connections = 0
-        self._application = application
         self.handle = application.handle
         self.error_reply = application.error_reply
         self._connections: set[HttpConnection] = set()
@@ -75,23 +72,33 @@ class HttpServer:
         )
 
     async def stop(self) -> None:
-        """Takes no new connection or request, answers what was accepted (up to `drain_timeout_s`), closes."""
+        """Takes no new connection, answers what was accepted (up to `drain_timeout_s`), closes.
+
+        Requests that are on their way over open connections are still answered, and told that it was the last. What
+        is not answered in time is told to try elsewhere.
+        """
         self.draining = True
+        await asyncio.sleep(0)  # whoever waits at the door comes in before it closes
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
+            connection.close_after_last()
+        await self._all_closed(min(_GRACE_S, self.settings.drain_timeout_s))
+        for connection in list(self._connections):
             connection.close_if_idle()
-        with contextlib.suppress(TimeoutError):  # what is left then ends with its connection below
-            async with asyncio.timeout(self.settings.drain_timeout_s):
-                await self._application.drain()
+        await self._all_closed(self.settings.drain_timeout_s)
+        for connection in list(self._connections):
+            connection.give_up(NotReady("the server is shutting down", fix="try again elsewhere"))
         self.flush()
-        await self._close_connections()
+        await self._all_closed(_LINGER_S)
+        for connection in list(self._connections):
+            connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
 
     def opened(self, connection: HttpConnection) -> bool:
         """Whether there is room for it."""
-        if len(self._connections) >= self.settings.max_connections or self.draining:
+        if len(self._connections) >= self.settings.max_connections:
             self.refused_connections += 1
             return False
         self._connections.add(connection)
@@ -134,14 +141,10 @@ class HttpServer:
         if self._loop is not None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
-    async def _close_connections(self) -> None:
-        """Lets written replies leave the buffers, then cuts what is left."""
-        for connection in list(self._connections):
-            connection.close_if_idle()
+    async def _all_closed(self, most_s: float) -> None:
+        """Returns when no connection is left, or after `most_s`."""
         if self._connections:
             self._empty = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LINGER_S):
+                async with asyncio.timeout(most_s):
                     await self._empty.wait()
-        for connection in list(self._connections):
-            connection.abort()
