@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from foretell.columns import Batch, Dense
+from foretell.columns import Batch
 from foretell.engine.work import Completed, Group, Work
-from foretell.errors import InferenceError, InvalidInput
+from foretell.errors import InferenceError
 
 
 class AwaitedWork(Work):
@@ -25,13 +25,3 @@ class AwaitedWork(Work):
     def fail(self, error: InferenceError) -> None:
         if not self.future.done():
             self.future.set_exception(error)
-
-
-def check_lengths(batch: Batch) -> None:
-    """Raises `InvalidInput` for columns of another length than the batch, which would shift the rows beside them."""
-    for name, column in batch.columns.items():
-        if isinstance(column, Dense) and not column.data.ndim:
-            raise InvalidInput("a single value is no column", where=f"input {name!r}", expected="an axis of rows")
-        if len(column) != batch.rows:
-            where = f"input {name!r}"
-            raise InvalidInput("wrong number of rows", where=where, expected=batch.rows, got=len(column))

@@ -27,6 +27,7 @@ def check_batch(batch: Batch, spec: ModelSpec) -> Batch:
     """
     inputs = spec.inputs
     if inputs is None:
+        check_lengths(batch)
         return batch
     columns, rows = batch.columns, batch.rows
     if len(columns) == len(inputs) and all(_fits(columns.get(tensor.name), tensor, rows) for tensor in inputs):
@@ -35,6 +36,16 @@ def check_batch(batch: Batch, spec: ModelSpec) -> Batch:
     errors: dict[int, RowError] = {}
     checked = {tensor.name: _Check(tensor, rows, errors).column(columns[tensor.name]) for tensor in inputs}
     return Batch(checked, rows, {**errors, **batch.errors} if errors else batch.errors)
+
+
+def check_lengths(batch: Batch) -> None:
+    """Raises `InvalidInput` for columns of another length than the batch, which would shift the rows beside them."""
+    for name, column in batch.columns.items():
+        if isinstance(column, Dense) and not column.data.ndim:
+            raise InvalidInput("a single value is no column", where=f"input {name!r}", expected="an axis of rows")
+        if len(column) != batch.rows:
+            where = f"input {name!r}"
+            raise InvalidInput("wrong number of rows", where=where, expected=batch.rows, got=len(column))
 
 
 def _fits(column: Column | None, tensor: TensorSpec, rows: int) -> bool:

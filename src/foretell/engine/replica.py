@@ -55,7 +55,7 @@ class Replica:
         """Checks and host work ahead of the model; may run while another batch is in it."""
         prepared = Prepared(check_batch(batch, self.model.spec), batch.rows)
         if self._before is not None and prepared.goes_on:
-            prepared.advance(self._call(self._before, prepared.batch, ctx))
+            prepared.advance(self._call("preprocess", self._before, prepared.batch, ctx))
         return prepared
 
     def finish(
@@ -71,11 +71,11 @@ class Replica:
                     ctx.deadline,
                     failed,
                 )
-                if retry and self._retry.retries
+                if failed is not None or (retry and self._retry.retries)
                 else self._predict(prepared.batch, ctx)
             )
         if self._after is not None and prepared.goes_on:
-            prepared.advance(self._call(self._after, prepared.batch, ctx))
+            prepared.advance(self._call("postprocess", self._after, prepared.batch, ctx))
         return prepared.answer()
 
     def join(self, answers: list[Batch]) -> Batch:
@@ -108,9 +108,9 @@ class Replica:
                 raise DeadlineExceeded("the time limit passed before the model was free", where=self._where)
             if ctx.cancelled():
                 raise Cancelled("nobody waits for this answer any more", where=self._where)
-            return self._call(self.model.predict, batch, ctx)
+            return self._call("predict", self.model.predict, batch, ctx)
 
-    def _call(self, stage: Stage, batch: Batch, ctx: Context) -> Batch:
+    def _call(self, name: str, stage: Stage, batch: Batch, ctx: Context) -> Batch:
         try:
             with self._calls:
                 answer = stage(batch, ctx)
@@ -122,8 +122,8 @@ class Replica:
             raise
         except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
             kind = TransientError if isinstance(error, self.model.transient) else ModelError
-            raise kind(f"{stage.__name__} failed: {type(error).__name__}: {error}", where=self._where) from error
-        check_answer(answer, batch.rows, stage.__name__, self._where)
+            raise kind(f"{name} failed: {type(error).__name__}: {error}", where=self._where) from error
+        check_answer(answer, batch.rows, name, self._where)
         return answer
 
 
