@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Iterator
@@ -62,10 +63,8 @@ def replies(wire: Wire, heads: bool = False) -> list[Answer]:
 
 def talk(server: Running, *pieces: bytes) -> list[Answer]:
     with server.connect() as wire:
-        try:
+        with contextlib.suppress(ConnectionError):  # it may be refused before it has said everything
             wire.trickle(pieces).finish()
-        except ConnectionError:
-            pass  # it was refused before it had said everything
         return replies(wire)
 
 
