@@ -63,7 +63,7 @@ def replies(wire: Wire, heads: bool = False) -> list[Answer]:
 
 def talk(server: Running, *pieces: bytes) -> list[Answer]:
     with server.connect() as wire:
-        with contextlib.suppress(ConnectionError):  # it may be refused before it has said everything
+        with contextlib.suppress(OSError):  # it may be refused before it has said everything
             wire.trickle(pieces).finish()
         return replies(wire)
 

@@ -87,6 +87,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
+            self._lingers = True
             return
         if self.state == "idle":
             self.state, self.since = "head", self.server.now
@@ -284,6 +285,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, error: HttpError, *, lingers: bool = True) -> None:
         """Answers something that is not a request we serve, after the replies before it, and closes."""
         if self._closing:  # what follows the last request is nobody's
+            self._lingers = True
             return
         self._closing, self._lingers = True, lingers
         exchange = Exchange(self, b"", b"", {}, b"", keep_alive=False)
@@ -293,8 +295,8 @@ class HttpConnection(asyncio.Protocol):
     def _close(self) -> None:
         """Closes when everything is written.
 
-        After a refusal, what the client still sends is read and dropped for a while: closing at once would reset the
-        connection, and the client might never see why.
+        Where the client sent more than is answered, what still comes is read and dropped for a while: closing at once
+        would reset the connection, and the client might never see the last reply.
         """
         self.state, self.since = "closing", self.server.now
         if self._transport is None or self._transport.is_closing():

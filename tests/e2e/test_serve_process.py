@@ -1,0 +1,168 @@
+"""`foretell serve` as people run it: every form of model, an orderly end, and one sentence when it cannot start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx_build
+import pytest
+from program import Server, run
+from wire import Wire, http, infer, values
+
+Serve = Callable[..., Server]
+
+
+def get(server: Server, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=20) as reply:
+        return json.load(reply)
+
+
+def ask(server: Server, model: str, **tensor: Any) -> Any:
+    body = json.dumps({"inputs": [tensor]}).encode()
+    with Wire(server.port) as wire:
+        answer = wire.send(http("POST", f"/v2/models/{model}/infer", body)).answer()
+        assert answer.status == 200, answer.body
+        return {output["name"]: output["data"] for output in answer.json["outputs"]}
+
+
+def test_every_form_of_model_in_one_server(folder: Path, serve: Serve) -> None:
+    import skops.io
+
+    flowers, names, classifier = onnx_build.iris()
+    skops.io.dump(classifier, folder / "flowers.skops")
+    for version, factor in (("1", "3"), ("10", "5")):
+        place = folder / "repo" / "scaled" / version
+        place.mkdir(parents=True)
+        (place / "model.onnx").write_bytes((folder / "iris.onnx").read_bytes())
+        (place / "model.toml").write_text(f"max_batch_size = {factor}")
+    server = serve("iris.onnx", "flowers.skops", "models.py:Double", "loud=models:shout", "second=iris.onnx", "repo")
+
+    one = flowers[60].tolist()
+    tensor = {"name": "X", "shape": [1, 4], "datatype": "FP32", "data": one}
+    for model in ("iris", "second", "scaled", "scaled/versions/1", "scaled/versions/10"):
+        assert ask(server, model, **tensor)["label"] == [names[60]], model
+    skops_input = get(server, "/v2/models/flowers")["inputs"][0]
+    answer = ask(server, "flowers", **{**tensor, "name": skops_input["name"], "datatype": skops_input["datatype"]})
+    assert answer["label"] == [names[60]]
+    assert ask(server, "Double", name="x", shape=[1, 2], datatype="FP64", data=[1.5, 2]) == {"output": [3.0, 4.0]}
+    assert list(ask(server, "loud", name="text", shape=[2], datatype="BYTES", data=["a", "ö"]).values()) == [["A", "Ö"]]
+    assert get(server, "/v2/models/scaled")["versions"] == ["1", "10"]
+    assert get(server, "/v2/models/scaled/config")["max_batch_size"] == 5
+    assert get(server, "/v2/models/scaled/versions/1/config")["max_batch_size"] == 3
+    assert get(server, "/v2/health/ready")["ready"] is True
+    assert any("iris version 1 (onnx): X FP32[-1, 4]" in line for line in server.said)
+    server.stop()
+    assert server.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_end_under_load_loses_no_request(serve: Serve, number: int) -> None:
+    server = serve("iris.onnx")
+    request = http(
+        "POST", "/v2/models/iris/infer",
+        json.dumps({"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [6, 3, 4, 1]}]}).encode(),
+    )  # fmt: skip
+    answered = threading.Semaphore(0)
+    problems: list[object] = []
+
+    def client() -> None:
+        try:
+            with Wire(server.port) as wire:
+                while True:
+                    answer = wire.send(request).answer()
+                    assert answer.status == 200, answer
+                    answered.release()
+                    if answer.header("connection") == "close":
+                        return
+        except BaseException as error:
+            problems.append(error)
+
+    clients = [threading.Thread(target=client) for _ in range(16)]
+    for one in clients:
+        one.start()
+    for _ in range(500):
+        assert answered.acquire(timeout=30)
+    server.stop(number)
+    for one in clients:
+        one.join(30)
+    assert problems == []
+    assert server.end() == 0
+    assert any("stopping" in line for line in server.said)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), 5)
+
+
+def test_a_slow_request_is_finished_before_the_end(folder: Path, serve: Serve) -> None:
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    server = serve("models.py:Waits", env={"PIPE": str(pipe)})
+    with Wire(server.port) as wire, Wire(server.port) as probe:
+        wire.send(infer("Waits", [[1, 2]], shape=[1, 2]))
+        with open(pipe, "wb") as gate:  # opens when the model reads
+            assert probe.send(http("GET", "/v2/health/ready")).answer().status == 200
+            server.stop()
+            server.wait_for("stopping")
+            assert probe.send(http("GET", "/v2/health/ready")).answer().status == 503
+            gate.write(b"go")
+        answer = wire.answer()
+        assert values(answer) == [1, 2]
+        assert answer.header("connection") == "close"
+    assert server.end() == 0
+
+
+def test_a_port_that_is_taken(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "models.py:Double", "--http-port", port, cwd=folder)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"foretell: cannot listen on 127.0.0.1:{port}: ")
+    assert line.endswith("choose another --http-port")
+    assert done.stdout == ""
+
+
+def broken(folder: Path) -> None:
+    """Model files that are not what their names say."""
+    good = (folder / "iris.onnx").read_bytes()
+    (folder / "text.onnx").write_text("hello")
+    (folder / "empty.onnx").write_bytes(b"")
+    (folder / "half.onnx").write_bytes(good[: len(good) // 2])
+    (folder / "random.onnx").write_bytes(bytes(range(256)) * 20)
+    (folder / "text.skops").write_text("hello")
+    (folder / "weights.pkl").write_bytes(b"\x80\x04N.")
+    (folder / "weights.h5").write_bytes(b"\x89HDF")
+    (folder / "fails.py").write_text("raise OSError('disk on fire')")
+    (folder / "nothing").mkdir()
+    (folder / "wrong" / "m" / "v1").mkdir(parents=True)
+    (folder / "mixed" / "m" / "1").mkdir(parents=True)
+    (folder / "mixed" / "m" / "1" / "model.onnx").write_text("hello")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("text.onnx", "text.onnx"), ("empty.onnx", "empty.onnx"), ("half.onnx", "half.onnx"),
+        ("random.onnx", "random.onnx"), ("text.skops", "text.skops"), ("weights.pkl", "weights.pkl"),
+        ("weights.h5", "weights.h5"), ("missing.onnx", "missing.onnx"), ("nothing", "nothing"), ("wrong", "v1"),
+        ("mixed", "model.onnx"), ("fails.py:Model", "disk on fire"), ("models.py:Breaks", "no weights"),
+        ("models.py:Missing", "Missing"), ("no_such_module:Model", "no_such_module"),
+        ("m=missing.onnx", "missing.onnx"),
+        ("https://example.com/model.onnx", "example.com"),
+    ],
+)  # fmt: skip
+def test_a_model_that_cannot_be_served(folder: Path, source: str, words: str) -> None:
+    broken(folder)
+    done = run("serve", "models.py:Double", source, "--http-port", 0, cwd=folder)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("foretell: ")
+    assert words in line
+    assert done.stdout == ""

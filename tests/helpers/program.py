@@ -1,0 +1,94 @@
+"""The `foretell` program as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+WAIT_S = 60.0
+_SERVING = re.compile(r"serving on http://127\.0\.0\.1:(\d+)")
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "foretell", *map(str, arguments)]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's, without settings of foretell and with a width of terminal that cuts nothing."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("FORETELL_")}
+    return {**own, "COLUMNS": "400", **(extra or {})}
+
+
+def run(
+    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, stdin: bytes | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=environment(env), input=stdin.decode() if stdin is not None else None,
+        capture_output=True, text=True, timeout=WAIT_S, check=False,
+    )  # fmt: skip
+
+
+class Server:
+    """`foretell serve` on a free port, from the moment it says that it serves."""
+
+    def __init__(self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            command("serve", *arguments, "--http-port", 0), cwd=cwd, env=environment(env),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.said: list[str] = []
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        found = _SERVING.search(self.wait_for("serving on "))
+        assert found is not None
+        self.port = int(found[1])
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+
+    def wait_for(self, text: str) -> str:
+        """The next line of standard error that holds `text`."""
+        while True:
+            line = self._lines.get(timeout=WAIT_S)
+            assert line is not None, f"it ended without saying {text!r}: {self.said}"
+            if text in line:
+                return line
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """The exit code. Nothing of the program is left behind, and it has said nothing on standard output."""
+        code = self.process.wait(WAIT_S)
+        self._reader.join(WAIT_S)
+        assert self.process.stdout is not None
+        assert self.process.stdout.read() == ""
+        self.process.stdout.close()
+        _, alive = psutil.wait_procs(self.children, timeout=WAIT_S)
+        assert not alive
+        return code
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+            self._reader.join(WAIT_S)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line.rstrip("\n"))
+            self._lines.put(line)
+        self._lines.put(None)
