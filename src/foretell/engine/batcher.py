@@ -219,14 +219,14 @@ class Batcher:
         def on_done(future: Future[Batch]) -> None:
             threadsafe(self._finish_threaded, works, future, started, self._clock.monotonic(), delivered)
 
-        future = self._thread().submit(
+        self._thread().submit(
             batch,
             self._context(works),
             pause_s=pause_s,
+            on_done=on_done,
             on_free=lambda: threadsafe(self._free_if, delivered),
             failed=failed,
         )
-        future.add_done_callback(on_done)
 
     def _finish_threaded(
         self, works: Sequence[Work], future: Future[Batch], started: float, finished: float, delivered: Delivered

@@ -61,14 +61,18 @@ class ThreadExecutor:
         ctx: Context,
         *,
         pause_s: float = 0.0,
+        on_done: Callable[[Future[Batch]], None] | None = None,
         on_free: Callable[[], None] | None = None,
         failed: TransientError | None = None,
     ) -> Future[Batch]:
-        """`on_free` is called on the worker thread `pause_s` after the result was delivered (see `policy.pause_s`).
+        """`on_done` is called with the result, always before `on_free`: given here, not added to the future, where
+        a quick worker could be first. `on_free` is called on the worker thread, `pause_s` later (see `policy.pause_s`).
 
         `failed`: how a first try, made elsewhere, ended. A future that is cancelled in time lets go of its batch.
         """
         job = _Job(batch, ctx, pause_s, on_free, failed)
+        if on_done is not None:
+            job.future.add_done_callback(on_done)
         with self._lock:  # nothing may be put behind the end of the queue, where nobody would find it
             if not self._closed:
                 self._jobs.put(job)
