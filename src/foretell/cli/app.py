@@ -28,10 +28,8 @@ def run(arguments: list[str]) -> int:
     """Runs one command; every failure becomes one line on standard error and an exit code."""
     warnings.showwarning = _one_line
     try:
-        result = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
-        return 2
-    except InvalidSetting as error:
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except (CycloptsError, InvalidSetting) as error:
         return _failed(error, 2)
     except InferenceError as error:
         return _failed(error, 1)
@@ -44,8 +42,8 @@ def run(arguments: list[str]) -> int:
     return int(result or 0)
 
 
-def _failed(error: InferenceError, code: int) -> int:
-    print(f"foretell: {error}", file=sys.stderr)
+def _failed(error: Exception, code: int) -> int:
+    print(f"foretell: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 
 

@@ -26,7 +26,7 @@ _SHOWN_ROWS = 50
 
 def predict(
     source: Annotated[str, Parameter(name="MODEL")],
-    data: Annotated[str, Parameter(name="DATA")],
+    data: Annotated[str, Parameter(name="DATA", allow_leading_hyphen=True)],
     *,
     top: int | None = None,
     map: tuple[str, ...] = (),

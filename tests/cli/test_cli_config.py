@@ -1,0 +1,97 @@
+"""`foretell config`: each value, and where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_flag_then_environment_then_file_then_default(
+    foretell: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "foretell.toml").write_text(
+        "[server]\nhttp_port = 1111\nhost = '::1'\nmax_pipelined = 5\n"
+        "[model]\nretries = 7\nthreads = 3\ncache_size = 9\n"
+    )
+    (folder / "model.toml").write_text("threads = 2\ncache_size = 8\n")
+    monkeypatch.setenv("FORETELL_HTTP_PORT", "2222")
+    monkeypatch.setenv("FORETELL_HOST", "localhost")
+    monkeypatch.setenv("FORETELL_CACHE_SIZE", "6")
+    shown = foretell("config", "iris.onnx", "--http-port", "3333", "--json").json
+    server = shown["server"]
+    assert server["http_port"] == {"value": 3333, "from": "--http-port"}
+    assert server["host"] == {"value": "localhost", "from": "FORETELL_HOST"}
+    assert server["max_pipelined"] == {"value": 5, "from": "foretell.toml [server]"}
+    assert server["idle_timeout_s"] == {"value": 75.0, "from": "default"}
+    (model,) = [values for name, values in shown.items() if name.startswith("model ")]
+    assert model["cache_size"] == {"value": 6, "from": "FORETELL_CACHE_SIZE"}
+    assert model["threads"]["value"] == 2
+    assert model["threads"]["from"].endswith("model.toml")
+    assert model["retries"] == {"value": 7, "from": "foretell.toml [model]"}
+    assert model["max_batch_size"] == {"value": 128, "from": "default"}
+
+
+def test_every_model_has_its_own(foretell: Any, folder: Path) -> None:
+    for version in ("1", "2"):
+        place = folder / "repo" / "m" / version
+        place.mkdir(parents=True)
+        (place / "model.onnx").write_bytes((folder / "iris.onnx").read_bytes())
+    (folder / "repo" / "m" / "model.toml").write_text("retries = 4")
+    (folder / "repo" / "m" / "2" / "model.toml").write_text("retries = 5")
+    shown = foretell("config", "repo", "named=iris.onnx", "--json").json
+    assert shown["model m version 1"]["retries"]["value"] == 4
+    assert shown["model m version 2"]["retries"]["value"] == 5
+    assert shown["model named version 1"]["retries"]["value"] == 2
+
+
+def test_a_table_for_people(foretell: Any) -> None:
+    result = foretell("config", "--timeout-s", "3")
+    assert result.code == 0
+    for words in ("[server]", "[job]", "[model]", "timeout_s", "idle_timeout_s"):
+        assert words in result.out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("FORETELL_HTP_PORT", "1", ["FORETELL_HTP_PORT", "did you mean 'FORETELL_HTTP_PORT'"]),
+        ("FORETELL_HTTP_PORT", "abc", ["FORETELL_HTTP_PORT", "'abc'"]),
+        ("FORETELL_HTTP_PORT", "65536", ["FORETELL_HTTP_PORT", "65535"]),
+        ("FORETELL_MAX_BATCH_SIZE", "0", ["FORETELL_MAX_BATCH_SIZE", "at least 1"]),
+        ("FORETELL_EXECUTOR", "process", ["FORETELL_EXECUTOR", "process"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [["config"], ["serve", "models.py:Double"], ["predict", "models.py:Double", "[[1]]"]]
+)
+def test_a_wrong_variable_stops_every_command_that_reads_it(
+    foretell: Any, monkeypatch: pytest.MonkeyPatch, command: list[str], name: str, value: str, words: list[str]
+) -> None:
+    if command[0] == "predict" and "PORT" in name and name != "FORETELL_HTP_PORT":
+        return  # a setting of the server, which does not concern it
+    monkeypatch.setenv(name, value)
+    result = foretell(*command)
+    assert result.code == 2
+    for word in words:
+        assert word in result.error
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[server]\nhttp_prot = 1", ["foretell.toml", "http_prot", "did you mean 'http_port'"]),
+        ("[servers]\nhttp_port = 1", ["foretell.toml", "servers", "did you mean 'server'"]),
+        ("[server\nhttp_port = 1", ["foretell.toml", "not valid TOML"]),
+        ("[server]\nhttp_port = 'x'", ["foretell.toml", "http_port"]),
+        ("[model]\nretries = -1", ["foretell.toml", "retries", "at least 0"]),
+        ("server = 5", ["foretell.toml", "server is not a table"]),
+    ],
+)
+def test_a_wrong_file_is_named(foretell: Any, folder: Path, text: str, words: list[str]) -> None:
+    (folder / "foretell.toml").write_text(text)
+    result = foretell("config")
+    assert result.code == 2
+    for word in words:
+        assert word in result.error

@@ -1,0 +1,62 @@
+"""Wrong use of the program: exit code 2 and one line that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serv"], ["serv", 'mean "serve"']),
+        (["--nope"], ["--nope"]),
+        (["serve"], ["nothing to serve"]),
+        (["serve", "models.py:Double", "--nope"], ["--nope"]),
+        (["serve", "models.py:Double", "--http-port", "x"], ["--http-port", "x"]),
+        (["serve", "models.py:Double", "--http-port", "-1"], ["--http-port", "at least 0"]),
+        (["serve", "models.py:Double", "--http-port", "70000"], ["--http-port", "65535"]),
+        (["serve", "models.py:Double", "--http-port"], ["--http-port"]),
+        (["serve", "models.py:Double", "--header-timeout-s", "0"], ["--header-timeout-s", "more than 0"]),
+        (["serve", "models.py:Double", "--drain-timeout-s", "nan"], ["--drain-timeout-s"]),
+        (["serve", "models.py:Double", "--batch", "some"], ["batch", "some"]),
+        (["serve", "models.py:Double", "--executor", "fork"], ["executor", "fork"]),
+        (["serve", "a=models.py:Double", "a=models.py:shout"], ["'a'", "twice"]),
+        (["serve", "..=models.py:Double"], ["'..'", "name"]),
+        (["serve", " =models.py:Double"], ["name"]),
+        (["inspect"], ["MODEL"]),
+        (["config", "models.py:Double", "--cache-size", "-1"], ["cache_size", "at least 0"]),
+    ],
+)
+def test_wrong_use(foretell: Any, arguments: list[str], words: list[str]) -> None:
+    result = foretell(*arguments)
+    assert result.code == 2
+    for word in words:
+        assert word in result.error
+
+
+def test_help_and_version(foretell: Any) -> None:
+    for arguments in ([], ["--help"], ["serve", "--help"], ["predict", "--help"]):
+        result = foretell(*arguments)
+        assert (result.code, result.err) == (0, "")
+        assert "Usage: foretell" in result.out
+    assert foretell("--version").out.strip().count(".") >= 1
+
+
+def test_a_failure_of_one_model_closes_those_before_it(foretell: Any, folder: Path) -> None:
+    (folder / "noisy.py").write_text(
+        "class Model:\n    def predict(self, x): return x\n    def close(self): open('closed', 'w').close()\n"
+    )
+    result = foretell("serve", "noisy.py:Model", "missing.onnx")
+    assert result.code == 1
+    assert "missing.onnx" in result.error
+    assert (folder / "closed").exists()
+
+
+def test_a_user_defined_failure_is_no_traceback(foretell: Any, folder: Path) -> None:
+    (folder / "bad.py").write_text("class Model:\n    def predict(self, x):\n        raise KeyError('two\\nlines')\n")
+    result = foretell("predict", "bad.py:Model", "[[1, 2]]")
+    assert result.code == 1
+    assert "KeyError" in result.error
