@@ -58,7 +58,7 @@ def exposition(models: Iterable[ModelMetrics], server: Mapping[str, float]) -> s
         lines += [f"foretell_{name}{{{_labels(model)}}} {value(model)}" for model in known]
     for name, number in server.items():
         lines += [*_head(name, "Of the server.", "counter" if name.endswith("_total") else "gauge")]
-        lines.append(f"foretell_{name} {number:g}")
+        lines.append(f"foretell_{name} {float(number)!r}")
     return "\n".join(lines) + "\n"
 
 
