@@ -6,44 +6,29 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-import httptools
-
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange
-from foretell.serve.messages import HttpError, without_upgrade
+from foretell.serve.messages import HttpError
+from foretell.serve.reading import CONTINUE, RequestReader
 
 if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
 
 _HIGH_WATER_BYTES = 1 << 20
-_PIECE_BYTES = 1 << 16
-_SMALL_BYTES = 1 << 12
 _LINGER_S = 5.0
 _PROBE_S = 0.1
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class HttpConnection(asyncio.Protocol):
-    """Parses requests, keeps limits, and writes at most once per tick of the loop."""
+class HttpConnection(RequestReader, asyncio.Protocol):
+    """Takes requests in and gives replies out, in order, at most one write per tick of the loop; keeps time limits."""
 
     def __init__(self, server: HttpServer) -> None:
-        self.server = server
-        self.since = server.now
-        """When the present state began: idle, reading a head or a body, or closing (see `state`)."""
-        self.state = "head"
-        self._settings = server.settings
+        super().__init__(server)
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
         self._exchanges: deque[Exchange] = deque()
-        self._dirty = self._closing = self._lingers = self._upgrading = self._half_closed = False
+        self._dirty = self._lingers = self._half_closed = False
         self._crowded = self._full = self._paused = False
-        self._head_bytes = self._body_bytes = self._chunk_bytes = self._unsent_bytes = 0
-        self._framing_bytes: int | None = None
-        """Read since the last piece of a body, and no part of it; None: a read that was in part."""
-        self._url = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._head: dict[bytes, bytes] = {}
-        self._body: list[bytes | bytearray] = []
+        self._unsent_bytes = 0
 
     @property
     def busy(self) -> bool:
@@ -83,103 +68,9 @@ class HttpConnection(asyncio.Protocol):
         """
         waits = self._exchanges and self._exchanges[0].out is None
         if waits and self._transport is not None and self._parser.get_http_version() != "1.0":
-            self._transport.write(_CONTINUE)
+            self._transport.write(CONTINUE)
 
-    def data_received(self, data: bytes) -> None:
-        if self._closing:
-            self._lingers = True
-            return
-        if self.state == "idle":
-            self.state, self.since = "head", self.server.now
-        self._chunk_bytes = len(data)
-        try:
-            self._feed(data)
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            if isinstance(cause, HttpError):
-                self._refuse(cause)
-            else:
-                self._refuse(HttpError(400, f"not a valid HTTP/1.1 request: {error}"))
-            return
-        if self.state == "head":
-            self._head_bytes += len(data)
-            if self._head_bytes > self._settings.max_header_bytes:
-                self._refuse(self._head_too_large())
-        elif self.state == "body":  # sizes and extensions of chunks, and trailers, may not go on for ever
-            self._framing_bytes = 0 if self._framing_bytes is None else self._framing_bytes + len(data)
-            if self._framing_bytes > self._settings.max_header_bytes:
-                self._refuse(self._head_too_large())
-
-    def _feed(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as stop:
-                if not self._upgrading:  # CONNECT: what follows is no HTTP
-                    self.close_after_last()
-                    return
-                # Nobody has to grant an upgrade. The parser leaves the body to the other protocol: it starts again.
-                data = without_upgrade(self._parser.get_method(), self._url, self._head) + data[stop.args[0] :]
-                self._url, self._headers, self._upgrading = b"", {}, False
-                self._parser = httptools.HttpRequestParser(self)
-            else:
-                return
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        if self._head_bytes + self._chunk_bytes > self._settings.max_header_bytes:
-            # Only now the head can be too large; the chunk also holds what comes after it.
-            size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items())
-            if size > self._settings.max_header_bytes:
-                raise self._head_too_large()
-        self.state, self.since = "body", self.server.now
-        headers = self._head = self._headers
-        length = headers.get(b"content-length")
-        if length is not None and (len(length) > 18 or int(length) > self._settings.max_body_bytes):
-            raise self._body_too_large()
-        if b"transfer-encoding" in headers:
-            if headers[b"transfer-encoding"].lower() != b"chunked":
-                raise HttpError(501, "the only Transfer-Encoding that is understood is chunked")
-            self._headers = {}  # for trailers: they may not change a request that was checked already
-        if b"upgrade" in headers and self._parser.should_upgrade():
-            self._upgrading = True
-            return
-        if b"expect" in headers and headers[b"expect"].lower() == b"100-continue" and not self._exchanges:
-            self._write(_CONTINUE)
-
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        if self._body_bytes > self._settings.max_body_bytes:
-            raise self._body_too_large()
-        self._framing_bytes = None
-        pieces = self._body
-        if len(body) < _SMALL_BYTES and pieces and len(pieces[-1]) < _PIECE_BYTES:
-            # An object for each of many tiny chunks would take far more memory than they.
-            if type(pieces[-1]) is not bytearray:
-                pieces[-1] = bytearray(pieces[-1])
-            pieces[-1] += body
-        else:
-            pieces.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._closing or self._upgrading:
-            return
-        body, parser = self._body, self._parser
-        exchange = Exchange(
-            self,
-            parser.get_method(),
-            self._url,
-            self._head,
-            bytes(body[0]) if len(body) == 1 else b"".join(body),
-            parser.should_keep_alive() and not self.server.draining and not self._is_old(),
-        )
-        self.state, self.since = "idle", self.server.now
-        self._url, self._headers, self._body, self._body_bytes, self._head_bytes = b"", {}, [], 0, 0
+    def _accept(self, exchange: Exchange) -> None:
         self._exchanges.append(exchange)
         if not exchange.keep_alive:
             self._closing = True
@@ -187,10 +78,6 @@ class HttpConnection(asyncio.Protocol):
             self._crowded = True
             self._throttle()
         self.server.handle(exchange)
-
-    def _is_old(self) -> bool:
-        """HTTP/1.0: a client that is not told that the connection stays open waits for its end."""
-        return b"connection" in self._head and self._parser.get_http_version() == "1.0"
 
     def replied(self, exchange: Exchange) -> None:
         """A reply is there; it leaves when those before it have left, with all others of this tick."""
@@ -309,11 +196,3 @@ class HttpConnection(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
-
-    def _head_too_large(self) -> HttpError:
-        return HttpError(
-            431, f"the request head is too large; expected at most {self._settings.max_header_bytes} bytes"
-        )
-
-    def _body_too_large(self) -> HttpError:
-        return HttpError(413, f"the body is too large; expected at most {self._settings.max_body_bytes} bytes")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from foretell.serve.messages import Reply, head_of
 
 if TYPE_CHECKING:
-    from foretell.serve.connection import HttpConnection
+    from foretell.serve.reading import RequestReader
 
 
 class Cancellable(Protocol):
@@ -24,7 +24,7 @@ class Exchange:
 
     def __init__(
         self,
-        connection: HttpConnection,
+        connection: RequestReader,
         method: bytes,
         url: bytes,
         headers: dict[bytes, bytes],

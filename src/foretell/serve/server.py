@@ -12,6 +12,7 @@ from foretell.config import ServerSettings
 from foretell.errors import InferenceError, NotReady
 from foretell.serve.connection import HttpConnection
 from foretell.serve.exchange import Exchange
+from foretell.serve.heads import HeadCache
 from foretell.serve.messages import Reply, head_of
 
 _SWEEP_S = 1.0
@@ -44,6 +45,7 @@ class HttpServer:
         self.error_reply = application.error_reply
         self._connections: set[HttpConnection] = set()
         self._json_heads: dict[int, bytes] = {}
+        self.heads = HeadCache()
         self._dirty: list[HttpConnection] = []
         self._flush_scheduled = False
         self._server: asyncio.Server | None = None

@@ -24,6 +24,7 @@ from foretell.types import DataType, ModelSpec
 _LENGTH_HEADER = b"Inference-Header-Content-Length"
 _MOST_HEADS = 4096
 _SHOWN = 80
+_LONGEST_ERROR = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,10 @@ def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec)
 
 
 def error_body(error: InferenceError) -> bytes:
-    return orjson.dumps({"error": str(error)})
+    """An error as the protocol has it: one line, not too long, whatever a model put into it."""
+    line = " ".join(str(error).split())
+    text = line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}..."
+    return orjson.dumps({"error": text.encode("utf-8", "replace").decode()})
 
 
 _Frame = tuple[bytes, list[tuple[bytes, JsonRows]], bytes]

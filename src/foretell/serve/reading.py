@@ -1,0 +1,187 @@
+"""From the bytes of a connection to requests, within limits."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import httptools
+
+from foretell.serve.exchange import Exchange
+from foretell.serve.messages import HttpError, without_upgrade
+
+if TYPE_CHECKING:
+    from foretell.serve.server import HttpServer
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_PIECE_BYTES = 1 << 16
+_SMALL_BYTES = 1 << 12
+_MOST_MISSES = 8
+
+
+class RequestReader:
+    """The reading half of a connection: gives each whole request to `_accept`, what is none to `_refuse`."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+        self.since = server.now
+        """When the present state began: idle, reading a head or a body, or closing (see `state`)."""
+        self.state = "head"
+        self._settings = server.settings
+        self._exchanges: deque[Exchange] = deque()
+        self._closing = self._upgrading = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._fed = False
+        """Whether the parser has ever had a byte; before that, it is as idle as between two requests."""
+        self._misses = 0
+        """Heads in a row that were not known; a client whose heads all differ is not worth looking up."""
+        self._head_bytes = self._body_bytes = self._chunk_bytes = 0
+        self._framing_bytes: int | None = None
+        """Read since the last piece of a body, and no part of it; None: a read that was in part."""
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._head: dict[bytes, bytes] = {}
+        self._body: list[bytes | bytearray] = []
+
+    def replied(self, exchange: Exchange) -> None:
+        """An exchange has its reply now."""
+        raise NotImplementedError
+
+    def _accept(self, exchange: Exchange) -> None:
+        raise NotImplementedError
+
+    def _refuse(self, error: HttpError, *, lingers: bool = True) -> None:
+        raise NotImplementedError
+
+    def close_after_last(self) -> None:
+        raise NotImplementedError
+
+    def _write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            self._lingers = True
+            return
+        began = self.state == "idle" or not self._fed
+        if began:
+            if self._misses < _MOST_MISSES and self._knows(data):
+                return
+            self.state, self.since, self._fed = "head", self.server.now, True
+        self._chunk_bytes = len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, HttpError):
+                self._refuse(cause)
+            else:
+                self._refuse(HttpError(400, f"not a valid HTTP/1.1 request: {error}"))
+            return
+        if self.state == "idle":
+            if began and self._misses < _MOST_MISSES and self._exchanges:
+                self.server.heads.learn(data, self._exchanges[-1])
+        elif self.state == "head":
+            self._head_bytes += len(data)
+            if self._head_bytes > self._settings.max_header_bytes:
+                self._refuse(self._head_too_large())
+        elif self.state == "body":  # sizes and extensions of chunks, and trailers, may not go on for ever
+            self._framing_bytes = 0 if self._framing_bytes is None else self._framing_bytes + len(data)
+            if self._framing_bytes > self._settings.max_header_bytes:
+                self._refuse(self._head_too_large())
+
+    def _knows(self, data: bytes) -> bool:
+        """Takes a request whose head was parsed before; the parser is idle and stays so."""
+        found = self.server.heads.find(data)
+        if found is None:
+            self._misses += 1
+            return False
+        (method, url, headers, _), body = found
+        self._misses, self.state, self.since = 0, "idle", self.server.now
+        self._accept(Exchange(self, method, url, headers, body, not self.server.draining))
+        return True
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stop:
+                if not self._upgrading:  # CONNECT: what follows is no HTTP
+                    self.close_after_last()
+                    return
+                # Nobody has to grant an upgrade. The parser leaves the body to the other protocol: it starts again.
+                data = without_upgrade(self._parser.get_method(), self._url, self._head) + data[stop.args[0] :]
+                self._url, self._headers, self._upgrading = b"", {}, False
+                self._parser = httptools.HttpRequestParser(self)
+            else:
+                return
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        if self._head_bytes + self._chunk_bytes > self._settings.max_header_bytes:
+            # Only now the head can be too large; the chunk also holds what comes after it.
+            size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items())
+            if size > self._settings.max_header_bytes:
+                raise self._head_too_large()
+        self.state, self.since = "body", self.server.now
+        headers = self._head = self._headers
+        length = headers.get(b"content-length")
+        if length is not None and (len(length) > 18 or int(length) > self._settings.max_body_bytes):
+            raise self._body_too_large()
+        if b"transfer-encoding" in headers:
+            if headers[b"transfer-encoding"].lower() != b"chunked":
+                raise HttpError(501, "the only Transfer-Encoding that is understood is chunked")
+            self._headers = {}  # for trailers: they may not change a request that was checked already
+        if b"upgrade" in headers and self._parser.should_upgrade():
+            self._upgrading = True
+            return
+        if b"expect" in headers and headers[b"expect"].lower() == b"100-continue" and not self._exchanges:
+            self._write(CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._settings.max_body_bytes:
+            raise self._body_too_large()
+        self._framing_bytes = None
+        pieces = self._body
+        if len(body) < _SMALL_BYTES and pieces and len(pieces[-1]) < _PIECE_BYTES:
+            # An object for each of many tiny chunks would take far more memory than they.
+            if type(pieces[-1]) is not bytearray:
+                pieces[-1] = bytearray(pieces[-1])
+            pieces[-1] += body
+        else:
+            pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._closing or self._upgrading:
+            return
+        body, parser = self._body, self._parser
+        exchange = Exchange(
+            self,
+            parser.get_method(),
+            self._url,
+            self._head,
+            bytes(body[0]) if len(body) == 1 else b"".join(body),
+            parser.should_keep_alive() and not self.server.draining and not self._is_old(),
+        )
+        self.state, self.since = "idle", self.server.now
+        self._url, self._headers, self._body, self._body_bytes, self._head_bytes = b"", {}, [], 0, 0
+        self._accept(exchange)
+
+    def _is_old(self) -> bool:
+        """HTTP/1.0: a client that is not told that the connection stays open waits for its end."""
+        return b"connection" in self._head and self._parser.get_http_version() == "1.0"
+
+    def _head_too_large(self) -> HttpError:
+        return HttpError(
+            431, f"the request head is too large; expected at most {self._settings.max_header_bytes} bytes"
+        )
+
+    def _body_too_large(self) -> HttpError:
+        return HttpError(413, f"the body is too large; expected at most {self._settings.max_body_bytes} bytes")
