@@ -58,8 +58,9 @@ class Run:
         if self._predictor.overrides("predict"):
             parts = list(run_ahead(chunks(data, self._size), self._predict, self._workers))
             return self._joined(parts, form_of(data))
+        self._check_size(count_rows(data, ModelSpec()) or 0)
         parts, forms, nameless = [], [], []
-        for chunk in run_ahead(chunks(data, self._size), self._prepare, self._workers):
+        for chunk in run_ahead(chunks(data, self._size), self._prepare_rows, self._workers):
             answer = self._finish(chunk)
             if answer.rows and not answer.columns:
                 nameless.append((len(parts), answer))
@@ -127,15 +128,21 @@ class Run:
         except InferenceError:
             return block
 
-    def _prepare(self, data: Any) -> _Chunk:
-        batch, form, single = self._reader.read(data)
-        size, rows = self._size, batch.rows
-        if rows <= size:
+    def _prepare_rows(self, data: Any) -> _Chunk:
+        return self._prepare(data, rows=True)
+
+    def _prepare(self, data: Any, *, rows: bool = False) -> _Chunk:
+        batch, form, single = self._reader.read(data, rows=rows)
+        size = self._size
+        if batch.rows <= size:
             return _Chunk(form, single, [self._ahead(batch)])
-        if not self._predictor.splits:
+        self._check_size(batch.rows)
+        return _Chunk(form, single, [self._ahead(batch.slice(at, at + size)) for at in range(0, batch.rows, size)])
+
+    def _check_size(self, rows: int) -> None:
+        if rows > self._size and not self._predictor.splits:
             what = "the answers of this model depend on the rows beside them: its calls are not split"
-            raise InvalidSetting(what, expected=f"a batch_size of {rows} or more", got=size)
-        return _Chunk(form, single, [self._ahead(batch.slice(at, at + size)) for at in range(0, rows, size)])
+            raise InvalidSetting(what, expected=f"a batch_size of {rows} or more", got=self._size)
 
     def _ahead(self, batch: Batch) -> Prepared | Batch:
         try:

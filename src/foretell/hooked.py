@@ -65,7 +65,9 @@ class HookedModel(Model):
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         if self._replaces_predict:
             return self._read(self._predictor.predict(_plain(batch)), batch.rows)
-        return self._inner.predict(batch, ctx)
+        answer = self._inner.predict(batch, ctx)
+        self.bare_output = self._inner.bare_output  # it may have learned it by this very call
+        return answer
 
     def postprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._replaces_predict:

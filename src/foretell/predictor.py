@@ -96,6 +96,9 @@ class BasePredictor:
         has no answer, whose place then holds a null; without it such a row raises.
         """
         size, workers = self._job(batch_size, num_workers, data)
+        if on_row_error is not None and self.overrides("predict"):
+            what = f"on_row_error cannot see into the predict of {type(self).__name__}"
+            raise InvalidSetting(what, fix="override preprocess and postprocess instead, or leave on_row_error out")
         if hasattr(data, "__next__"):
             return Run(self, size or ROWS_OF_UNKNOWN_SIZE, workers, on_row_error).of_items(data)
         if self.is_one(data):

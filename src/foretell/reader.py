@@ -24,19 +24,19 @@ class Reader:
         self._predictor, self._apart = predictor, apart
         self._has_read = False
 
-    def read(self, data: Any) -> tuple[Batch, Form, bool]:
+    def read(self, data: Any, *, rows: bool = False) -> tuple[Batch, Form, bool]:
         """The rows of `data`, their form, and whether it is a single one. Raises what the hook and reading raise.
 
-        Data of which no row can be read is not what the model takes: that is an error of the whole, unless earlier
-        data was right.
+        `rows`: the data is known to be rows, whatever it looks like. Data of which no row can be read is not what the
+        model takes: that is an error of the whole, unless earlier data was right.
         """
         try:
             intake = self._intake(data)
-        except InferenceError as error:
-            rows = self._rows_apart(data, error) if self._apart else None
-            if rows is None or (len(rows.errors) == rows.rows and not self._has_read):
+        except InferenceError:
+            batch = self._rows_apart(data, rows) if self._apart else None
+            if batch is None or (len(batch.errors) == batch.rows and not self._has_read):
                 raise
-            return rows, form_of(data), False
+            return batch, form_of(data), False
         self._has_read = True
         return intake.batch, intake.form, intake.single
 
@@ -44,9 +44,9 @@ class Reader:
         predictor = self._predictor
         return predictor.intake(predictor.guarded("preprocess", predictor.preprocess, data))
 
-    def _rows_apart(self, data: Any, error: InferenceError) -> Batch | None:
+    def _rows_apart(self, data: Any, known: bool) -> Batch | None:
         try:
-            rows = None if self._predictor.is_one(data) else count_rows(data, ModelSpec())
+            rows = count_rows(data, ModelSpec()) if known or not self._predictor.is_one(data) else None
             return run_apart(rows, lambda part: self._part(data, part), join_answers) if rows else None
         except (InferenceError, ValueError, TypeError):
             return None

@@ -21,30 +21,40 @@ OF_THE_CALL = (Cancelled, DeadlineExceeded, NotReady, Overloaded, TransientError
 """Failures that tell nothing of the rows: a search for the bad ones would find none."""
 
 _ROWS_PER_CALL = 8
+_FEW_CALLS = 256
 
 
 def run_apart(rows: int, run: Callable[[range], Batch], join: Callable[[list[Batch]], Batch]) -> Batch:
     """`run` of all rows; where that fails, of ever smaller parts, so that only the rows that fail end in `errors`.
 
-    The search makes at most one call for every eight rows, and a few: rows it does not reach end with the error of
-    the whole. Raises at once what is `OF_THE_CALL`.
+    The search has a budget: enough for any number of bad rows in small calls, in large ones for about one in sixty.
+    Rows it does not reach end with the error of the whole. Raises at once what is `OF_THE_CALL`.
     """
 
     def part(group: Sequence[int]) -> Batch:
-        return run(range(group[0], group[-1] + 1))
+        try:
+            return run(range(group[0], group[-1] + 1))
+        except OF_THE_CALL as failure:
+            raise _Stop(failure) from failure
 
     try:
         return run(range(rows))
     except OF_THE_CALL:
         raise
     except InferenceError as error:
-        results = isolate(range(rows), part, error, budget(rows) + rows // _ROWS_PER_CALL)
-    answers = []
-    for group, outcome in results:
-        if isinstance(outcome, OF_THE_CALL):
-            raise outcome
-        answers.append(outcome if isinstance(outcome, Batch) else _failed(len(group), outcome))
-    return join(answers)
+        calls = budget(rows) + max(rows // _ROWS_PER_CALL, min(2 * rows, _FEW_CALLS))
+        try:
+            results = isolate(range(rows), part, error, calls)
+        except _Stop as stop:
+            raise stop.failure from stop.failure.__cause__
+    return join([a if isinstance(a, Batch) else _failed(len(group), a) for group, a in results])
+
+
+class _Stop(Exception):
+    """Ends the search."""
+
+    def __init__(self, failure: InferenceError) -> None:
+        self.failure = failure
 
 
 def _failed(rows: int, error: InferenceError) -> Batch:
