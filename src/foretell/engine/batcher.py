@@ -7,7 +7,6 @@ callback per tick of the loop takes what is there.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -15,22 +14,22 @@ from foretell.clock import Clock
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine import policy
+from foretell.engine.delivery import Delivered, Delivery
 from foretell.engine.executors import ThreadExecutor
 from foretell.engine.isolate import budget, isolate
 from foretell.engine.recorder import Recorder
 from foretell.engine.replica import Replica
-from foretell.engine.work import Completed, Group, Work, assemble
+from foretell.engine.waiting import Waiting
+from foretell.engine.work import Work, assemble, shared_context
 from foretell.errors import (
     Cancelled,
     DeadlineExceeded,
     InferenceError,
     InvalidInput,
-    ModelError,
     NotReady,
     Overloaded,
     TransientError,
 )
-from foretell.model import Context
 
 _SWEEP_S = 0.05
 
@@ -50,46 +49,50 @@ class Batcher:
         name: str,
     ) -> None:
         self._replica, self._thread, self._profile = replica, thread, profile
-        self._settings, self._recorder, self._clock, self._loop, self._name = settings, recorder, clock, loop, name
-        self._groups: dict[Group, deque[Work]] = {}
-        self._waiting_rows = 0
+        self._settings, self._clock, self._loop, self._name = settings, clock, loop, name
+        self._waiting = Waiting()
+        self._delivery = Delivery(recorder, loop, name)
         self._running: Sequence[Work] = ()
         self._busy = self._scheduled = self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._idle: asyncio.Event | None = None
-        self.after_delivery: Callable[[], None] | None = None
-        """Called after the answers of a batch were handed out; a door writes them to its sockets here."""
-        native = replica.model.native
-        self.inline = native and settings.executor != "thread"
-        if settings.executor == "inline" and not native:
-            self.inline = True
-        self._adapts = native and settings.executor == "auto"
-        self._decide_inline()
+        self._placement = policy.Placement(replica.model.native, settings.executor, settings.inline_limit_ms / 1e3)
+        self._placement.follow(profile.recent_s)
+
+    @property
+    def inline(self) -> bool:
+        """Whether batches run on the loop."""
+        return self._placement.inline
 
     @property
     def waiting_rows(self) -> int:
-        return self._waiting_rows
+        return self._waiting.rows
+
+    @property
+    def after_delivery(self) -> Callable[[], None] | None:
+        """Called after the answers of a batch were handed out: a door writes them to its sockets there."""
+        return self._delivery.after
+
+    @after_delivery.setter
+    def after_delivery(self, call: Callable[[], None] | None) -> None:
+        self._delivery.after = call
 
     @property
     def pending(self) -> bool:
         """Whether any accepted request has not ended."""
-        return bool(self._groups) or self._busy
+        return bool(self._waiting) or self._busy
 
     def submit(self, work: Work) -> None:
         """Takes a request, or fails it at once (`Overloaded`, `NotReady`)."""
         if self._closed:
-            self._fail([work], NotReady("the model is shutting down", where=self._name))
+            self._delivery.fail([work], NotReady("the model is shutting down", where=self._name))
             return
-        if self._waiting_rows and not policy.admits(self._waiting_rows, work.rows, self._settings.max_queue_size):
-            self._fail([work], self._overloaded(work))
+        if self._waiting.rows and not policy.admits(self._waiting.rows, work.rows, self._settings.max_queue_size):
+            self._delivery.fail([work], self._overloaded(work))
             return
         if not work.arrived:
             work.arrived = self._clock.monotonic()
-        self._waiting_rows += work.rows
-        queue = self._groups.get(work.group)
-        if queue is None:
-            queue = self._groups[work.group] = deque()
-        queue.append(work)
+        self._waiting.add(work)
         if work.deadline is not None and self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         if not self._scheduled and not self._busy:
@@ -105,10 +108,9 @@ class Batcher:
     def close(self) -> None:
         """Refuses new requests and fails those still waiting; the running batch is not interrupted."""
         self._closed = True
-        waiting = [work for queue in self._groups.values() for work in queue]
-        self._groups.clear()
-        self._waiting_rows = 0
-        self._fail(waiting, NotReady("the model is shutting down", where=self._name, fix="try again elsewhere"))
+        self._delivery.fail(
+            self._waiting.clear(), NotReady("the model is shutting down", where=self._name, fix="try again elsewhere")
+        )
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -133,26 +135,16 @@ class Batcher:
                 self._run_threaded(batch)
         except BaseException as error:
             # Whatever it is, accepted requests end, and those behind them get their turn.
-            self._end_failed(works, self._unexpected(error))
+            self._end_failed(works, self._delivery.unexpected(error))
             if isinstance(error, KeyboardInterrupt):
                 raise
 
     def _take(self) -> list[Work]:
-        """The next batch's requests: of the group that has waited longest for its turn."""
-        while self._groups:
-            group, queue = next(iter(self._groups.items()))
-            del self._groups[group]
-            count = policy.take((work.rows for work in queue), self._settings.max_batch_size) if group.mergeable else 1
-            if count == len(queue):
-                works = list(queue)
-            else:
-                works = [queue.popleft() for _ in range(count)]
-                self._groups[group] = queue
-            self._waiting_rows -= sum([work.rows for work in works])
-            works = self._alive(works)
-            if works:
-                return works
-        return []
+        """The next batch's requests that still want an answer."""
+        works: list[Work] = []
+        while self._waiting and not works:
+            works = self._alive(self._waiting.take(self._settings.max_batch_size))
+        return works
 
     def _alive(self, works: list[Work]) -> list[Work]:
         """Without those whose caller has gone or whose time is up; they never reach the model."""
@@ -162,9 +154,9 @@ class Batcher:
             if work.ended:
                 continue
             if work.cancelled:
-                self._fail([work], Cancelled("the caller gave up", where=self._name))
+                self._delivery.fail([work], Cancelled("the caller gave up", where=self._name))
             elif work.deadline is not None and now >= work.deadline:
-                self._fail([work], self._expired())
+                self._delivery.fail([work], self._expired())
             else:
                 alive.append(work)
         return alive
@@ -179,26 +171,22 @@ class Batcher:
                 try:
                     assemble([work])
                 except (InferenceError, ValueError, TypeError) as error:
-                    self._fail([work], error if isinstance(error, InferenceError) else InvalidInput(str(error)))
+                    self._delivery.fail(
+                        [work], error if isinstance(error, InferenceError) else InvalidInput(str(error))
+                    )
                 else:
                     good.append(work)
             if len(good) == len(works) > 1:
                 # Each fits, but not together: one at a time then.
-                self._put_back(good[1:])
+                self._waiting.put_back(good[1:])
                 good = good[:1]
             works[:] = good
             return self._assemble(works) if good else None
 
-    def _put_back(self, works: list[Work]) -> None:
-        group = works[0].group
-        queue = self._groups.setdefault(group, deque())
-        queue.extendleft(reversed(works))
-        self._waiting_rows += sum([work.rows for work in works])
-
     def _run_inline(self, batch: Batch) -> None:
         works, started = self._running, self._clock.monotonic()
         try:
-            answer = self._replica.run(batch, self._context(works), retry=False)
+            answer = self._replica.run(batch, shared_context(works), retry=False)
         except TransientError as error:
             # Retrying waits, and nobody may wait on the loop.
             self._run_threaded(batch, error)
@@ -207,8 +195,9 @@ class Batcher:
             self._isolate(works, error)
             return
         finished = self._clock.monotonic()
-        self._learn(batch.rows, finished - started)
-        self._deliver(works, answer, started, finished)
+        self._profile.learn(batch.rows, finished - started)
+        self._placement.follow(self._profile.recent_s)
+        self._delivery.answer(works, answer, started, finished)
         self._free()
 
     def _run_threaded(self, batch: Batch, failed: TransientError | None = None) -> None:
@@ -221,7 +210,7 @@ class Batcher:
 
         self._thread().submit(
             batch,
-            self._context(works),
+            shared_context(works),
             pause_s=pause_s,
             on_done=on_done,
             on_free=lambda: threadsafe(self._free_if, delivered),
@@ -234,13 +223,14 @@ class Batcher:
         error = future.exception()
         if error is None:
             answer = future.result()
-            self._learn(answer.rows, finished - started)
-            self._deliver(works, answer, started, finished)
+            self._profile.learn(answer.rows, finished - started)
+            self._placement.follow(self._profile.recent_s)
+            self._delivery.answer(works, answer, started, finished)
             delivered.ok = True
         elif isinstance(error, InferenceError):
             self._isolate(works, error)
         else:
-            self._end_failed(works, self._unexpected(error))
+            self._end_failed(works, self._delivery.unexpected(error))
 
     def _free_if(self, delivered: Delivered) -> None:
         if delivered.ok:
@@ -253,14 +243,14 @@ class Batcher:
             return
 
         def run(group: Sequence[Work]) -> Batch:
-            return self._thread().submit(assemble(group), self._context(group)).result()
+            return self._thread().submit(assemble(group), shared_context(group)).result()
 
         def search() -> None:
             results: list[tuple[Sequence[Work], Batch | InferenceError]]
             try:
                 results = isolate(works, run, error, budget(len(works)))
             except BaseException as unexpected:
-                results = [(works, self._unexpected(unexpected))]
+                results = [(works, self._delivery.unexpected(unexpected))]
             self._threadsafe(self._deliver_isolated, results)
 
         try:
@@ -272,52 +262,21 @@ class Batcher:
         now = self._clock.monotonic()
         for works, outcome in results:
             if isinstance(outcome, InferenceError):
-                self._fail(works, outcome)
+                self._delivery.fail(works, outcome)
             else:
-                self._deliver(works, outcome, now, now)
-        self._delivered()
+                self._delivery.answer(works, outcome, now, now)
+        self._delivery.flush()
         self._free()
 
     def _end_failed(self, works: Sequence[Work], error: InferenceError) -> None:
-        self._fail(works, error)
-        self._delivered()
+        self._delivery.fail(works, error)
+        self._delivery.flush()
         self._free()
-
-    def _deliver(self, works: Sequence[Work], answer: Batch, started: float, finished: float) -> None:
-        """Resolves each caller on its own."""
-        completed, start = Completed(answer), 0
-        arrivals = []
-        for work in works:
-            stop = start + work.rows
-            if not work.ended:
-                work.ended = True
-                try:
-                    if work.takes_errors:
-                        work.done(completed, start)
-                    elif answer.errors and any(start <= row < stop for row in answer.errors):
-                        failure = row_failure(answer, start, stop)
-                        self._recorder.failed(failure.code)
-                        work.fail(failure)
-                    else:
-                        work.done(completed, start)
-                        arrivals.append(work.arrived)
-                except Exception as error:  # of one caller, and none of the others' business
-                    self._end([work], self._unexpected(error))
-            start = stop
-        self._recorder.completed(arrivals, answer.rows, started, finished)
-        self._delivered()
-
-    def _delivered(self) -> None:
-        if self.after_delivery is not None:
-            try:
-                self.after_delivery()
-            except Exception as error:
-                self._report("writing the answers failed", error)
 
     def _free(self) -> None:
         """The replica is free: take the next batch on the next tick, after the loop has read its sockets."""
         self._busy, self._running = False, ()
-        if self._groups:
+        if self._waiting:
             if not self._scheduled:
                 self._scheduled = True
                 self._loop.call_soon(self._dispatch)
@@ -329,74 +288,22 @@ class Batcher:
             self._idle.set()
             self._idle = None
 
-    def _fail(self, works: Sequence[Work], error: InferenceError) -> None:
-        waiting = [work for work in works if not work.ended]
-        for work in waiting:
-            work.ended = True
-        self._end(waiting, error)
-
-    def _end(self, works: Sequence[Work], error: InferenceError) -> None:
-        for work in works:
-            self._recorder.failed(error.code)
-            try:
-                work.fail(error)
-            except Exception as unexpected:
-                self._report("a request could not be told of its end", unexpected)
-
-    def _report(self, message: str, error: Exception) -> None:
-        """To whoever runs the loop: it is nobody's answer."""
-        self._loop.call_exception_handler({"message": f"{self._name}: {message}", "exception": error})
-
     def _sweep(self) -> None:
         """Ends requests whose time is up, also those that the model still has: nobody waits past a limit."""
         self._sweeper = None
         now, later = self._clock.monotonic(), False
-        for works in (*self._groups.values(), self._running):
-            for work in works:
-                if work.deadline is None or work.ended:
-                    continue
-                if now >= work.deadline:
-                    self._fail([work], self._expired())
-                else:
-                    later = True
-        self._forget_ended()
-        self._delivered()
+        for work in [*self._waiting, *self._running]:
+            if work.deadline is None or work.ended:
+                continue
+            if now >= work.deadline:
+                self._delivery.fail([work], self._expired())
+            else:
+                later = True
+        self._waiting.forget_ended()
+        self._settle()
+        self._delivery.flush()
         if later:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-
-    def _forget_ended(self) -> None:
-        """What has ended takes no place in the queue from those who come now."""
-        for group, queue in list(self._groups.items()):
-            if any(work.ended for work in queue):
-                alive = deque([work for work in queue if not work.ended])
-                self._waiting_rows -= sum([work.rows for work in queue]) - sum([work.rows for work in alive])
-                if alive:
-                    self._groups[group] = alive
-                else:
-                    del self._groups[group]
-        self._settle()
-
-    def _context(self, works: Sequence[Work]) -> Context:
-        """What the requests share, the latest of their deadlines, and whether all of them have gone."""
-        shared = works[0].group.context
-        deadlines = [work.deadline for work in works if work.deadline is not None]
-        return Context(
-            shared.params,
-            max(deadlines) if len(deadlines) == len(works) else None,
-            lambda: all(work.cancelled or work.ended for work in works),
-            shared.sequence,
-            shared.device,
-        )
-
-    def _learn(self, rows: int, seconds: float) -> None:
-        self._profile.learn(rows, seconds)
-        if self._adapts:
-            self._decide_inline()
-
-    def _decide_inline(self) -> None:
-        if self._adapts:
-            limit_s = self._settings.inline_limit_ms / 1e3
-            self.inline = policy.runs_inline(self._profile.recent_s, limit_s, self.inline)
 
     def _threadsafe(self, call: Callable[..., None], *args: object) -> None:
         """Runs `call` on the loop; a loop that has closed has nobody waiting on it."""
@@ -406,13 +313,6 @@ class Batcher:
             if not self._loop.is_closed():
                 raise
 
-    def _unexpected(self, error: BaseException) -> InferenceError:
-        if isinstance(error, InferenceError):
-            return error
-        failure = ModelError(f"{type(error).__name__}: {error}", where=self._name)
-        failure.__cause__ = error
-        return failure
-
     def _expired(self) -> DeadlineExceeded:
         return DeadlineExceeded("the time limit of the request passed", where=self._name)
 
@@ -421,27 +321,6 @@ class Batcher:
             "the queue is full",
             where=self._name,
             expected=f"at most {self._settings.max_queue_size} rows waiting",
-            got=f"{self._waiting_rows} waiting and {work.rows} more",
+            got=f"{self._waiting.rows} waiting and {work.rows} more",
             fix="try again later",
         )
-
-
-class Delivered:
-    """Whether a threaded batch was delivered, so that its end frees the replica (a failed one is searched first)."""
-
-    __slots__ = ("ok",)
-
-    def __init__(self) -> None:
-        self.ok = False
-
-
-def row_failure(answer: Batch, start: int, stop: int) -> InferenceError:
-    """The error of a request some of whose rows failed; names the rows as the caller counts them."""
-    errors = {row - start: error for row, error in answer.errors.items() if start <= row < stop}
-    first = min(errors)
-    more = f" (and {len(errors) - 1} more rows)" if len(errors) > 1 else ""
-    text = errors[first].message + more
-    kind = InvalidInput if errors[first].code == InvalidInput.code else ModelError
-    error = kind(text, where=f"row {first}")
-    error.rows = errors
-    return error

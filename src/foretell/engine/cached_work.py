@@ -10,9 +10,9 @@ from functools import partial
 
 from foretell.clock import Clock
 from foretell.columns import Batch
-from foretell.engine.batcher import row_failure
 from foretell.engine.cache import LeaderFailed, PredictionCache
 from foretell.engine.cached import Lookup
+from foretell.engine.delivery import row_failure
 from foretell.engine.recorder import Recorder
 from foretell.engine.work import Completed, Work, assemble
 from foretell.errors import DeadlineExceeded, InferenceError, InvalidInput

@@ -9,10 +9,10 @@ from foretell.clock import Clock
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine.apart import run_apart
-from foretell.engine.batcher import row_failure
 from foretell.engine.cache import PredictionCache
 from foretell.engine.cached import Lookup, run_cached
 from foretell.engine.check import check_lengths
+from foretell.engine.delivery import row_failure
 from foretell.engine.executors import ThreadExecutor
 from foretell.engine.recorder import Recorder
 from foretell.engine.replica import Prepared, Replica

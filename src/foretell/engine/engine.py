@@ -15,10 +15,11 @@ from foretell.clock import Clock, SystemClock
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine.awaited import AwaitedWork
-from foretell.engine.batcher import Batcher, row_failure
+from foretell.engine.batcher import Batcher
 from foretell.engine.cache import PredictionCache
 from foretell.engine.cached_work import CachedWork, lookup_work
 from foretell.engine.check import check_lengths
+from foretell.engine.delivery import row_failure
 from foretell.engine.direct import Direct
 from foretell.engine.executors import JOIN_S, ThreadExecutor
 from foretell.engine.policy import Profile

@@ -48,6 +48,20 @@ def runs_inline(call_s: float | None, limit_s: float, inline_now: bool) -> bool:
     return call_s <= limit_s * (_STAY if inline_now else 1.0)
 
 
+class Placement:
+    """Where a replica's calls run: on the event loop, or on a worker thread. `executor`: "auto", "inline", "thread"."""
+
+    def __init__(self, native: bool, executor: str, limit_s: float) -> None:
+        self.inline = executor == "inline" or (native and executor == "auto")
+        self._adapts = native and executor == "auto"
+        self._limit_s = limit_s
+
+    def follow(self, call_s: float | None) -> None:
+        """Calls lately take `call_s` seconds."""
+        if self._adapts:
+            self.inline = runs_inline(call_s, self._limit_s, self.inline)
+
+
 class Profile:
     """Seconds per call by number of rows (in powers of two), learned from real calls."""
 

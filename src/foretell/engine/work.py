@@ -89,6 +89,19 @@ def assemble(works: Sequence[Work]) -> Batch:
     return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
 
 
+def shared_context(works: Sequence[Work]) -> Context:
+    """What the requests of a batch share, the latest of their deadlines, and whether all of them have gone."""
+    shared = works[0].group.context
+    deadlines = [work.deadline for work in works if work.deadline is not None]
+    return Context(
+        shared.params,
+        max(deadlines) if len(deadlines) == len(works) else None,
+        lambda: all(work.cancelled or work.ended for work in works),
+        shared.sequence,
+        shared.device,
+    )
+
+
 def _column(spec: Field, parts: list[Part], rows: int) -> Column:
     lists = [part for part in parts if type(part) is list]
     if len(lists) == len(parts):

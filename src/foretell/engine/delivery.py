@@ -1,0 +1,92 @@
+"""The ends of requests: each is told once, on its own, and none can harm the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from foretell.columns import Batch
+from foretell.engine.recorder import Recorder
+from foretell.engine.work import Completed, Work
+from foretell.errors import InferenceError, ModelError, rows_failed
+
+
+class Delivery:
+    """Gives answers and errors to requests, on the loop's thread, and tells the recorder."""
+
+    def __init__(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        self._recorder, self._loop, self._name = recorder, loop, name
+        self.after: Callable[[], None] | None = None
+        """Called after answers were handed out; a door writes them to its sockets here."""
+
+    def answer(self, works: Sequence[Work], answer: Batch, started: float, finished: float) -> None:
+        """Resolves the requests of a batch; `started` and `finished`: when the model ran."""
+        completed, start = Completed(answer), 0
+        arrivals = []
+        for work in works:
+            stop = start + work.rows
+            if not work.ended:
+                work.ended = True
+                try:
+                    if work.takes_errors:
+                        work.done(completed, start)
+                    elif answer.errors and any(start <= row < stop for row in answer.errors):
+                        failure = row_failure(answer, start, stop)
+                        self._recorder.failed(failure.code)
+                        work.fail(failure)
+                    else:
+                        work.done(completed, start)
+                        arrivals.append(work.arrived)
+                except Exception as error:  # of one caller, and none of the others' business
+                    self._end([work], self.unexpected(error))
+            start = stop
+        self._recorder.completed(arrivals, answer.rows, started, finished)
+        self.flush()
+
+    def fail(self, works: Sequence[Work], error: InferenceError) -> None:
+        """Ends those of `works` that have not ended."""
+        waiting = [work for work in works if not work.ended]
+        for work in waiting:
+            work.ended = True
+        self._end(waiting, error)
+
+    def flush(self) -> None:
+        if self.after is not None:
+            try:
+                self.after()
+            except Exception as error:
+                self._report("writing the answers failed", error)
+
+    def unexpected(self, error: BaseException) -> InferenceError:
+        """Any exception as an error that a caller may see."""
+        if isinstance(error, InferenceError):
+            return error
+        failure = ModelError(f"{type(error).__name__}: {error}", where=self._name)
+        failure.__cause__ = error
+        return failure
+
+    def _end(self, works: Sequence[Work], error: InferenceError) -> None:
+        for work in works:
+            self._recorder.failed(error.code)
+            try:
+                work.fail(error)
+            except Exception as unexpected:
+                self._report("a request could not be told of its end", unexpected)
+
+    def _report(self, message: str, error: Exception) -> None:
+        """To whoever runs the loop: it is nobody's answer."""
+        self._loop.call_exception_handler({"message": f"{self._name}: {message}", "exception": error})
+
+
+class Delivered:
+    """Whether a threaded batch was delivered, so that its end frees the replica (a failed one is searched first)."""
+
+    __slots__ = ("ok",)
+
+    def __init__(self) -> None:
+        self.ok = False
+
+
+def row_failure(answer: Batch, start: int, stop: int) -> InferenceError:
+    """The error of a request some of whose rows failed; names the rows as the caller counts them."""
+    return rows_failed({row - start: error for row, error in answer.errors.items() if start <= row < stop})

@@ -1,0 +1,66 @@
+"""The queue before a replica: requests by group, taken in turns, counted in rows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from foretell.engine import policy
+from foretell.engine.work import Group, Work
+
+
+class Waiting:
+    """Requests that wait. Those of one group leave together; the group that has waited longest has the next turn."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Group, deque[Work]] = {}
+        self.rows = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def __iter__(self) -> Iterator[Work]:
+        for queue in self._groups.values():
+            yield from queue
+
+    def add(self, work: Work) -> None:
+        self.rows += work.rows
+        queue = self._groups.get(work.group)
+        if queue is None:
+            queue = self._groups[work.group] = deque()
+        queue.append(work)
+
+    def take(self, max_rows: int) -> list[Work]:
+        """The next batch's requests, at most `max_rows` rows unless the first is larger; empty where nothing waits."""
+        if not self._groups:
+            return []
+        group, queue = next(iter(self._groups.items()))
+        del self._groups[group]
+        count = policy.take((work.rows for work in queue), max_rows) if group.mergeable else 1
+        if count == len(queue):
+            works = list(queue)
+        else:
+            works = [queue.popleft() for _ in range(count)]
+            self._groups[group] = queue
+        self.rows -= sum([work.rows for work in works])
+        return works
+
+    def put_back(self, works: Sequence[Work]) -> None:
+        """Requests of one group, taken and not run, before those of their group that still wait."""
+        queue = self._groups.setdefault(works[0].group, deque())
+        queue.extendleft(reversed(works))
+        self.rows += sum([work.rows for work in works])
+
+    def clear(self) -> list[Work]:
+        """Takes everything."""
+        works = list(self)
+        self._groups.clear()
+        self.rows = 0
+        return works
+
+    def forget_ended(self) -> None:
+        """What has ended takes no place from those who come now."""
+        works = self.clear()
+        for work in works:
+            if not work.ended:
+                self.add(work)
