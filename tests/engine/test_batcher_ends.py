@@ -317,7 +317,7 @@ class TestFailing:
         def broken() -> None:
             raise OSError("the socket is gone")
 
-        engine.batcher(loop).after_delivery = broken
+        engine.batcher(loop).delivery.after = broken
         for n in range(3):
             assert answers(await engine.infer(rows(n))) == [2 * n]
         assert reported

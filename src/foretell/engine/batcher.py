@@ -51,7 +51,7 @@ class Batcher:
         self._replica, self._thread, self._profile = replica, thread, profile
         self._settings, self._clock, self._loop, self._name = settings, clock, loop, name
         self._waiting = Waiting()
-        self._delivery = Delivery(recorder, loop, name)
+        self.delivery = Delivery(recorder, loop, name)
         self._running: Sequence[Work] = ()
         self._busy = self._scheduled = self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
@@ -69,15 +69,6 @@ class Batcher:
         return self._waiting.rows
 
     @property
-    def after_delivery(self) -> Callable[[], None] | None:
-        """Called after the answers of a batch were handed out: a door writes them to its sockets there."""
-        return self._delivery.after
-
-    @after_delivery.setter
-    def after_delivery(self, call: Callable[[], None] | None) -> None:
-        self._delivery.after = call
-
-    @property
     def pending(self) -> bool:
         """Whether any accepted request has not ended."""
         return bool(self._waiting) or self._busy
@@ -85,10 +76,10 @@ class Batcher:
     def submit(self, work: Work) -> None:
         """Takes a request, or fails it at once (`Overloaded`, `NotReady`)."""
         if self._closed:
-            self._delivery.fail([work], NotReady("the model is shutting down", where=self._name))
+            self.delivery.fail([work], NotReady("the model is shutting down", where=self._name))
             return
         if self._waiting.rows and not policy.admits(self._waiting.rows, work.rows, self._settings.max_queue_size):
-            self._delivery.fail([work], self._overloaded(work))
+            self.delivery.fail([work], self._overloaded(work))
             return
         if not work.arrived:
             work.arrived = self._clock.monotonic()
@@ -108,7 +99,7 @@ class Batcher:
     def close(self) -> None:
         """Refuses new requests and fails those still waiting; the running batch is not interrupted."""
         self._closed = True
-        self._delivery.fail(
+        self.delivery.fail(
             self._waiting.clear(), NotReady("the model is shutting down", where=self._name, fix="try again elsewhere")
         )
         if self._sweeper is not None:
@@ -135,7 +126,7 @@ class Batcher:
                 self._run_threaded(batch)
         except BaseException as error:
             # Whatever it is, accepted requests end, and those behind them get their turn.
-            self._end_failed(works, self._delivery.unexpected(error))
+            self._end_failed(works, self.delivery.unexpected(error))
             if isinstance(error, KeyboardInterrupt):
                 raise
 
@@ -154,9 +145,9 @@ class Batcher:
             if work.ended:
                 continue
             if work.cancelled:
-                self._delivery.fail([work], Cancelled("the caller gave up", where=self._name))
+                self.delivery.fail([work], Cancelled("the caller gave up", where=self._name))
             elif work.deadline is not None and now >= work.deadline:
-                self._delivery.fail([work], self._expired())
+                self.delivery.fail([work], self._expired())
             else:
                 alive.append(work)
         return alive
@@ -171,7 +162,7 @@ class Batcher:
                 try:
                     assemble([work])
                 except (InferenceError, ValueError, TypeError) as error:
-                    self._delivery.fail(
+                    self.delivery.fail(
                         [work], error if isinstance(error, InferenceError) else InvalidInput(str(error))
                     )
                 else:
@@ -197,7 +188,7 @@ class Batcher:
         finished = self._clock.monotonic()
         self._profile.learn(batch.rows, finished - started)
         self._placement.follow(self._profile.recent_s)
-        self._delivery.answer(works, answer, started, finished)
+        self.delivery.answer(works, answer, started, finished)
         self._free()
 
     def _run_threaded(self, batch: Batch, failed: TransientError | None = None) -> None:
@@ -225,12 +216,12 @@ class Batcher:
             answer = future.result()
             self._profile.learn(answer.rows, finished - started)
             self._placement.follow(self._profile.recent_s)
-            self._delivery.answer(works, answer, started, finished)
+            self.delivery.answer(works, answer, started, finished)
             delivered.ok = True
         elif isinstance(error, InferenceError):
             self._isolate(works, error)
         else:
-            self._end_failed(works, self._delivery.unexpected(error))
+            self._end_failed(works, self.delivery.unexpected(error))
 
     def _free_if(self, delivered: Delivered) -> None:
         if delivered.ok:
@@ -250,7 +241,7 @@ class Batcher:
             try:
                 results = isolate(works, run, error, budget(len(works)))
             except BaseException as unexpected:
-                results = [(works, self._delivery.unexpected(unexpected))]
+                results = [(works, self.delivery.unexpected(unexpected))]
             self._threadsafe(self._deliver_isolated, results)
 
         try:
@@ -262,15 +253,15 @@ class Batcher:
         now = self._clock.monotonic()
         for works, outcome in results:
             if isinstance(outcome, InferenceError):
-                self._delivery.fail(works, outcome)
+                self.delivery.fail(works, outcome)
             else:
-                self._delivery.answer(works, outcome, now, now)
-        self._delivery.flush()
+                self.delivery.answer(works, outcome, now, now)
+        self.delivery.flush()
         self._free()
 
     def _end_failed(self, works: Sequence[Work], error: InferenceError) -> None:
-        self._delivery.fail(works, error)
-        self._delivery.flush()
+        self.delivery.fail(works, error)
+        self.delivery.flush()
         self._free()
 
     def _free(self) -> None:
@@ -296,12 +287,12 @@ class Batcher:
             if work.deadline is None or work.ended:
                 continue
             if now >= work.deadline:
-                self._delivery.fail([work], self._expired())
+                self.delivery.fail([work], self._expired())
             else:
                 later = True
         self._waiting.forget_ended()
         self._settle()
-        self._delivery.flush()
+        self.delivery.flush()
         if later:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 

@@ -57,7 +57,7 @@ class Application:
         await self.server.start()
         loop = asyncio.get_running_loop()
         for served in self._all():
-            served.engine.batcher(loop).after_delivery = self.server.flush
+            served.engine.batcher(loop).delivery.after = self.server.flush
 
     async def stop(self) -> None:
         """Not ready, no new connections, answers what was accepted, closes. The engines stay open."""
