@@ -354,3 +354,33 @@ def test_work_of_clients_that_left_never_reaches_the_model(serve: Any) -> None:
             assert values(last.answer()) == [2]
     assert gate.seen == [1, 2]
     assert server.engine("gate").waiting_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("begun", "status"),
+    [
+        (b"G", 400), (b"GET /v2/mod", 400), (b"\r\nGET /v2 HTTP/1.1\r\n", 400),
+        (b"PUT /v2 HTTP/1.1\r\nX: y", 405),  # the rest is the value of a header, and a body
+    ],
+)  # fmt: skip
+def test_a_known_request_inside_another_is_not_taken_for_one(serve: Any, begun: bytes, status: int) -> None:
+    """What a proxy in front sees as one request must not be two here, however the bytes arrive."""
+    server = serve(echo=InlineEcho())
+    known = infer("echo", [1])
+    with server.connect() as wire:
+        for _ in range(2):
+            assert values(wire.send(known).answer()) == [1]
+        wire.send(http("GET", "/v2/health/live") + begun)
+        assert wire.answer().json == {"live": True}
+        wire.send(known)
+        assert wire.answer().status == status
+        assert wire.finish().closed
+
+
+def test_a_request_begun_behind_another_has_to_arrive_in_time_too(serve: Any) -> None:
+    server = serve(echo=Echo(), header_timeout_s=10)
+    with server.connect() as wire:
+        wire.send(http("GET", "/v2") + b"GET /v2 HTT")
+        assert wire.answer().status == 200
+        server.expire(11)
+        assert wire.answer().status == 408

@@ -30,7 +30,7 @@ class RequestReader:
         self.state = "head"
         self._settings = server.settings
         self._exchanges: deque[Exchange] = deque()
-        self._closing = self._upgrading = False
+        self._closing = self._upgrading = self._shares_read = False
         self._parser = httptools.HttpRequestParser(self)
         self._fed = False
         """Whether the parser has ever had a byte; before that, it is as idle as between two requests."""
@@ -69,7 +69,7 @@ class RequestReader:
             if self._misses < _MOST_MISSES and self._knows(data):
                 return
             self.state, self.since, self._fed = "head", self.server.now, True
-        self._chunk_bytes = len(data)
+        self._chunk_bytes, self._shares_read = len(data), False
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
@@ -83,7 +83,7 @@ class RequestReader:
             if began and self._misses < _MOST_MISSES and self._exchanges:
                 self.server.heads.learn(data, self._exchanges[-1])
         elif self.state == "head":
-            self._head_bytes += len(data)
+            self._head_bytes += 0 if self._shares_read else len(data)
             if self._head_bytes > self._settings.max_header_bytes:
                 self._refuse(self._head_too_large())
         elif self.state == "body":  # sizes and extensions of chunks, and trailers, may not go on for ever
@@ -116,6 +116,10 @@ class RequestReader:
                 self._parser = httptools.HttpRequestParser(self)
             else:
                 return
+
+    def on_message_begin(self) -> None:
+        if self.state == "idle":  # behind another request in the same read
+            self.state, self._shares_read = "head", True
 
     def on_url(self, url: bytes) -> None:
         self._url += url
