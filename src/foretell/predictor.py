@@ -196,7 +196,7 @@ class BasePredictor:
         except InferenceError:
             raise
         except Exception as error:
-            raise InvalidInput(f"it cannot be read: {type(error).__name__}: {error}") from error
+            raise _unreadable(error) from error
 
     def _asked(self, data: Any) -> Intake:
         try:
@@ -223,7 +223,12 @@ class BasePredictor:
     def is_one(self, data: Any) -> bool:
         """Whether `predict` takes `data` as a single row."""
         spec = ModelSpec() if self.overrides("preprocess") or self.overrides("predict") else self.spec
-        return is_single(data, spec)
+        try:
+            return is_single(data, spec)
+        except InferenceError:
+            raise
+        except Exception as error:
+            raise _unreadable(error) from error
 
     def _job(self, batch_size: int | None, num_workers: int | None, data: Any) -> tuple[int | None, int]:
         batch_size, num_workers = _whole("batch_size", batch_size, 1), _whole("num_workers", num_workers, 0)
@@ -265,6 +270,10 @@ class Predictor(BasePredictor):
 
     Safe from any thread. `with Predictor(...) as p:` closes it at the end.
     """
+
+
+def _unreadable(error: Exception) -> InvalidInput:
+    return InvalidInput(f"it cannot be read: {type(error).__name__}: {error}")
 
 
 def _whole(name: str, value: Any, least: int) -> int | None:

@@ -37,9 +37,19 @@ def chunks(data: object, size: int) -> Iterator[object]:
 
 
 def _length(data: Any) -> int:
-    if isinstance(data, Mapping):
-        return len(next(iter(data.values()))) if data else 0
-    return int(data.num_rows) if hasattr(data, "num_rows") else len(data)
+    if not isinstance(data, Mapping):
+        return int(data.num_rows) if hasattr(data, "num_rows") else len(data)
+    lengths = {str(name): len(values) for name, values in data.items() if _is_column(values)}
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{rows} of {name!r}" for name, rows in lengths.items())
+        raise InvalidInput("the columns differ in length", expected="one value for each row", got=got)
+    return next(iter(lengths.values()), 0)
+
+
+def _is_column(values: Any) -> bool:
+    """Whether a dict's value has rows; what has none is no input, and reading it says so."""
+    sized = hasattr(values, "__len__") and getattr(values, "ndim", 1) != 0
+    return sized and not isinstance(values, (str, bytes, Mapping))
 
 
 def cut(data: Any, start: int, stop: int) -> Any:
@@ -50,7 +60,7 @@ def cut(data: Any, start: int, stop: int) -> Any:
         case Kind.POLARS | Kind.ARROW:
             return data.slice(start, stop - start)
     if isinstance(data, Mapping):
-        return {name: cut(values, start, stop) for name, values in data.items()}
+        return {name: cut(values, start, stop) if _is_column(values) else values for name, values in data.items()}
     return data[start:stop]
 
 

@@ -27,7 +27,9 @@ def table(data: Any) -> dict[str, Any]:
 def numeric(cells: Any) -> bool:
     from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
-    dtype = cells.dtype
+    dtype = getattr(cells, "dtype", None)
+    if dtype is None:
+        return False  # a single value of pandas' own: NA, a timestamp
     if hasattr(dtype, "categories"):
         dtype = dtype.categories.dtype
     return is_numeric_dtype(dtype) and not is_bool_dtype(dtype) and not is_complex_dtype(dtype)
