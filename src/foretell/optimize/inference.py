@@ -52,6 +52,8 @@ def optimize_for_inference(
     without passes comes back as it is. `options` (and `config`) as of `Predictor`, but for what is chosen here. Raises
     what opening and predicting raise.
     """
+    if not tolerance >= 0:
+        raise InvalidSetting("tolerance is out of range", expected="0 or more", got=tolerance)
     config = options.pop("config", None)
     asked = read_options(config, options)
     if asked.optimize is not None or asked.model.optimizations is not None:
