@@ -31,6 +31,11 @@ def same(left, right):
     )
 
 
+def frame(cells):
+    """As objects: pandas would make floats of whole numbers with a null among them, and round the large ones."""
+    return pd.DataFrame({"c": pd.Series(cells, dtype=object)})
+
+
 @given(columns())
 def test_lists_come_back(cells):
     assert same(to_python(to_column(cells, where="x")), cells)
@@ -54,7 +59,7 @@ def test_rows_of_any_length_come_back(rows):
 @settings(max_examples=60)
 def test_every_form_gives_the_same_rows_whole_or_in_pieces(cells, size):
     spec = ModelSpec()
-    forms = [{"c": cells}, [{"c": cell} for cell in cells], pd.DataFrame({"c": cells}), pl.DataFrame({"c": cells}),
+    forms = [{"c": cells}, [{"c": cell} for cell in cells], frame(cells), pl.DataFrame({"c": cells}),
              pa.table({"c": cells})]  # fmt: skip
     for data in forms:
         whole = to_batch(data, spec).batch.columns["c"]
@@ -68,7 +73,7 @@ def test_every_form_gives_the_same_rows_whole_or_in_pieces(cells, size):
 @given(columns(min_rows=1))
 @settings(max_examples=60)
 def test_answers_in_every_form_hold_the_same_rows(cells):
-    for data in ({"c": cells}, pd.DataFrame({"c": cells}), pl.DataFrame({"c": cells}), pa.table({"c": cells})):
+    for data in ({"c": cells}, frame(cells), pl.DataFrame({"c": cells}), pa.table({"c": cells})):
         intake = to_batch(data, ModelSpec())
         answer = from_batch(intake.batch, intake.form, single=False)
         back = to_batch(answer, ModelSpec())
