@@ -162,9 +162,7 @@ class Batcher:
                 try:
                     assemble([work])
                 except (InferenceError, ValueError, TypeError) as error:
-                    self.delivery.fail(
-                        [work], error if isinstance(error, InferenceError) else InvalidInput(str(error))
-                    )
+                    self.delivery.fail([work], error if isinstance(error, InferenceError) else InvalidInput(str(error)))
                 else:
                     good.append(work)
             if len(good) == len(works) > 1:
