@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -272,3 +272,31 @@ def test_a_predict_of_ones_own_reports_rows_itself(data: Any) -> None:
 def test_wrong_input_through_a_hook_is_still_wrong_input() -> None:
     with made(Before) as predictor, pytest.raises(InvalidInput):
         predictor.predict(np.ones((2, 3, 4)))
+
+
+class Declaring(BasePredictor):
+    inputs = (TensorSpec("pixels", DataType.UINT8, (None,)),)
+    outputs = (TensorSpec("scores", DataType.FP64, (2,)),)
+    labels: ClassVar = {"scores": ("dark", "bright")}
+
+    def preprocess(self, data: Any) -> Any:
+        return np.asarray(data, np.float64)
+
+    def postprocess(self, outputs: Any) -> Any:
+        return {"scores": np.stack([1 - outputs, outputs], axis=1)}
+
+
+def test_a_predictor_tells_the_doors_what_its_hooks_take_and_give() -> None:
+    with Declaring(lambda x: x.mean(axis=1) / 255) as predictor:
+        opened = open_model(predictor, ModelSettings())
+        engine = Engine(opened.model, ModelSettings(), name="d").load()
+        try:
+            assert engine.spec.inputs == Declaring.inputs
+            assert engine.spec.outputs == Declaring.outputs
+            assert engine.spec.labels == Declaring.labels
+            answer = engine.run(Batch.of(pixels=np.full((1, 4), 255, np.uint8)))
+            np.testing.assert_array_equal(answer.dense("scores"), [[0.0, 1.0]])
+            with pytest.raises(InvalidInput, match="pixel"):
+                engine.run(Batch.of(pixel=np.zeros((1, 4), np.uint8)))
+        finally:
+            engine.close()

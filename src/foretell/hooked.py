@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foretell.backends.python_answers import read_answer
+from foretell.backends.python_declared import read_declared
 from foretell.columns import Batch, Bytes, Column
 from foretell.engine.check import check_batch
 from foretell.engine.replica import Prepared
@@ -38,15 +39,16 @@ class HookedModel(Model):
             fix = "give the device to the predictor"
             raise Unavailable("the predictor has loaded its model", expected=self._device, got=device, fix=fix)
         inner = self._inner.spec
+        declared = read_declared(self._predictor, f"predictor {type(self._predictor).__name__!r}").spec
         changed_in = self._replaces_predict or self._predictor.overrides("preprocess")
         changed_out = self._replaces_predict or self._predictor.overrides("postprocess")
         self.spec = inner.with_changes(
-            inputs=None if changed_in else inner.inputs,
-            outputs=None if changed_out else inner.outputs,
+            inputs=declared.inputs if not changed_in or hasattr(self._predictor, "inputs") else None,
+            outputs=declared.outputs if not changed_out or hasattr(self._predictor, "outputs") else None,
             streams=False,
             concurrent=False,
             pad=None if changed_in else inner.pad,
-            labels=None if changed_out else inner.labels,
+            labels=declared.labels if not changed_out or hasattr(self._predictor, "labels") else None,
             features=None if changed_in else inner.features,
         )
 

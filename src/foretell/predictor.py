@@ -34,7 +34,8 @@ class BasePredictor:
 
     `predict(x)` is `postprocess(model(preprocess(x)))`; `_optimize_model` may replace `self.model` before it is
     opened. Hooks get what the caller passed (a chunk of it in `predict_batch`); through a server they get arrays or
-    lists of strings. Every failure is an `InferenceError` with its cause. Options: see `Predictor`.
+    lists of strings; a subclass may declare `inputs`, `outputs` and `labels` for them, as any Python model may.
+    Every failure is an `InferenceError` with its cause. Options: see `Predictor`.
     """
 
     def __init__(self, model: object, config: Mapping[str, Any] | None = None, **options: Any) -> None:
