@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foretell import Predictor
 from foretell.backends import open_model
 from foretell.columns import Batch, Bytes, Dense, Ragged
 from foretell.config import ModelSettings
@@ -191,3 +192,14 @@ def test_first_answers_from_many_threads_agree_on_the_outputs() -> None:
         thread.join()
     assert model.spec.concurrent and model.spec.outputs == (TensorSpec("y", DataType.FP64, (2,)),)
     assert len(done) == 4
+
+
+def test_answers_of_an_undeclared_function_follow_the_numbers_it_is_given() -> None:
+    with Predictor(lambda x: x * 2) as predictor:
+        whole = predictor.predict(np.array([[1, 2]]))
+        assert whole.dtype == np.int64
+        halves = predictor.predict(np.array([[0.5, 1.5]]))
+        np.testing.assert_array_equal(halves, [[1.0, 3.0]])
+        assert predictor.predict(np.array([[1, 2]])).dtype == np.int64
+        assert predictor.spec.outputs is not None
+        assert predictor.spec.outputs[0].datatype is None

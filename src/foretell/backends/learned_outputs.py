@@ -14,12 +14,13 @@ from foretell.types import DataType, Shape, TensorSpec
 
 
 class LearnedOutputs:
-    """Thread-safe. What was declared is never changed; a learned dimension that turns out to vary becomes None."""
+    """Thread-safe. What was declared is never changed; a learned dimension or number type that varies becomes None."""
 
     def __init__(self, declared: tuple[TensorSpec, ...] | None) -> None:
         self._lock = threading.Lock()
         self._declared = {spec.name: spec for spec in declared or ()}
         self.specs = declared
+        self._varying: set[str] = set()
 
     @property
     def declared(self) -> tuple[TensorSpec, ...] | None:
@@ -42,7 +43,7 @@ class LearnedOutputs:
             if set(names) != set(columns):
                 expected, got = ", ".join(names), ", ".join(columns) or "none"
                 raise ModelError("the outputs changed their names", where=where, expected=expected, got=got)
-            fitted = {spec.name: _fit(columns[spec.name], spec, where) for spec in self.specs}
+            fitted = {spec.name: self._fitted(columns[spec.name], spec, where) for spec in self.specs}
             if any(len(column) for column in fitted.values()):
                 self.specs = tuple(self._learned(spec, fitted[spec.name]) for spec in self.specs)
             return fitted
@@ -51,9 +52,18 @@ class LearnedOutputs:
         """`rows` rows of every output that mean nothing, once `known`."""
         return {spec.name: blank_column(spec, rows) for spec in self.specs or ()}
 
+    def _fitted(self, column: Column, spec: TensorSpec, where: str) -> Column:
+        declared = self._declared.get(spec.name)
+        if (declared is None or declared.datatype is None) and not _holds(spec.datatype, datatype_of(column)):
+            self._varying.add(spec.name)  # a function of whatever numbers it is given: its answers follow them
+            return column
+        return _fit(column, spec, where)
+
     def _learned(self, spec: TensorSpec, column: Column) -> TensorSpec:
         declared = self._declared.get(spec.name)
         datatype, shape = spec.datatype or datatype_of(column), spec.shape
+        if spec.name in self._varying:
+            datatype = None
         if declared is None or declared.shape is None:
             found = shape_of(column)
             shape = found if spec.shape is None else _common(spec.shape, found)
@@ -85,6 +95,13 @@ def _common(before: Shape, now: Shape) -> Shape | None:
     if len(before) != len(now):
         return None
     return tuple(a if a == b else None for a, b in zip(before, now, strict=True))
+
+
+def _holds(known: DataType | None, found: DataType | None) -> bool:
+    """Whether numbers of the type `found` go into `known` unchanged; also where one of them is no number."""
+    if known is None or found is None or DataType.BYTES in (known, found):
+        return True
+    return np.can_cast(found.numpy, known.numpy, "safe")
 
 
 def _fit(column: Column, spec: TensorSpec, where: str) -> Column:
