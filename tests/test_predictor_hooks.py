@@ -300,3 +300,16 @@ def test_a_predictor_tells_the_doors_what_its_hooks_take_and_give() -> None:
                 engine.run(Batch.of(pixel=np.zeros((1, 4), np.uint8)))
         finally:
             engine.close()
+
+
+class Fails(BasePredictor):
+    def predict(self, data: Any) -> Any:
+        raise KeyError("mine")
+
+
+def test_a_subclasss_own_predict_raises_one_tree_of_errors_however_it_is_called() -> None:
+    with Fails(doubled) as predictor:
+        for call in (predictor.predict, predictor, predictor.predict_batch):
+            with pytest.raises(ModelError, match=r"Fails\.predict: KeyError: 'mine'") as caught:
+                call([ROW])  # type: ignore[operator]
+            assert isinstance(caught.value.__cause__, KeyError)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,6 +61,18 @@ class BasePredictor:
             digest=opened.digest,
             recorder=self._stats,
         ).load()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A subclass's own `predict` raises `InferenceError`s like ours, however it is called."""
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("predict")
+        if own is not None:
+
+            @wraps(own)
+            def predict(self: BasePredictor, *args: Any, **kwargs: Any) -> Any:
+                return self.guarded("predict", partial(own, self, **kwargs), *args)
+
+            cls.predict = predict  # type: ignore[method-assign]
 
     def _optimize_model(self) -> object:
         """Hook: gives the model to run in place of `self.model`."""
@@ -131,7 +144,7 @@ class BasePredictor:
 
     def __call__(self, data: Any) -> Any:
         """`predict`."""
-        return self.guarded("predict", self.predict, data)
+        return self.predict(data)
 
     @property
     def spec(self) -> ModelSpec:
