@@ -36,6 +36,9 @@ class Waiting:
             return []
         group, queue = next(iter(self._groups.items()))
         del self._groups[group]
+        if self.rows <= max_rows and not self._groups and group.mergeable:  # the usual case: all of it
+            self.rows = 0
+            return list(queue)
         count = policy.take((work.rows for work in queue), max_rows) if group.mergeable else 1
         if count == len(queue):
             works = list(queue)

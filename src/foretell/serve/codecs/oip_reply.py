@@ -69,6 +69,8 @@ class ReplyEncoder:
         model = orjson.dumps({"model_name": name, "model_version": version})[1:-1]
         self._model = b"{" + model + b',"outputs":['
         self._heads: dict[Any, bytes] = {}
+        self._spec: ModelSpec | None = None
+        self._fixed: dict[tuple[str, int, tuple[int, ...]], tuple[DataType, bytes]] = {}
 
     def json(self, completed: Completed, start: int, rows: int, request_id: str | None, spec: ModelSpec) -> bytes:
         """The reply to a request of rows [start, start + rows) that wants every output as JSON.
@@ -94,14 +96,32 @@ class ReplyEncoder:
         known: dict[str, JsonRows] = completed.scratch.setdefault("json", {})
         outputs: list[tuple[bytes, JsonRows]] = []
         for name, column in completed.batch.columns.items():
-            datatype = _datatype(name, column, spec)
+            row_shape = _row_shape(column)
+            key = (name, rows, row_shape)
+            fixed = self._fixed.get(key) if spec is self._spec else None
+            if fixed is None:
+                fixed = self._fix(key, _datatype(name, column, spec), spec)
+            datatype, head = fixed
             if name not in known:
                 known[name] = JsonRows(name, column, datatype, completed.batch.rows)
-            head = self._head(name, datatype, _shape(rows, _row_shape(column), spec))
             outputs.append((b"]}," + head if outputs else head, known[name]))
         if len(outputs) == 1:
             return self._model + outputs[0][0], outputs, b"]}]}"
         return self._model, outputs, b"]}]}" if outputs else b"]}"
+
+    def _fix(
+        self, key: tuple[str, int, tuple[int, ...]], datatype: DataType, spec: ModelSpec
+    ) -> tuple[DataType, bytes]:
+        """Datatype and head of an output; remembered while the model's spec stays, where the spec tells the type."""
+        name, rows, row_shape = key
+        if spec is not self._spec or len(self._fixed) >= _MOST_HEADS:
+            self._fixed.clear()
+            self._spec = spec
+        fixed = datatype, self._head(name, datatype, _shape(rows, row_shape, spec))
+        known = spec.output(name)
+        if known is not None and known.datatype is not None:
+            self._fixed[key] = fixed
+        return fixed
 
     def _head(self, name: str, datatype: DataType, shape: tuple[int, ...]) -> bytes:
         key = (name, datatype, shape)
