@@ -16,7 +16,7 @@ def test_nothing_given_is_nothing_asked() -> None:
     assert options == read_options({}, {})
     assert (options.optimize, options.name, options.version, options.example) == (None, None, "1", None)
     assert options.job.batch_size is None and options.model.optimizations is None
-    assert options.model.max_batch_size == 8192
+    assert options.model.max_batch_size == 32_768
 
 
 def test_config_and_keywords_are_one_set_of_options() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from foretell.config import JobSettings, Layer, ModelSettings, resolve
+from foretell.engine.ahead import MOST_ROWS
 from foretell.errors import InvalidSetting, nearest
 
 _ALIASES = {"optimize_model": "optimize"}
 _OWN = {"optimize", "batch_size", "num_workers", "example", "name", "version"}
 _MODEL = {field.name for field in fields(ModelSettings)} - {"max_batch_size", "executor", "inline_limit_ms"}
-_INPROCESS_MAX_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def read_options(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> 
             raise InvalidSetting(f"{key} is no name", expected="text", got=repr(own[key]))
     job: dict[str, Any] = {key: values.pop(key) for key in ("batch_size", "num_workers") if key in values}
     job_settings = resolve(JobSettings, [Layer("options", dict(job))]).settings
-    values["max_batch_size"] = job_settings.batch_size or _INPROCESS_MAX_ROWS
+    values["max_batch_size"] = job_settings.batch_size or MOST_ROWS
     if isinstance(values.get("optimizations"), (list, set, frozenset)):
         values["optimizations"] = tuple(values["optimizations"])
     settings = resolve(ModelSettings, [Layer("options", values)]).settings

@@ -153,5 +153,5 @@ def test_without_workers_nothing_is_drawn_before_it_is_wanted() -> None:
 @given(st.integers(0, 2**40))
 def test_a_call_has_a_few_megabytes_and_at_least_a_row(row_bytes: int) -> None:
     rows = rows_per_call(row_bytes)
-    assert 1 <= rows <= 8192
+    assert 1 <= rows <= 32_768
     assert rows == 1 or rows * row_bytes <= 4 * 2**20

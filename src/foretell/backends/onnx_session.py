@@ -82,8 +82,9 @@ def _options(settings: ModelSettings) -> Any:
     options.intra_op_num_threads = settings.threads or _cores()
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # Spinning threads take the cores from the server, and from the other models of the process.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that spin between calls take the cores from the server and from other models; within a call they help.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     # What goes wrong is raised, and said once, by us.
     options.log_severity_level = _FATAL_ONLY
     return options

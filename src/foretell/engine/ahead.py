@@ -12,15 +12,15 @@ ItemT = TypeVar("ItemT")
 ReadyT = TypeVar("ReadyT")
 
 _CALL_BYTES = 4 * 2**20
-_CALL_ROWS = 8192
+MOST_ROWS = 32_768
 
 
 def rows_per_call(row_bytes: int) -> int:
-    """Rows of one call where nobody said: about 4 MiB of input, at most 8192.
+    """Rows of one call where nobody said: about 4 MiB of input, at most 32,768.
 
     Larger calls cost memory and were not faster: batches of 100,000 rows of a small model were slower than of 10,000.
     """
-    return max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, row_bytes)))
+    return max(1, min(MOST_ROWS, _CALL_BYTES // max(1, row_bytes)))
 
 
 def run_ahead(items: Iterable[ItemT], prepare: Callable[[ItemT], ReadyT], workers: int) -> Iterator[ReadyT]:
