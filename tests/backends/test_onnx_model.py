@@ -100,7 +100,8 @@ def test_passes_reach_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert levels == [level.ORT_ENABLE_ALL, level.ORT_DISABLE_ALL, level.ORT_ENABLE_BASIC]
     assert [options.intra_op_num_threads for options in seen[:3]] == [3, 3, 3]
     assert seen[3].intra_op_num_threads == len(os.sched_getaffinity(0))
-    assert seen[3].get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert seen[3].get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    assert seen[3].get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def refused(path: Path, kind: type[InferenceError], match: str, **settings: Any) -> None:
