@@ -10,39 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx_build
 import pytest
+from model_folder import fill
 
 from foretell.cli import main
-
-SOURCE = '''
-import numpy as np
-
-from foretell.columns import Batch, Dense
-from foretell.model import Model
-from foretell.types import DataType, ModelSpec, TensorSpec
-
-
-class Double:
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        return x * 2
-
-
-def shout(text: str) -> str:
-    return text.upper()
-
-
-class Strict(Model):
-    """Refuses NaN, row by row."""
-
-    spec = ModelSpec(
-        inputs=(TensorSpec("x", DataType.FP32, (2,), allow_nan=False),),
-        outputs=(TensorSpec("y", DataType.FP32, (2,)),),
-    )
-
-    def predict(self, batch, ctx):
-        return Batch({"y": Dense(batch.dense("x"))}, batch.rows)
-'''
 
 
 @dataclass(frozen=True)
@@ -69,9 +40,8 @@ Foretell = Callable[..., Result]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: `models.py`, and `iris.onnx` (label and probabilities of flowers)."""
-    (tmp_path / "models.py").write_text(SOURCE)
-    onnx_build.save(onnx_build.iris_onnx(zipmap=False), tmp_path, "iris.onnx")
+    """The current folder, with `models.py` and `iris.onnx`."""
+    fill(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "path", list(sys.path))
