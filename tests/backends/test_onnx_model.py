@@ -28,23 +28,8 @@ from foretell.errors import (
     Unavailable,
     UnsafeModel,
 )
-from foretell.model import Context, Model
+from foretell.model import Context
 from foretell.types import DataType, TensorSpec
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Any:
-    """Opens and loads a model; closes it afterwards."""
-    models: list[Model] = []
-
-    def loaded(model: onnx.ModelProto, **settings: Any) -> Model:
-        models.append(open_onnx(save(model, tmp_path), ModelSettings(threads=1, **settings)).model)
-        models[-1].load("cpu")
-        return models[-1]
-
-    yield loaded
-    for model in models:
-        model.close()
 
 
 def floats(*shape: int) -> np.ndarray:

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_build import Dims, build, identity, iris_onnx, one_node, save, value
+from onnx_build import Dims, build, identity, iris_onnx, one_node, value
 
-from foretell.backends.onnx import open_onnx
 from foretell.backends.onnx_labels import read_names
 from foretell.columns import Batch
-from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, InvalidSetting
-from foretell.model import Context, Model
+from foretell.model import Context
 from foretell.types import DataType, TensorSpec
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Any:
-    """Opens and loads a model; closes it afterwards."""
-    models: list[Model] = []
-
-    def loaded(model: onnx.ModelProto, **settings: Any) -> Model:
-        models.append(open_onnx(save(model, tmp_path), ModelSettings(threads=1, **settings)).model)
-        models[-1].load("cpu")
-        return models[-1]
-
-    yield loaded
-    for model in models:
-        model.close()
 
 
 def test_a_free_axis_of_rows_takes_any_number(load: Any) -> None:

@@ -8,37 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from live_models import ROWS, answer, inputs, lists, loaded
 
 from foretell import Predictor
-from foretell.backends import open_model
 from foretell.columns import Batch, Bytes, Dense, Ragged
-from foretell.config import ModelSettings
 from foretell.errors import InferenceError, ModelError, RowError
 from foretell.forms.values import to_python
-from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec, TensorSpec
-
-ROWS = Batch.of(x=np.arange(6.0).reshape(3, 2))
-
-
-def loaded(source: object, device: str = "cpu", example: object = None, **settings: Any) -> Model:
-    model = open_model(source, ModelSettings(**settings), example=example).model
-    model.load(device)
-    return model
-
-
-def answer(source: object, batch: Batch = ROWS, **params: Any) -> Batch:
-    model = source if isinstance(source, Model) else loaded(source)
-    return model.predict(batch, Context(params=params))
-
-
-def lists(batch: Batch) -> dict[str, list[Any]]:
-    return {name: to_python(column) for name, column in batch.columns.items()}
-
-
-def inputs(source: object, **options: Any) -> list[tuple[str, DataType | None, Any]]:
-    return [(s.name, s.datatype, s.shape) for s in loaded(source, **options).spec.inputs or ()]
-
 
 # What it may return
 

@@ -6,32 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from live_models import ROWS, TEXTS, answer, lists, loaded
 
 from foretell.backends import open_model
-from foretell.columns import Batch, Bytes
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, ModelError, TransientError, Unavailable
-from foretell.forms.values import to_python
-from foretell.model import Context, Model
+from foretell.model import Context
 from foretell.types import DataType, TensorSpec
-
-ROWS = Batch.of(x=np.arange(6.0).reshape(3, 2))
-TEXTS = Batch({"texts": Bytes.of(["a", "bb", "ccc"])}, 3)
-
-
-def loaded(source: object, device: str = "cpu", example: object = None, **settings: Any) -> Model:
-    model = open_model(source, ModelSettings(**settings), example=example).model
-    model.load(device)
-    return model
-
-
-def answer(source: object, batch: Batch = ROWS, **params: Any) -> Batch:
-    model = source if isinstance(source, Model) else loaded(source)
-    return model.predict(batch, Context(params=params))
-
-
-def lists(batch: Batch) -> dict[str, list[Any]]:
-    return {name: to_python(column) for name, column in batch.columns.items()}
 
 
 class Pipeline:

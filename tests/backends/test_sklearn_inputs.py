@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from estimators import X, Y, answer
+from live_models import loaded
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
@@ -25,28 +27,13 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from foretell.backends import open_model
 from foretell.columns import Batch, Bytes, Dense
-from foretell.config import ModelSettings
 from foretell.errors import InvalidInput, InvalidModel
 from foretell.forms.values import to_numpy, to_python
-from foretell.model import Context, Model
+from foretell.model import Context
 from foretell.types import DataType, TensorSpec
 
-X, Y = load_iris(return_X_y=True)
 FRAME = load_iris(as_frame=True).data
-
-
-def loaded(estimator: Any, **settings: Any) -> Model:
-    model = open_model(estimator, ModelSettings(**settings)).model
-    model.load("cpu")
-    return model
-
-
-def answer(estimator: Any, rows: Any = X) -> dict[str, Any]:
-    model = estimator if isinstance(estimator, Model) else loaded(estimator)
-    done = model.predict(Batch.of(input=rows), Context())
-    return {name: to_numpy(column) for name, column in done.columns.items()}
 
 
 def test_inputs_are_one_row_of_floats() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from estimators import X, Y, answer
+from live_models import loaded
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import DBSCAN, KMeans
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_diabetes
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
@@ -25,27 +27,11 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from foretell.backends import open_model
-from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable
-from foretell.forms.values import to_numpy
-from foretell.model import Context, Model
 from foretell.types import DataType, TensorSpec
 
-X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
-
-
-def loaded(estimator: Any, **settings: Any) -> Model:
-    model = open_model(estimator, ModelSettings(**settings)).model
-    model.load("cpu")
-    return model
-
-
-def answer(estimator: Any, rows: Any = X) -> dict[str, Any]:
-    model = estimator if isinstance(estimator, Model) else loaded(estimator)
-    done = model.predict(Batch.of(input=rows), Context())
-    return {name: to_numpy(column) for name, column in done.columns.items()}
 
 
 CLASSIFIERS = [
