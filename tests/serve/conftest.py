@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import uvloop
+from served_models import Echo
 from serving import LoopFactory, Running, served
 
 from foretell.catalog import Served, StaticCatalog
 from foretell.config import ServerSettings
 from foretell.model import Model
+from foretell.types import DataType
 
 Serve = Callable[..., Running]
 
@@ -41,3 +43,9 @@ def serve(new_loop: LoopFactory) -> Iterator[Serve]:
     for one in running:
         one.close()
     assert [one.problems for one in running] == [[] for _ in running]
+
+
+@pytest.fixture
+def echo(serve: Serve) -> Running:
+    """A server whose model `echo` takes FP32 [-1, 2]."""
+    return serve(echo=Echo(DataType.FP32, (2,)))
