@@ -14,7 +14,7 @@ from engine_models import WAIT_S, Does, Doubler, Gated, answers, rows
 from foretell.clock import ManualClock
 from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.engine.executors import Executor, InlineExecutor, ThreadExecutor
+from foretell.engine.executors import Executor, ThreadExecutor
 from foretell.engine.replica import Replica
 from foretell.errors import ModelError, NotReady
 from foretell.model import Context, Model
@@ -28,10 +28,10 @@ def threaded(model: Model) -> ThreadExecutor:
     return ThreadExecutor(replica_of(model), "m")
 
 
-KINDS: list[Callable[[Model], Executor]] = [lambda model: InlineExecutor(replica_of(model)), threaded]
+KINDS: list[Callable[[Model], Executor]] = [threaded]
 
 
-@pytest.mark.parametrize("make", KINDS, ids=["inline", "thread"])
+@pytest.mark.parametrize("make", KINDS, ids=["thread"])
 class TestEvery:
     def test_answers(self, make: Callable[[Model], Executor]) -> None:
         executor = make(Doubler())

@@ -1,4 +1,4 @@
-"""Where a batch runs: on the caller's thread, or on a worker thread of its own."""
+"""Where a batch runs when it does not run inline, which is a plain call of the replica: a thread of its own."""
 
 from __future__ import annotations
 
@@ -18,30 +18,13 @@ JOIN_S = 10.0  # a call that never returns must not keep its process from ending
 
 
 class Executor(Protocol):
-    """Runs batches on one replica. Only `InlineExecutor`'s `submit` waits for the model: it is the call."""
+    """Runs batches on one replica, away from who submits them. `submit` does not wait for the model."""
 
     def submit(self, batch: Batch, ctx: Context) -> Future[Batch]: ...
 
     def close(self) -> None:
         """Ends what has not started with `NotReady` and waits for what has."""
         ...
-
-
-class InlineExecutor:
-    """Runs at once, on the thread that submits."""
-
-    def __init__(self, replica: Replica) -> None:
-        self._replica = replica
-
-    def submit(self, batch: Batch, ctx: Context) -> Future[Batch]:
-        future: Future[Batch] = Future()
-        try:
-            future.set_result(self._replica.run(batch, ctx))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def close(self) -> None: ...
 
 
 class ThreadExecutor:
