@@ -24,9 +24,9 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Context:
-    """What travels with a call beside its data.
+    """What travels with a call beside its data. Immutable by convention, as a `Batch` is, and for the same reason.
 
     `deadline` is in seconds of the engine's clock (`Clock.monotonic`); `cancelled()` turns true when nobody waits for
     the answer any more. A long-running model may look at both and stop early.

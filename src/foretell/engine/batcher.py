@@ -78,7 +78,8 @@ class Batcher:
         if self._closed:
             self.delivery.fail([work], NotReady("the model is shutting down", where=self._name))
             return
-        if self._waiting.rows and not policy.admits(self._waiting.rows, work.rows, self._settings.max_queue_size):
+        waiting = self._waiting.rows
+        if waiting and not policy.admits(waiting, work.rows, self._settings.max_queue_size):
             self.delivery.fail([work], self._overloaded(work))
             return
         if not work.arrived:

@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from types import TracebackType
 
 from foretell.errors import NotReady
 
 
 class CallsUnderWay:
-    """Enter it around each call of the model. Safe from any thread."""
+    """Enter it around each call of the model. Safe from any thread.
+
+    A deque counts: its `append` and `pop` are atomic, and entering costs no lock. A call counts itself before it asks
+    whether the model is closed, and `close` says so before it counts: one of the two sees the other.
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._changed = threading.Condition(threading.Lock())
-        self._count = 0
+        self._calls: deque[None] = deque()
         self._closed = False
+        self._ended = threading.Condition()
 
     def __enter__(self) -> None:
         """Raises `NotReady` once closed."""
-        with self._changed:
-            if self._closed:
-                raise NotReady("the model is closed", where=self._where)
-            self._count += 1
+        self._calls.append(None)
+        if self._closed:
+            self._leave()
+            raise NotReady("the model is closed", where=self._where)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._changed:
-            self._count -= 1
-            if self._closed:
-                self._changed.notify_all()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._calls.pop()
+        if self._closed:
+            with self._ended:
+                self._ended.notify_all()
 
     def close(self, patience_s: float) -> bool:
         """Lets no further call begin; whether those under way have ended within `patience_s`."""
-        with self._changed:
+        with self._ended:
             self._closed = True
-            return self._changed.wait_for(lambda: not self._count, patience_s)
+            return self._ended.wait_for(lambda: not self._calls, patience_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import numpy as np
 
@@ -62,18 +62,12 @@ class Replica:
         self, prepared: Prepared, ctx: Context, *, retry: bool = True, failed: TransientError | None = None
     ) -> Batch:
         if prepared.goes_on:
-            prepared.advance(
-                with_retries(
-                    lambda: self._predict(prepared.batch, ctx),
-                    self._retry,
-                    self._clock,
-                    self._rng,
-                    ctx.deadline,
-                    failed,
-                )
-                if failed is not None or (retry and self._retry.retries)
-                else self._predict(prepared.batch, ctx)
-            )
+            if failed is not None or (retry and self._retry.retries):
+                call = partial(self._predict, prepared.batch, ctx)
+                answer = with_retries(call, self._retry, self._clock, self._rng, ctx.deadline, failed)
+            else:
+                answer = self._predict(prepared.batch, ctx)
+            prepared.advance(answer)
         if self._after is not None and prepared.goes_on:
             prepared.advance(self._call("postprocess", self._after, prepared.batch, ctx))
         return prepared.answer()
@@ -102,13 +96,17 @@ class Replica:
         return self._clock.monotonic() - started
 
     def _predict(self, batch: Batch, ctx: Context) -> Batch:
-        guard: AbstractContextManager[object] = nullcontext() if self.model.spec.concurrent else self._lock
-        with guard:
-            if ctx.deadline is not None and self._clock.monotonic() >= ctx.deadline:
-                raise DeadlineExceeded("the time limit passed before the model was free", where=self._where)
-            if ctx.cancelled():
-                raise Cancelled("nobody waits for this answer any more", where=self._where)
-            return self._call("predict", self.model.predict, batch, ctx)
+        if self.model.spec.concurrent:
+            return self._predict_now(batch, ctx)
+        with self._lock:
+            return self._predict_now(batch, ctx)
+
+    def _predict_now(self, batch: Batch, ctx: Context) -> Batch:
+        if ctx.deadline is not None and self._clock.monotonic() >= ctx.deadline:
+            raise DeadlineExceeded("the time limit passed before the model was free", where=self._where)
+        if ctx.cancelled():
+            raise Cancelled("nobody waits for this answer any more", where=self._where)
+        return self._call("predict", self.model.predict, batch, ctx)
 
     def _call(self, name: str, stage: Stage, batch: Batch, ctx: Context) -> Batch:
         try:
@@ -169,17 +167,19 @@ def check_answer(answer: object, rows: int, stage: str, where: str) -> None:
     """Raises `ModelError` unless a stage answered one row for each of `rows`: a model is somebody else's code."""
     if not isinstance(answer, Batch):
         raise ModelError(f"{stage} gave no Batch", where=where, expected="a Batch", got=type(answer).__name__)
+    fits = answer.rows == rows
     for name, column in answer.columns.items():
         if isinstance(column, Dense):
-            known = isinstance(column.data, np.ndarray) and column.data.ndim > 0
+            data = column.data
+            if not isinstance(data, np.ndarray) or not data.ndim:
+                raise _no_column(name, type(data), stage, where)
+            fits = fits and len(data) == rows
+        elif isinstance(column, (Bytes, Ragged)):
+            fits = fits and len(column) == rows
         else:
-            known = isinstance(column, (Bytes, Ragged))
-        if not known:
-            got = type(column.data if isinstance(column, Dense) else column).__name__
-            what = f"{stage} gave {name!r} not as a column of rows"
-            raise ModelError(what, where=where, expected="Dense of an array [rows, ...], Bytes or Ragged", got=got)
-    lengths = {name: len(column) for name, column in answer.columns.items()}
-    if answer.rows != rows or any(length != rows for length in lengths.values()):
+            raise _no_column(name, type(column), stage, where)
+    if not fits:
+        lengths = {name: len(column) for name, column in answer.columns.items()}
         raise ModelError(
             f"{stage} changed the number of rows",
             where=where,
@@ -193,6 +193,11 @@ def check_answer(answer: object, rows: int, stage: str, where: str) -> None:
             raise ModelError(
                 f"{stage} gave errors that name no row", where=where, expected=expected, got=f"{row!r}: {error!r}"
             )
+
+
+def _no_column(name: str, got: type, stage: str, where: str) -> ModelError:
+    what = f"{stage} gave {name!r} not as a column of rows"
+    return ModelError(what, where=where, expected="Dense of an array [rows, ...], Bytes or Ragged", got=got.__name__)
 
 
 def join_answers(answers: list[Batch]) -> Batch:

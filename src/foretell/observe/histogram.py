@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 SECONDS = (
     0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0004, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005,
@@ -30,12 +30,18 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
-    def add_all(self, values: Iterable[float]) -> None:
-        bounds, counts, total = self.bounds, self.counts, 0.0
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            total += value
-        self.total += total
+    def add_since(self, begun: Sequence[float], until: float) -> None:
+        """Counts how long before `until` each of `begun` was: times that ascend, as arrivals do."""
+        bounds, counts, left = self.bounds, self.counts, len(begun)
+        if not left:
+            return
+        self.total += left * until - sum(begun)
+        bucket = bisect_left(bounds, until - begun[-1])
+        while left and bucket < len(bounds):  # the latest are the shortest: bucket by bucket, not one by one
+            longer = bisect_left(begun, until - bounds[bucket], 0, left)
+            counts[bucket] += left - longer
+            left, bucket = longer, bucket + 1
+        counts[-1] += left
 
     @property
     def count(self) -> int:

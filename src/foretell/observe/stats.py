@@ -26,9 +26,10 @@ class Stats:
         self.last_s = 0.0
 
     def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None:
+        begun = sorted(arrivals)
         with self._lock:
-            self.queue_s.add_all([started - arrived for arrived in arrivals])
-            self.total_s.add_all([finished - arrived for arrived in arrivals])
+            self.queue_s.add_since(begun, started)
+            self.total_s.add_since(begun, finished)
             self.inference_s.add(finished - started)
             self.batch_rows.add(rows)
             self.rows += rows
@@ -39,7 +40,7 @@ class Stats:
 
     def answered(self, arrivals: Sequence[float], finished: float) -> None:
         with self._lock:
-            self.total_s.add_all([finished - arrived for arrived in arrivals])
+            self.total_s.add_since(sorted(arrivals), finished)
             self.requests += len(arrivals)
 
     def failed(self, code: str, requests: int = 1) -> None:
