@@ -12,13 +12,14 @@ import orjson
 
 from foretell.catalog import Catalog, Served
 from foretell.config import ServerSettings
-from foretell.engine.work import Completed, Work
+from foretell.engine.work import Completed, Part, Work
 from foretell.errors import InferenceError, ModelNotFound
 from foretell.observe import prometheus
 from foretell.observe.stats import Stats
 from foretell.serve.codecs import oip_metadata
+from foretell.serve.codecs.oip_known import Asked
 from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, error_body, wanted_outputs
-from foretell.serve.codecs.oip_request import InferRequest, RequestDecoder
+from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
 from foretell.serve.messages import HttpError, Reply, compressed, decompressed, error_status
 from foretell.serve.server import HttpServer
@@ -168,27 +169,23 @@ class ModelDoor:
         self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
         self._submit = engine.submitter(asyncio.get_running_loop())
         self.now = engine.clock.monotonic
-        self._timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
+        self.timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
 
     def infer(self, exchange: Exchange) -> None:
         """Hands the request to the engine. What is refused before counts as an outcome too."""
+        headers, body = exchange.headers, exchange.body
         try:
-            work = exchange.work = self._work(exchange)
+            if b"content-encoding" in headers:
+                body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
+            parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
+            wanted = None
+            if asked.outputs or asked.binary:
+                wanted = wanted_outputs(asked.outputs, asked.binary, self.served.spec, self._where)
         except InferenceError as error:
             self.served.engine.recorder.failed(error.code)
             raise
+        work = exchange.work = InferWork(exchange, parts, asked, wanted, self)
         self._submit(work)
-
-    def _work(self, exchange: Exchange) -> InferWork:
-        headers, body = exchange.headers, exchange.body
-        if b"content-encoding" in headers:
-            body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
-        infer = self._decode(body, headers.get(b"inference-header-content-length"))
-        wanted = None
-        if infer.outputs or infer.binary:
-            wanted = wanted_outputs(infer.outputs, infer.binary, self.served.spec, self._where)
-        timeout_s = self._timeout_s if infer.timeout_s is None else min(self._timeout_s, infer.timeout_s)
-        return InferWork(exchange, infer, wanted, self, timeout_s)
 
     def metadata(self, exchange: Exchange) -> None:
         served = self.served
@@ -214,15 +211,16 @@ class InferWork(Work):
     def __init__(
         self,
         exchange: Exchange,
-        infer: InferRequest,
+        parts: list[Part],
+        asked: Asked,
         wanted: tuple[Wanted, ...] | None,
         door: ModelDoor,
-        timeout_s: float,
     ) -> None:
-        super().__init__(infer.parts, infer.rows, infer.group)
+        super().__init__(parts, asked.rows, asked.group)
         self.arrived = now = door.now()
-        self.deadline = now + timeout_s
-        self._exchange, self._id, self._wanted, self._door = exchange, infer.id, wanted, door
+        timeout_s = asked.timeout_s
+        self.deadline = now + (door.timeout_s if timeout_s is None else min(door.timeout_s, timeout_s))
+        self._exchange, self._id, self._wanted, self._door = exchange, asked.id, wanted, door
 
     def done(self, completed: Completed, start: int) -> None:
         exchange, door = self._exchange, self._door

@@ -88,13 +88,17 @@ class HttpConnection(RequestReader, asyncio.Protocol):
     def flush(self) -> None:
         """Writes every reply whose turn it is."""
         self._dirty = False
-        exchanges, out, last = self._exchanges, [], None
-        while exchanges and (reply := exchanges[0].out) is not None:
-            out.append(reply)
-            last = exchanges.popleft()
-        if self._transport is None or last is None:
+        exchanges, transport = self._exchanges, self._transport
+        if transport is None or not exchanges or (reply := exchanges[0].out) is None:
             return
-        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        last = exchanges.popleft()
+        if exchanges and exchanges[0].out is not None:
+            replies = [reply]
+            while exchanges and (reply := exchanges[0].out) is not None:
+                replies.append(reply)
+                last = exchanges.popleft()
+            reply = b"".join(replies)
+        transport.write(reply)
         if not last.keep_alive:
             self._close()
         elif self._crowded and len(exchanges) < self._settings.max_pipelined // 2 + 1:

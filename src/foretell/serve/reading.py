@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httptools
 
 from foretell.serve.exchange import Exchange
+from foretell.serve.heads import Head
 from foretell.serve.messages import HttpError, without_upgrade
 
 if TYPE_CHECKING:
@@ -66,8 +67,12 @@ class RequestReader:
             return
         began = self.state == "idle" or not self._fed
         if began:
-            if self._misses < _MOST_MISSES and self._knows(data):
-                return
+            if self._misses < _MOST_MISSES:
+                found = self.server.heads.find(data)
+                if found is not None:
+                    self._take(*found)
+                    return
+                self._misses += 1
             self.state, self.since, self._fed = "head", self.server.now, True
         self._chunk_bytes, self._shares_read = len(data), False
         try:
@@ -82,25 +87,24 @@ class RequestReader:
         if self.state == "idle":
             if began and self._misses < _MOST_MISSES and self._exchanges:
                 self.server.heads.learn(data, self._exchanges[-1])
-        elif self.state == "head":
-            self._head_bytes += 0 if self._shares_read else len(data)
+        else:
+            self._limit_what_is_unfinished(len(data))
+
+    def _limit_what_is_unfinished(self, size: int) -> None:
+        """A request that has begun may not go on for ever."""
+        if self.state == "head":
+            self._head_bytes += 0 if self._shares_read else size
             if self._head_bytes > self._settings.max_header_bytes:
                 self._refuse(self._head_too_large())
-        elif self.state == "body":  # sizes and extensions of chunks, and trailers, may not go on for ever
-            self._framing_bytes = 0 if self._framing_bytes is None else self._framing_bytes + len(data)
+        elif self.state == "body":  # sizes and extensions of chunks, and trailers
+            self._framing_bytes = 0 if self._framing_bytes is None else self._framing_bytes + size
             if self._framing_bytes > self._settings.max_header_bytes:
                 self._refuse(self._head_too_large())
 
-    def _knows(self, data: bytes) -> bool:
-        """Takes a request whose head was parsed before; the parser is idle and stays so."""
-        found = self.server.heads.find(data)
-        if found is None:
-            self._misses += 1
-            return False
-        (method, url, headers, _), body = found
+    def _take(self, head: Head, body: bytes) -> None:
+        """A request whose head was parsed before; the parser is idle and stays so."""
         self._misses, self.state, self.since = 0, "idle", self.server.now
-        self._accept(Exchange(self, method, url, headers, body, not self.server.draining))
-        return True
+        self._accept(Exchange(self, head.method, head.url, head.headers, body, not self.server.draining))
 
     def _feed(self, data: bytes) -> None:
         while data:

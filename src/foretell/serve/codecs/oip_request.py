@@ -10,31 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from foretell.config import ServerSettings
 from foretell.engine.work import Field, Group, Groups, Part
 from foretell.errors import InvalidInput, nearest
 from foretell.model import Context
 from foretell.serve.codecs.json_guard import check_json
-from foretell.serve.codecs.oip_message import NO_DATA, Input, RequestedOutput, SpecialInput, parse, shown
+from foretell.serve.codecs.oip_known import Asked, KnownRequests
+from foretell.serve.codecs.oip_message import NO_DATA, Input, SpecialInput, parse, shown
 from foretell.serve.codecs.oip_parameters import RequestParameters, read_parameters
 from foretell.serve.codecs.oip_values import flat_decoder, from_binary, from_json
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 _NO_BLOBS = memoryview(b"")
-
-
-class InferRequest(msgspec.Struct):
-    """A checked request: what the engine needs, and what the reply must look like."""
-
-    parts: list[Part]
-    rows: int
-    group: Group
-    id: str | None = None
-    outputs: list[RequestedOutput] | None = None
-    binary: bool = False
-    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,7 @@ class _Layout:
     order: tuple[int, ...]
     counts: tuple[int, ...]
     ranks: tuple[int, ...]
-    decode_flat: Callable[[msgspec.Raw], list[Any]] | None
+    decode_flat: Callable[[bytes], list[Any]] | None
 
 
 _MOST_LAYOUTS = 1024
@@ -59,19 +46,25 @@ _LONGEST_DATATYPE = 32
 
 
 class RequestDecoder:
-    """Decodes requests for one model. Remembers the shapes it has checked."""
+    """Decodes requests for one model. Remembers the shapes it has checked, and what requests look like."""
 
     def __init__(self, spec: Callable[[], ModelSpec], where: str, groups: Groups, settings: ServerSettings) -> None:
         self._spec, self._where, self._groups, self._settings = spec, where, groups, settings
         self._layouts: dict[Any, _Layout] = {}
+        self.known = KnownRequests()
 
-    def decode(self, body: bytes, json_length: bytes | None) -> InferRequest:
-        """`json_length` is the header Inference-Header-Content-Length. Raises `InvalidInput`."""
-        head, blobs = body, _NO_BLOBS
-        if json_length is not None:
-            head, blobs = self._cut(body, json_length)
-            if not head:
-                return self._raw(blobs)
+    def decode(self, body: bytes, json_length: bytes | None) -> tuple[list[Part], Asked]:
+        """The values of each field of the group, and what is asked. Raises `InvalidInput`.
+
+        `json_length` is the header Inference-Header-Content-Length.
+        """
+        if json_length is None:
+            found = self.known.find(body)
+            return ([found[0]], found[1]) if found is not None else self._decode(body, _NO_BLOBS, None)
+        head, blobs = self._cut(body, json_length)
+        return self._decode(head, blobs, json_length) if head else self._raw(blobs)
+
+    def _decode(self, head: bytes, blobs: memoryview, json_length: bytes | None) -> tuple[list[Part], Asked]:
         check_json(head, self._settings)
         parsed = parse(head)
         inputs = parsed.inputs
@@ -80,25 +73,20 @@ class RequestDecoder:
             key: Any = (tensor.name, tensor.datatype, *tensor.shape)
         else:
             key = tuple([(tensor.name, tensor.datatype, *tensor.shape) for tensor in inputs])
-        layout = self._layouts.get(key) or self._check(inputs, key)
-        parts = self._one_flat_part(inputs[0], layout) if json_length is None else None
-        if parts is None:
-            parts = self._parts(inputs, layout, blobs)
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._check(inputs, key)
+        parts = self._parts(inputs, layout, blobs)
+        group, binary, timeout_s = layout.group, False, None
         if parsed.parameters:
             params = read_parameters(parsed.parameters)
-            group = self._with_parameters(layout, params)
-            return InferRequest(parts, layout.rows, group, parsed.id, parsed.outputs, params.binary, params.timeout_s)
-        return InferRequest(parts, layout.rows, layout.group, parsed.id, parsed.outputs)
-
-    def _one_flat_part(self, tensor: Input, layout: _Layout) -> list[Part] | None:
-        """The short way for what most requests are: one input, flat JSON. None: it is something else, or wrong."""
-        if layout.decode_flat is None or tensor.parameters:
-            return None
-        try:
-            flat = layout.decode_flat(tensor.data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None
-        return [flat] if len(flat) == layout.counts[0] else None
+            group, binary, timeout_s = self._with_parameters(layout, params), params.binary, params.timeout_s
+        asked = Asked(
+            layout.rows, group, parsed.id, parsed.outputs, binary, timeout_s, layout.decode_flat, layout.counts[0]
+        )
+        if json_length is None and len(inputs) == 1 and not inputs[0].parameters and key in self._layouts:
+            self.known.learn(head, inputs[0].data, asked)
+        return parts, asked
 
     def _cut(self, body: bytes, json_length: bytes) -> tuple[bytes, memoryview]:
         text = json_length.strip()
@@ -220,7 +208,7 @@ class RequestDecoder:
         if tensor.parameters and "shared_memory_region" in tensor.parameters:
             raise InvalidInput("shared memory is not supported", where=f"input {tensor.name!r}", fix="send the data")
 
-    def _raw(self, blob: memoryview) -> InferRequest:
+    def _raw(self, blob: memoryview) -> tuple[list[Part], Asked]:
         """A body that is one tensor and nothing else: one row; all outputs come back binary."""
         spec = self._spec()
         known = spec.inputs[0] if spec.inputs and len(spec.inputs) == 1 else None
@@ -233,7 +221,7 @@ class RequestDecoder:
         field = Field(known.name, known.datatype, row_shape)
         part = from_binary(blob, field, 1, math.prod(row_shape))
         group = self._groups.get((field,), {}, Context(), spec.mergeable)
-        return InferRequest([part], 1, group, None, None, True, None)
+        return [part], Asked(1, group, binary=True)
 
     def _with_parameters(self, layout: _Layout, params: RequestParameters) -> Group:
         """Requests share a call only with those that have the same parameters, and those of a sequence with none."""

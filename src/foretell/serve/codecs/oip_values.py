@@ -35,7 +35,8 @@ def _decoder(kind: type, depth: int) -> msgspec.json.Decoder[Any]:
     return found
 
 
-def flat_decoder(datatype: DataType) -> Callable[[msgspec.Raw], list[Any]] | None:
+def flat_decoder(datatype: DataType) -> Callable[[bytes], list[Any]] | None:
+    """Decodes a flat list of such elements; None where they have no JSON form."""
     return None if datatype in (DataType.FP16, DataType.BF16) else _decoder(_JSON_TYPES.get(datatype, int), 1).decode
 
 
