@@ -96,6 +96,18 @@ class TestRowsThatFail:
             with pytest.raises(ModelError, match="could not convert string to float"):
                 predictor.predict_batch(words)
 
+    @pytest.mark.parametrize("way", ["rows", "items", "blocks"])
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_of_the_reading_are_raised_by_their_number_over_all_data(self, way: str, workers: int) -> None:
+        data = [[float(n), 0.0] for n in range(40)]
+        data[27] = [1.0]
+        given = {"rows": data, "items": iter(data), "blocks": iter([data[:15], data[15:]])}[way]
+        with Predictor(model=lambda x: x, example=[[1.0, 2.0]]) as predictor:
+            with pytest.raises(InvalidInput, match="row 27") as caught:
+                list(predictor.predict_batch(given, batch_size=6, num_workers=workers))
+            assert list(caught.value.rows) == [27]
+            assert isinstance(caught.value.__cause__, InvalidInput)
+
     def test_that_are_null_where_the_model_takes_none(self, reports: Reports) -> None:
         model = Doubler(inputs=(TensorSpec("x", DataType.INT64, ()),), outputs=(TensorSpec("y", DataType.INT64, ()),))
         with Predictor(model=model) as predictor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foretell.backends.learned_outputs import blank_column
 from foretell.columns import Batch, row_bytes
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foretell.predictor import BasePredictor
 
 OnRowError = Callable[[int, RowError], None]
+PreparedT = TypeVar("PreparedT")
 
 ROWS_OF_UNKNOWN_SIZE = 1024
 """Rows of a call where they come one at a time and nobody can tell how large they are."""
@@ -60,7 +61,7 @@ class Run:
             return self._joined(parts, form_of(data))
         self._check_size(count_rows(data, ModelSpec()) or 0)
         parts, forms, nameless = [], [], []
-        for chunk in run_ahead(chunks(data, self._size), self._prepare_rows, self._workers):
+        for chunk in self._ahead_of_me(chunks(data, self._size), self._prepare_rows):
             answer = self._finish(chunk)
             if answer.rows and not answer.columns:
                 nameless.append((len(parts), answer))
@@ -82,11 +83,20 @@ class Run:
         if self._predictor.overrides("predict"):
             yield from run_ahead(items, self._predict, self._workers)
             return
-        for block in run_ahead(self._blocks(items), self._prepare_block, self._workers):
+        for block in self._ahead_of_me(self._blocks(items), self._prepare_block):
             if isinstance(block, _Gathered):
                 yield from self._apart(block)
             else:
                 yield self._formed(self._finish(block), block.form, block.single)
+
+    def _ahead_of_me(self, items: Iterable[Any], prepare: Callable[[Any], PreparedT]) -> Iterator[PreparedT]:
+        """`run_ahead`; rows that cannot be read are counted from the first row of the data."""
+        try:
+            yield from run_ahead(items, prepare, self._workers)
+        except InvalidInput as error:
+            if not error.rows:
+                raise
+            raise rows_failed({self._rows + row: reason for row, reason in error.rows.items()}) from error
 
     def _predict(self, chunk: Any) -> Any:
         return self._predictor.guarded("predict", self._predictor.predict, chunk)
@@ -189,9 +199,12 @@ class Run:
         except OF_THE_CALL:
             raise
         except InferenceError as error:
+            reason = error.rows.get(0) or RowError.of(error)
             if self._on_row_error is None:
-                raise
-            row = Batch({}, 1, {0: RowError.of(error)})
+                if type(error) not in (InvalidInput, ModelError):
+                    raise
+                raise rows_failed({self._rows: reason}) from error
+            row = Batch({}, 1, {0: reason})
         self._report(row.errors)
         return row
 

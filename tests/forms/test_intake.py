@@ -109,6 +109,13 @@ def test_frames_without_rows_have_no_rows():
         assert made.batch.dense("x").shape == (0, 3)
 
 
+@pytest.mark.parametrize("series", [pd.Series([1.0, 2.0]), pl.Series([1.0, 2.0]), pa.array([1.0, 2.0])])
+def test_a_series_of_numbers_is_no_row_and_is_told_how_to_be_one(series):
+    spec = ModelSpec(inputs=(TensorSpec("x", DataType.FP32, (2,)),))
+    with pytest.raises(InvalidInput, match=r"a series of numbers is a column; .* got 2 values; .*frame.iloc\[\[0\]\]"):
+        to_batch(series, spec)
+
+
 @pytest.mark.parametrize(
     "series", [pd.Series(["a", None], name="other"), pl.Series(["a", None]), pa.array(["a", None]),
                pa.chunked_array([["a"], [None]])]

@@ -144,6 +144,11 @@ def _bare(value: Any, form: Form, spec: ModelSpec) -> Intake:
     tensor = _only_input(value, spec)
     single = _is_one(value, spec, tensor)
     where = f"input {tensor.name!r}"
+    if library(value) is not None and tensor.shape not in (None, (), (1,), (None,)) and tables.is_numeric(value):
+        raise InvalidInput(
+            "a series of numbers is a column", where=where, expected=tensor.describe(), got=f"{len(value)} values",
+            fix="for one row give a frame of one row, such as frame.iloc[[0]], a list or an array",
+        )  # fmt: skip
     known = tensor if spec.inputs is not None else None
     column = to_column(one_row(value) if single else value, where=where, spec=known)
     return Intake(Batch({tensor.name: column}, len(value) if not single else 1), form, single)
