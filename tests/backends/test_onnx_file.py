@@ -48,11 +48,9 @@ def test_the_facts_of_a_file_are_read(tmp_path: Path) -> None:
         domains={"my.domain": 7},
         metadata={"author": "Ann"},
     )
-    model.producer_name = "maker"
     found = read_onnx(save(model, tmp_path))
     assert found.ir_version == 8
     assert found.opsets == {"": 15, "my.domain": 7}
-    assert found.producer == "maker"
     assert found.metadata == {"author": "Ann"}
     assert found.operators == {("", "MatMul"), ("my.domain", "Odd")}
     assert found.shaped == {"x", "z"}

@@ -42,7 +42,6 @@ class OnnxFile:
 
     ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
-    producer: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     externals: list[External] = field(default_factory=list)
     operators: set[tuple[str, str]] = field(default_factory=set)
@@ -101,8 +100,6 @@ class _Walk:
         for number, value in self._reader.fields(message):
             if number == 1:
                 self._found.ir_version = _number(value, "ir_version")
-            elif number == 2:
-                self._found.producer = _message(value, "producer_name").text()[:200]
             elif number == 7:
                 graphs += 1
                 self._graph(_message(value, "graph"), top=True)

@@ -87,7 +87,3 @@ class Profile:
             return None
         bucket = rows.bit_length()
         return self._seconds[min(self._seconds, key=lambda known: abs(known - bucket))]
-
-    def as_dict(self) -> dict[str, float]:
-        """Milliseconds per call, by the largest number of rows of each bucket."""
-        return {str(2**bucket - 1): seconds * 1e3 for bucket, seconds in sorted(self._seconds.items())}

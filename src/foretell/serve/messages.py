@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from foretell.errors import InferenceError, InvalidInput
 
 JSON = b"application/json"
-TEXT = b"text/plain; charset=utf-8"
 BINARY = b"application/octet-stream"
 
 REASONS = {

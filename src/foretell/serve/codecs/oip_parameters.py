@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from foretell.errors import InvalidInput
 from foretell.model import Sequence
 from foretell.serve.codecs.oip_message import Parameters, shown
-
-ValueT = TypeVar("ValueT")
 
 _MOST_CHARACTERS = 16_384
 _RESERVED = "triton_"
