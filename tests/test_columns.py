@@ -197,6 +197,20 @@ def test_batches_of_different_columns_do_not_join() -> None:
         concat([Batch.of(x=np.zeros(1)), Batch.of(y=np.zeros(1))])
 
 
+def test_nothing_cannot_be_joined() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        concat([])
+
+
+def test_a_null_is_not_lost_among_rows_of_another_length() -> None:
+    null, whole = np.array([False, True]), np.ones(2, np.bool_)
+    longer = Dense(np.ones((1, 3)))
+    with pytest.raises(ValueError, match="nulls"):
+        concat_columns([Dense(np.ones((2, 2)), null), longer])
+    joined = concat_columns([Dense(np.ones((2, 2)), whole), longer])
+    assert isinstance(joined, Ragged) and joined.lengths.tolist() == [2, 2, 3]
+
+
 def test_columns_join_by_name_whatever_their_order() -> None:
     joined = concat([Batch.of(x=np.array([1]), y=np.array([10])), Batch.of(y=np.array([20]), x=np.array([2]))])
     assert joined.dense("x").tolist() == [1, 2]

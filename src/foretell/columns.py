@@ -177,9 +177,11 @@ class Batch:
 
 
 def concat(batches: Sequence[Batch]) -> Batch:
-    """The rows of `batches`, one after another. All must have the same columns; raises ValueError otherwise."""
+    """The rows of `batches`, at least one, in order. All must have the same columns; raises ValueError otherwise."""
     if len(batches) == 1:
         return batches[0]
+    if not batches:
+        raise ValueError("there is nothing to join")
     names = list(batches[0].columns)
     for batch in batches:
         if set(batch.columns) != set(names):
@@ -216,6 +218,8 @@ def _as_ragged(column: Column) -> Ragged:
     if isinstance(column, Ragged):
         start, stop = int(column.offsets[0]), int(column.offsets[-1])
         return Ragged(column.values.slice(start, stop), column.offsets - start)
+    if column.valid is not None and not column.valid.all():
+        raise ValueError("cannot join rows with nulls with rows of another length")
     if len(column.row_shape) != 1:
         raise ValueError(f"cannot join rows of shape {list(column.row_shape)} with rows of another shape")
     width = column.row_shape[0]
