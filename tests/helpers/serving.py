@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from wire import Answer, Wire
+from wire import Answer, Wire, infer, values
 
 from foretell.backends.opened import Opened
 from foretell.catalog import Served, StaticCatalog
@@ -18,6 +18,7 @@ from foretell.engine.engine import Engine
 from foretell.model import Model
 from foretell.observe.stats import Stats
 from foretell.serve.application import Application
+from foretell.serve.connection import HttpConnection
 
 WAIT_S = 20.0
 ResultT = TypeVar("ResultT")
@@ -80,8 +81,18 @@ class Running:
         assert self._loop is not None
         asyncio.run_coroutine_threadsafe(run(), self._loop).result(WAIT_S + 5)
 
+    def only_connection(self) -> HttpConnection:
+        """The one connection, once it is there."""
+        connections = self.application.server._connections
+        self.until(lambda: len(connections) == 1)
+        return next(iter(connections))
+
     def expire(self, later_s: float) -> None:
-        """As if `later_s` seconds had passed for every connection."""
+        """As if `later_s` seconds had passed for every connection.
+
+        They come on top of the real ones, of which the server knows whole seconds: stay well below a limit that must
+        not be reached.
+        """
         server = self.application.server
 
         def sweep() -> None:
@@ -129,3 +140,8 @@ class Running:
 
     def _problem(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+
+def still_answers(server: Running) -> None:
+    """The next client of `echo` gets its answer."""
+    assert values(server.ask(infer("echo", [7]))) == [7]
