@@ -40,7 +40,7 @@ def test_a_fast_answer_waits_for_the_slow_one_before_it(serve: Any) -> None:
         assert wire.answer().status == 404
         assert wire.answer().status == 500
         assert values(wire.answer()) == [3]
-        assert wire.answer().json == {"live": True}
+        assert wire.answer().json["live"] is True
         assert values(wire.answer()) == [4, 5]
 
 
@@ -177,10 +177,19 @@ def test_paths_may_be_escaped_and_have_queries(serve: Any) -> None:
             assert wire.send(http("GET", path)).answer().json["name"] == "echo", path
 
 
+def test_the_address_itself_tells_what_is_there(serve: Any) -> None:
+    server = serve(echo=Echo())
+    told = server.ask(http("GET", "/")).json
+    assert told["status"] == "alive"
+    for path in (told["server"], told["models"]["echo"]):
+        assert "name" in server.ask(http("GET", path)).json
+    assert server.ask(http("GET", told["metrics"])).status == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/v2x", "/v2/models", "/v2/models/", "/v2/models//infer", "/v2/models/echo/infer/more",
+        "/v2x", "/v2/models", "/v2/models/", "/v2/models//infer", "/v2/models/echo/infer/more",
         "/v2/models/echo/versions//infer", "/v2/health", "//v2", "/v1/models/echo",
         "*", "/v2/models/echo/..;/infer", "/v2/models/echo/../echo",
     ],

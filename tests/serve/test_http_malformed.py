@@ -106,7 +106,7 @@ def test_a_known_request_inside_another_is_not_taken_for_one(serve: Any, begun: 
         for _ in range(2):
             assert values(wire.send(known).answer()) == [1]
         wire.send(http("GET", "/v2/health/live") + begun)
-        assert wire.answer().json == {"live": True}
+        assert wire.answer().json["live"] is True
         wire.send(known)
         assert wire.answer().status == status
         assert wire.finish().closed

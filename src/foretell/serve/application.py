@@ -6,7 +6,8 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 
@@ -107,14 +108,24 @@ class Application:
 
     def _fixed(self, path: bytes) -> Route | None:
         handlers: dict[bytes, Handler] = {
+            b"/": lambda e: e.respond(_json(self._overview())),
             b"/v2": lambda e: e.respond(_json(oip_metadata.server_metadata())),
             b"/v2/": lambda e: e.respond(_json(oip_metadata.server_metadata())),
-            b"/v2/health/live": lambda e: e.respond(_json({"live": True})),
-            b"/v2/health/ready": lambda e: e.respond(_json({"ready": self.ready}, 200 if self.ready else 503)),
+            b"/v2/health/live": lambda e: e.respond(_json({"live": True, "ready": self.ready})),
+            b"/v2/health/ready": self._ready,
             b"/metrics": self._metrics,
         }
         handler = handlers.get(path)
         return Route({b"GET": handler}) if handler else None
+
+    def _overview(self) -> dict[str, Any]:
+        """For whoever opens the address to see what is there."""
+        models = {name: f"/v2/models/{quote(name, safe='')}" for name in self.catalog.names()}
+        return {"status": "alive", "server": "/v2", "models": models, "metrics": "/metrics"}
+
+    def _ready(self, exchange: Exchange) -> None:
+        ready = self.ready
+        exchange.respond(_json({"live": True, "ready": ready}, 200 if ready else 503))
 
     def _model_route(self, name: str, version: str | None, verb: str) -> Route:
         served = self.catalog.resolve(name, version)
