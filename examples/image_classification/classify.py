@@ -30,6 +30,8 @@ def main() -> None:
         parser.error("--top takes 1 or more")
     if options.source and not options.source.exists():
         parser.error(f"{options.source}: there is no such file or folder")
+    if options.out and not (options.source and options.source.is_dir()):
+        parser.error("--out is for the answers of a FOLDER; that of one image is printed")
     try:
         with DigitClassifier(top=options.top) as classifier:
             source = options.source or min(SAMPLES.iterdir())
@@ -39,6 +41,8 @@ def main() -> None:
                 classify_image(classifier, source)
     except (InferenceError, OSError) as error:
         sys.exit(f"classify.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def classify_image(classifier: DigitClassifier, file: Path) -> None:

@@ -40,6 +40,8 @@ def main() -> None:
                 in_real_time(predictor, [options.text] if options.text else sys.stdin)
     except (InferenceError, OSError, UnicodeDecodeError) as error:
         sys.exit(f"sentiment.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def in_real_time(predictor: Predictor, texts: Iterable[str]) -> None:
@@ -50,19 +52,29 @@ def in_real_time(predictor: Predictor, texts: Iterable[str]) -> None:
 
 
 def in_batch(predictor: Predictor, source: Path, out: Path) -> None:
-    """Reads, answers and writes as it goes, so the file may be larger than the memory."""
-    count = 0
-    with out.open("w", encoding="utf-8", newline="") as file:
-        write = csv_writer(file) if out.suffix == ".csv" else jsonl_writer(file)
-        for text, answer in zip(texts(source), predictor.predict_batch(texts(source)), strict=True):
-            write({"text": text, "label": answer["label"], "score": answer["score"]})
-            count += 1
+    """Reads, answers and writes as it goes, so the file may be larger than the memory.
+
+    It is read twice, once for the model and once to stand beside the answers. `out` changes only when all is answered.
+    """
+    part, count = out.with_name(f"{out.name}.part"), 0
+    try:
+        with (
+            source.open(encoding="utf-8") as asked,
+            source.open(encoding="utf-8") as given,
+            part.open("w", encoding="utf-8", newline="") as file,
+        ):
+            write = csv_writer(file) if out.suffix == ".csv" else jsonl_writer(file)
+            for text, answer in zip(texts(given), predictor.predict_batch(texts(asked)), strict=True):
+                write({"text": text, "label": answer["label"], "score": answer["score"]})
+                count += 1
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
     print(f"{count} reviews: {out}", file=sys.stderr)
 
 
-def texts(source: Path) -> Iterator[str]:
-    with source.open(encoding="utf-8") as lines:
-        yield from (line.strip() for line in lines if line.strip())
+def texts(lines: Iterable[str]) -> Iterator[str]:
+    return (line.strip() for line in lines if line.strip())
 
 
 def csv_writer(file: TextIO) -> Callable[[Row], object]:

@@ -62,6 +62,8 @@ def test_in_batch_an_image_gets_the_answer_it_gets_alone(folder: Path, run: Any)
         (["nowhere.png"], "nowhere.png: there is no such file or folder"),
         (["."], "there is no image in this folder"),
         (["--top", "0"], "--top takes 1 or more"),
+        (["-o", "digits.jsonl"], "--out is for the answers of a FOLDER"),
+        (["model.py", "-o", "digits.jsonl"], "--out is for the answers of a FOLDER"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(folder: Path, run: Any, arguments: list[str], message: str) -> None:

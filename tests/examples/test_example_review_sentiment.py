@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,34 @@ def test_what_cannot_be_is_said(folder: Path, run: Any, arguments: list[str], me
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"Lovely.\n\xff\n"])
+def test_a_finished_table_outlives_a_call_that_fails(
+    folder: Path, run: Any, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "in.txt").write_bytes(content)
+    (tmp_path / "out.csv").write_text("finished")
+    done = run("sentiment.py", "--file", tmp_path / "in.txt", "-o", tmp_path / "out.csv", cwd=folder)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out.csv").read_text() == "finished"
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_ctrl_c_ends_it_without_a_traceback(folder: Path) -> None:
+    command = [sys.executable, "sentiment.py"]
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write("Lovely.\n")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith("positive")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
 
 
 def test_it_serves_as_its_readme_says(folder: Path, served: Any, blocks: Any) -> None:
