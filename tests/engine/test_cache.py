@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as npst
 from foretell.clock import ManualClock
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
 from foretell.engine.cache import LeaderFailed, PredictionCache, copied, keys, split_answer, units
+from foretell.engine.work import Groups
 from foretell.errors import ModelError, RowError
 from foretell.model import Context
 from foretell.types import Identity, ModelSpec
@@ -111,6 +112,20 @@ def key(
     }
     rows = len(next(iter(columns.values())))
     return keys([Batch(columns, rows)], identity, Context(params=params or {}, device=device))[0]
+
+
+def test_parameters_that_are_long_arrays_count_whole() -> None:
+    one, array = np.ones((1, 2)), np.zeros(5000)
+    other = array.copy()
+    other[2500] = 1
+    assert repr(array) == repr(other)
+    assert key(x=one, params={"a": array}) == key(x=one, params={"a": array.copy()})
+    assert key(x=one, params={"a": array}) != key(x=one, params={"a": other})
+    assert key(x=one, params={"a": array}) != key(x=one, params={"a": array.astype(np.float32)})
+    groups = Groups()
+    same = groups.get((), {"a": array}, Context(), True)
+    assert groups.get((), {"a": array.copy()}, Context(), True) is same
+    assert groups.get((), {"a": other}, Context(), True) is not same
 
 
 def test_equal_calls_have_equal_keys() -> None:

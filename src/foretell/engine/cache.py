@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from foretell.clock import Clock
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
+from foretell.engine.work import params_key
 from foretell.model import Context
 from foretell.types import Identity, ModelSpec
 
@@ -95,8 +96,7 @@ def units(batch: Batch, spec: ModelSpec) -> list[Batch]:
 
 def keys(pieces: Sequence[Batch], identity: Identity, ctx: Context) -> list[bytes]:
     """One key for each piece. Covers identity, parameters and input; all outputs are kept, so no request narrows it."""
-    params = repr(sorted((name, repr(value)) for name, value in ctx.params.items()))
-    prefix = hashlib.blake2b(f"{identity.key}\x1e{ctx.device}\x1e{params}".encode())
+    prefix = hashlib.blake2b(f"{identity.key}\x1e{ctx.device}\x1e{params_key(ctx.params)!r}".encode())
     return [_digest(prefix.copy(), piece) for piece in pieces]
 
 

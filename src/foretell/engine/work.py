@@ -125,6 +125,17 @@ def _from_list(spec: Field, flat: list[Any], rows: int) -> Column:
     return Dense(array.reshape((rows, *spec.row_shape)))
 
 
+def params_key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Equal for parameters that mean the same to a model. Arrays count whole: their text leaves out the middle."""
+    return tuple(sorted((name, _value_key(value)) for name, value in params.items())) if params else ()
+
+
+def _value_key(value: Any) -> tuple[str, bytes]:
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return f"{value.dtype}{value.shape}", value.tobytes()
+    return repr(value), b""
+
+
 class Groups:
     """Keeps groups, so that equal requests find the same one. Bounded: forgets all when full, which costs a merge."""
 
@@ -134,8 +145,7 @@ class Groups:
 
     def get(self, fields: tuple[Field, ...], params: Mapping[str, Any], context: Context, mergeable: bool) -> Group:
         """The group of requests with these fields, parameters, device and sequence."""
-        frozen = tuple(sorted((name, repr(value)) for name, value in params.items())) if params else ()
-        key = (fields, frozen, context.device, context.sequence, mergeable)
+        key = (fields, params_key(params), context.device, context.sequence, mergeable)
         group = self._known.get(key)
         if group is None:
             if len(self._known) >= self._most:
