@@ -111,18 +111,27 @@ class TestTimeLimits:
     def test_a_caller_that_waits_is_let_go_in_time_too(self) -> None:
         model = Gated()
         engine = engine_of(model, timeout_s=0.01)
-        for value in (1, 2):
-            with pytest.raises(DeadlineExceeded, match="time limit"):
-                engine.run(rows(value))
+        engine.thread().submit(rows(1), Context())
+        assert model.started.wait(WAIT_S)
+        with pytest.raises(DeadlineExceeded, match="time limit"):
+            engine.run(rows(2))
         model.gate.set()
         engine.close()
-        assert 2 not in model.seen
+        assert model.seen == [1]
+
+    def test_a_caller_whose_call_is_under_way_is_let_go_too(self) -> None:
+        model = Gated()
+        engine = engine_of(model, timeout_s=0.2)
+        with pytest.raises(DeadlineExceeded, match="time limit"):
+            engine.run(rows(1))
+        model.gate.set()
+        engine.close()
 
     def test_calls_that_gave_up_do_not_pile_up_behind_a_model_that_hangs(self) -> None:
         model = Gated()
         engine = engine_of(model, timeout_s=0.005, max_queue_size=3)
-        with pytest.raises(DeadlineExceeded):
-            engine.run(rows(1))
+        engine.thread().submit(rows(1), Context())
+        assert model.started.wait(WAIT_S)
         kinds = Counter[str]()
         for _ in range(6):
             with pytest.raises(InferenceError) as caught:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 from foretell.cli.output import print_json
 from foretell.demo.commands import commands
@@ -43,17 +42,27 @@ def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool =
 
 @contextmanager
 def _ended_like_ctrl_c() -> Iterator[None]:
-    """A demo that is told to end takes its server with it."""
+    """A demo that is told to end takes its server with it.
 
-    def end(number: int, frame: types.FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+    It ends the way Ctrl-C does, which asyncio knows: an exception out of nowhere would leave its tasks half done.
+    """
+    told: list[int] = []
+
+    def end(number: int, frame: types.FrameType | None) -> None:
+        told.append(number)
+        signal.raise_signal(signal.SIGINT)
 
     numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, end) for number in numbers]
+    before = [(signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))]
+    before += [(number, signal.signal(number, end)) for number in numbers]
     try:
         yield
+    except KeyboardInterrupt:
+        if told:
+            raise SystemExit(128 + told[0]) from None
+        raise
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before:
             signal.signal(number, handler)
 
 
