@@ -44,6 +44,8 @@ def test_it_ends_with_the_block(source: str) -> None:
         pass
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address)
+    with pytest.raises(ModelError, match="cannot be reached"):
+        ask(address, "length", [request_body(TEXT, "fine")], connections=1)
 
 
 def test_a_refusal_is_an_error_with_its_reason(source: str) -> None:

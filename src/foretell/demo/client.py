@@ -59,6 +59,8 @@ async def _limited(address: tuple[str, int], model: str, bodies: Sequence[bytes]
         return await asyncio.wait_for(_ask(address, model, bodies, connections), _LIMIT_S)
     except TimeoutError:
         raise ModelError("the server did not answer in time", where=f"model {model!r}") from None
+    except OSError as error:
+        raise ModelError(f"the server cannot be reached: {error}", where=f"model {model!r}") from error
 
 
 async def _ask(address: tuple[str, int], model: str, bodies: Sequence[bytes], connections: int) -> Replies:
