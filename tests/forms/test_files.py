@@ -131,3 +131,14 @@ def test_files_that_run_code_or_are_not_there_are_refused(tmp_path):
         read(tmp_path / "none.json")
     with pytest.raises(InvalidInput, match="unknown format 'cvs'; did you mean 'csv'"):
         read(tmp_path / "none.json", "cvs")
+
+
+@pytest.mark.parametrize("header", ["5.1,3.5,1.4,0.2", "1,2,3,4", "-1e5, 7", "3", "1,,2"])
+def test_a_first_line_of_numbers_is_no_header(write, header):
+    with pytest.raises(InvalidInput, match=r"a\.csv, line 1: the first line holds numbers.*put one on top"):
+        read(write("a.csv", f"{header}\n{header}\n"))
+
+
+@pytest.mark.parametrize("header", ["1st,2nd", "x1,2", "1_0,1_1"])
+def test_names_that_only_hold_digits_beside_others_are_a_header(write, header):
+    assert list(read(write("a.csv", f"{header}\n7,8\n"))) == header.split(",")

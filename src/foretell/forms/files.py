@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Array, Ragged
-from foretell.errors import InvalidInput, missing_extra, nearest
+from foretell.errors import InvalidInput, nearest
+from foretell.forms.images import decode
 from foretell.forms.values import to_column, to_numpy
 from foretell.types import DataType, TensorSpec
 
@@ -27,28 +28,50 @@ FORMATS = tuple(sorted(set(_SUFFIXES.values())))
 
 
 def read(source: str | Path, fmt: str | None = None) -> object:
-    """The value in a file, or in a JSON text, in a form that `to_batch` takes.
+    """The value in a file, or in a JSON text.
 
     `source`: a path; a str that starts like JSON ("[", "{", a quote) is the data itself. `fmt`: one of `FORMATS`, else
-    the file's ending tells. json: any value, or an Open Inference Protocol request (a dict of arrays); jsonl: a list of
-    its lines; csv, tsv: a dict of columns (numbers where every cell is one, an empty cell is null); npy: the array;
-    txt: a list of lines; images: uint8 [height, width, channels], or [height, width] in grey.
-    Raises `InvalidInput` naming the file and the line, `MissingExtra` for images without Pillow.
+    the file's ending tells. Raises `InvalidInput` for a file that cannot be read, and what `parse` raises.
     """
-    if isinstance(source, str) and source.lstrip()[:1] in ("[", "{", '"') and source.strip():
+    if isinstance(source, str) and looks_like_json(source):
         return parse_json(source.encode(), "the given JSON")
     path = Path(source)
+    kind = format_of(path, fmt)
+    return parse(content_of(path), kind, str(path))
+
+
+def looks_like_json(text: str) -> bool:
+    return text.lstrip()[:1] in ("[", "{", '"') and bool(text.strip())
+
+
+def format_of(path: Path, fmt: str | None = None) -> str:
+    """The format of a file: the one named, else by its ending. Raises `InvalidInput` where there is no such format."""
     kind = fmt or _SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise InvalidInput("the kind of file is not known", where=str(path), got=path.suffix or "no ending",
                            expected=", ".join(_SUFFIXES), fix="name its format")  # fmt: skip
     if kind not in _READERS:
         raise InvalidInput(f"unknown format {kind!r}", where=str(path), fix=nearest(kind, FORMATS))
+    return kind
+
+
+def content_of(path: Path) -> bytes:
+    """Raises `InvalidInput` where the file cannot be read."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror or error}", where=str(path)) from error
-    return _READERS[kind](content, str(path))
+
+
+def parse(content: bytes, kind: str, where: str) -> object:
+    """The value of a file's content, in a form that `to_batch` takes.
+
+    json: any value, or an Open Inference Protocol request (a dict of arrays); jsonl: a list of its lines; csv, tsv: a
+    dict of columns (numbers where every cell is one, an empty cell is null), named by the first line; npy: the array;
+    txt: a list of lines; images: as `foretell.forms.images` decodes them. Raises `InvalidInput` naming the file and
+    the line, `MissingExtra` for images without Pillow.
+    """
+    return _READERS[kind](content, where)
 
 
 def parse_json(content: bytes, where: str) -> object:
@@ -129,14 +152,26 @@ def _separated(delimiter: str) -> Callable[[bytes, str], object]:
                     rows.append(row)
         except csv.Error as error:
             raise InvalidInput(f"not valid CSV: {error}", where=f"{where}, line {reader.line_num}") from None
-        twice = next((name for name in header if header.count(name) > 1), None)
-        if not header or twice is not None:
-            what = f"two columns are named {twice!r}" if header else "the file is empty"
-            raise InvalidInput(what, where=f"{where}, line 1", expected="a header line of distinct names")
+        _check_header(header, f"{where}, line 1")
         columns = zip(*rows, strict=True) if rows else ([] for _ in header)
         return {name: _typed(list(cells)) for name, cells in zip(header, columns, strict=True)}
 
     return read_table
+
+
+def _check_header(header: list[str], where: str) -> None:
+    if header and all(_all_are(float, [cell]) for cell in header if cell.strip()) and any(map(str.strip, header)):
+        raise InvalidInput("the first line holds numbers, where the names of the columns belong", where=where,
+                           expected=f"a header line of {len(header)} distinct names", got=_shortened(",".join(header)),
+                           fix="put one on top, so that no row is taken for it")  # fmt: skip
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if not header or twice is not None:
+        what = f"two columns are named {twice!r}" if header else "the file is empty"
+        raise InvalidInput(what, where=where, expected="a header line of distinct names")
+
+
+def _shortened(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else text[:most] + " ..."
 
 
 def _typed(cells: list[str]) -> list[Any]:
@@ -167,20 +202,7 @@ def _npy(content: bytes, where: str) -> object:
     return array
 
 
-def _image(content: bytes, where: str) -> object:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise missing_extra("pillow", "images", "reading an image") from None
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            mode = "L" if image.mode in ("1", "L", "I;16") else "RGB"
-            return np.asarray(image.convert(mode))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"not a readable image: {error}", where=where) from None
-
-
 _READERS: Mapping[str, Callable[[bytes, str], object]] = {
     "json": parse_json, "jsonl": _json_lines, "csv": _separated(","), "tsv": _separated("\t"), "npy": _npy,
-    "txt": _lines, "image": _image,
+    "txt": _lines, "image": decode,
 }  # fmt: skip
