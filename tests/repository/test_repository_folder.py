@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foretell.errors import InvalidModel, InvalidSetting, UnsafeModel
-from foretell.repository.folder import Found, scan
+from foretell.repository.folder import Found, holds_versions, scan, scan_model
 
 SUFFIXES = (".onnx", ".skops", ".py")
 
@@ -169,3 +169,43 @@ def test_a_link_that_leads_nowhere(tmp_path: Path, target: str) -> None:
     (tmp_path / "m/1").mkdir(parents=True)
     (tmp_path / "m/1/model.onnx").symlink_to(target)
     assert refusal(tmp_path) == "REPO/m/1/model.onnx: the link leads nowhere; remove or mend it"
+
+
+def test_one_model_of_a_repository_is_read_like_the_whole(tmp_path: Path) -> None:
+    put(tmp_path, "m/2/model.onnx", "m/10/model.onnx", "other/1/model.onnx")
+    put(tmp_path, "m/model.toml", text="threads = 2")
+    assert scan_model(tmp_path / "m", SUFFIXES) == [one for one in found(tmp_path) if one.name == "m"]
+    assert [one.version for one in scan_model(tmp_path / "m", SUFFIXES)] == ["2", "10"]
+
+
+def test_one_model_may_link_inside_its_repository_and_not_outside(tmp_path: Path) -> None:
+    root = put(tmp_path / "repo", ".data/model.onnx")
+    put(tmp_path, "outside.onnx")
+    (root / "m/1").mkdir(parents=True)
+    link = root / "m/1/model.onnx"
+    link.symlink_to(root / ".data/model.onnx")
+    assert len(scan_model(root / "m", SUFFIXES)) == 1
+    link.unlink()
+    link.symlink_to(tmp_path / "outside.onnx")
+    with pytest.raises(InvalidModel, match="leaves the repository"):
+        scan_model(root / "m", SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "held"),
+    [
+        (["m/1/model.onnx"], "m", True),
+        (["m/1/model.onnx"], ".", False),
+        (["7/1/model.onnx"], ".", False),
+        (["m/v1/model.onnx"], "m", False),
+        (["m/1/notes.txt"], "m", False),
+        (["m/1/model.onnx", "m/best.onnx"], "m", False),
+        (["m"], "m", False),
+        ([], "nowhere", False),
+    ],
+)
+def test_a_folder_of_versions_is_told_from_one_of_models(
+    tmp_path: Path, files: list[str], path: str, held: bool
+) -> None:
+    put(tmp_path, *files)
+    assert holds_versions(tmp_path / path, SUFFIXES) is held

@@ -1,4 +1,4 @@
-"""Finding the models of a folder: `REPO/NAME/VERSION/artefact`. Only looks and reads settings; opens no model."""
+"""Finding the models of a folder, `REPO/NAME/VERSION/artefact`. Only looks and reads settings; opens no model."""
 
 from __future__ import annotations
 
@@ -42,6 +42,25 @@ def scan(root: Path, suffixes: Collection[str]) -> list[Found]:
     if not found:
         raise InvalidModel("there is no model in this folder", where=str(root), expected=_LAYOUT)
     return sorted(found, key=lambda one: (one.name, int(one.version)))
+
+
+def scan_model(path: Path, suffixes: Collection[str]) -> list[Found]:
+    """Every version of the model REPO/NAME that `path` is, lowest first. Raises as `scan`."""
+    path = path if path.name not in ("", "..") else path.resolve()
+    folder = _Folder(path.parent, frozenset(suffix.lower() for suffix in suffixes))
+    return sorted(_versions(folder, path), key=lambda one: int(one.version))
+
+
+def holds_versions(path: Path, suffixes: Collection[str]) -> bool:
+    """Whether `path` is REPO/NAME: a numbered folder in it holds an artefact, and it does not itself. Never raises."""
+    try:
+        entries = list(path.iterdir())
+        numbered = [entry for entry in entries if _is_version(entry.name) and entry.is_dir()]
+        inner = [entry for folder in numbered for entry in folder.iterdir()]
+    except (OSError, ValueError):
+        return False
+    of_itself = any(entry.suffix.lower() in suffixes and entry.is_file() for entry in entries)
+    return not of_itself and any(entry.suffix.lower() in suffixes for entry in inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,13 @@ def _one(folder: _Folder, model: Path, version: Path) -> Found:
     if (model / "config.pbtxt").exists():
         notes.append(f"{model / 'config.pbtxt'}: not read; settings go into {MODEL_FILE}")
     return Found(model.name, version.name, chosen, model_layers([version, model]), tuple(notes))
+
+
+def _is_version(name: str) -> bool:
+    try:
+        return bool(check_version(name))
+    except InvalidSetting:
+        return False
 
 
 def _check(rule: Callable[[str], str], folder: Path, fix: str) -> None:
