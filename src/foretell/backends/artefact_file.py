@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foretell.errors import InvalidModel, UnsafeModel, nearest
+from foretell.errors import InvalidModel, UnsafeModel
 
 SUFFIXES = (".onnx", ".skops", ".pkl", ".pickle", ".joblib")
 _PICKLES = (".pkl", ".pickle", ".joblib")
+_SHOWN = 5
+
+_TORCH = "export a PyTorch model to ONNX, with torch.onnx.export"
+_KERAS = "export a Keras or TensorFlow model to ONNX, with tf2onnx"
+_CONVERT = {
+    **dict.fromkeys((".pt", ".pth", ".pt2", ".ckpt", ".bin", ".safetensors"), _TORCH),
+    **dict.fromkeys((".h5", ".hdf5", ".keras", ".pb", ".tflite"), _KERAS),
+}
 
 _LOOKS = (
     (b"PK\x03\x04", "a zip archive"),
@@ -115,17 +124,29 @@ def _missing(path: Path) -> InvalidModel:
     folder = path.parent
     if not folder.is_dir():
         return InvalidModel("there is no such file, nor its folder", where=str(path))
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir() or entry.suffix.lower() in SUFFIXES]
-    return InvalidModel("there is no such file", where=str(path), fix=nearest(path.name, names[:1000]))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES)[:1000]
+    return InvalidModel("there is no such file", where=str(path), fix=_nearest_file(path, names))
+
+
+def _nearest_file(path: Path, names: list[str]) -> str:
+    """Compares stems: every two names of models look alike by their endings."""
+    close = difflib.get_close_matches(path.stem, [Path(name).stem for name in names], n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {next(name for name in names if Path(name).stem == close[0])!r}?"
+    more = ", ..." if len(names) > _SHOWN else ""
+    return f"models here: {', '.join(names[:_SHOWN])}{more}" if names else ""
 
 
 def _unknown_suffix(path: Path) -> InvalidModel:
     if path.suffix == ".py":
         return InvalidModel("which object of this file is the model?", where=str(path), expected=f"{path}:NAME")
-    known = ", ".join(SUFFIXES)
     got = repr(path.suffix) if path.suffix else "no suffix"
-    fix = nearest(path.suffix, SUFFIXES) if path.suffix else ""
-    expected = f"one of {known}"
+    fix = _CONVERT.get(path.suffix.lower()) or _nearest_suffix(path.suffix)
     return InvalidModel(
-        "no backend opens such a file", where=str(path), expected=expected, got=got, fix="" if "known" in fix else fix
+        "no backend opens such a file", where=str(path), expected=f"one of {', '.join(SUFFIXES)}", got=got, fix=fix
     )
+
+
+def _nearest_suffix(suffix: str) -> str:
+    close = difflib.get_close_matches(suffix.lower(), SUFFIXES, n=1, cutoff=0.75)
+    return f"did you mean {close[0]!r}?" if close else ""
