@@ -49,6 +49,12 @@ def test_every_model_has_its_own(foretell: Any, folder: Path) -> None:
 def test_a_table_for_people(foretell: Any) -> None:
     result = foretell("config", "--timeout-s", "3")
     assert result.code == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines() if "│" in line]
+    values = {name: (value, origin) for name, value, origin in cells}
+    assert values["timeout_s"] == ("3", "--timeout-s")
+    assert values["precision"] == ("not set", "default")
+    assert values["trust"] == ("none", "default")
+    assert values["allow_pickle"] == ("false", "default")
     for words in ("[server]", "[job]", "[model]", "timeout_s", "idle_timeout_s"):
         assert words in result.out
 
@@ -95,3 +101,18 @@ def test_a_wrong_file_is_named(foretell: Any, folder: Path, text: str, words: li
     assert result.code == 2
     for word in words:
         assert word in result.error
+
+
+def test_a_model_that_is_not_there_is_no_success(foretell: Any, folder: Path) -> None:
+    for source in ("nofile.onnx", "nofile.py:Model", "name=nofile.onnx"):
+        result = foretell("config", source)
+        assert result.code == 1
+        assert "there is no such file" in result.error
+    assert foretell("config", "models.py:Breaks").code == 0
+
+
+def test_a_job_has_flags_too(foretell: Any, folder: Path) -> None:
+    (folder / "foretell.toml").write_text("[job]\nbatch_size = 3\nnum_workers = 1\n")
+    shown = foretell("config", "--batch-size", "5", "--json").json["job"]
+    assert shown["batch_size"] == {"value": 5, "from": "--batch-size"}
+    assert shown["num_workers"] == {"value": 1, "from": "foretell.toml [job]"}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx_build
 import pytest
+
+from foretell.cli.predict import Format
+from foretell.forms.files import FORMATS
 
 
 def test_json_on_the_command_line(foretell: Any) -> None:
@@ -54,10 +57,16 @@ def test_standard_input(foretell: Any) -> None:
     ]
 
 
+def test_standard_input_in_any_format(foretell: Any, folder: Path) -> None:
+    table = b"a,b,c,d\n5.1,3.5,1.4,0.2\n"
+    assert foretell("predict", "iris.onnx", "-", "--format", "csv", "--json", stdin=table).json[0]["label"] == "setosa"
+    assert "not valid JSON" in foretell("predict", "iris.onnx", "-", stdin=table).error
+
+
 def test_the_best_classes_by_name(foretell: Any) -> None:
     answer = foretell("predict", "iris.onnx", "[5.1, 3.5, 1.4, 0.2]", "--top", "2", "--json").json
     assert list(answer["probabilities"]) == ["setosa", "versicolor"]
-    assert "setosa 0." in foretell("predict", "iris.onnx", "[5.1, 3.5, 1.4, 0.2]", "--top", "1").out
+    assert "setosa: 0." in foretell("predict", "iris.onnx", "[5.1, 3.5, 1.4, 0.2]", "--top", "1").out
     refused = foretell("predict", "models.py:shout", '["a"]', "--top", "2")
     assert refused.code == 2
     assert "--top" in refused.error
@@ -73,6 +82,36 @@ def test_rows_that_fail_are_named_and_the_others_answered(foretell: Any, folder:
     assert "NaN" in second["error"]
 
 
+def test_rows_with_missing_values_are_counted(foretell: Any, folder: Path) -> None:
+    (folder / "rows.csv").write_text("a,b,c,d\n5.1,3.5,1.4,0.2\n5.1,,,0.2\n5.1,3.5,1.4,\n")
+    result = foretell("predict", "iris.onnx", "rows.csv", "--json")
+    assert (result.code, len(result.json)) == (0, 3)
+    assert result.err == "foretell: note: 2 of 3 rows have missing values (NaN)\n"
+    assert foretell("predict", "iris.onnx", "[5.1, 3.5, 1.4, 0.2]").err == ""
+    assert foretell("predict", "iris.onnx", "[]", "--json").json == []
+
+
+@pytest.mark.parametrize("job", [[], ["--batch-size", "2"], ["--batch-size", "1", "--num-workers", "3"]])
+def test_calls_of_any_size_give_the_same_answers(foretell: Any, folder: Path, job: list[str]) -> None:
+    (folder / "sizes.py").write_text(
+        "def size(x: list[float]) -> list[int]:\n    return [len(x)] * len(x)\n"
+        "class Mean:\n    row_wise = False\n"
+        "    def predict(self, x: list[float]) -> list[int]:\n        return [len(x)] * len(x)\n"
+    )
+    sizes = foretell("predict", "sizes.py:size", "[1, 2, 3, 4]", "--json", *job).json
+    assert [row["output"] for row in sizes] == [int(job[1]) if job else 4] * 4
+    together = foretell("predict", "sizes.py:Mean", "[1, 2, 3, 4]", "--json").json
+    assert [row["output"] for row in together] == [4] * 4
+
+
+def test_the_size_of_calls_has_its_settings(foretell: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "sizes.py").write_text("def size(x: list[float]) -> list[int]:\n    return [len(x)] * len(x)\n")
+    (folder / "foretell.toml").write_text("[job]\nbatch_size = 3\n")
+    assert foretell("predict", "sizes.py:size", "[1, 2, 3]", "--json").json == [{"output": 3}] * 3
+    monkeypatch.setenv("FORETELL_BATCH_SIZE", "1")
+    assert foretell("predict", "sizes.py:size", "[1, 2, 3]", "--json").json == [{"output": 1}] * 3
+
+
 def test_a_table_for_people(foretell: Any, folder: Path) -> None:
     np.save(folder / "rows.npy", np.zeros((60, 2), np.float32))
     result = foretell("predict", "models.py:Double", "rows.npy")
@@ -85,12 +124,18 @@ def test_a_table_for_people(foretell: Any, folder: Path) -> None:
     ("arguments", "words"),
     [
         (["models.py:Double", "missing.csv"], ["missing.csv", "no such file"]),
+        (["models.py:shout", "hello"], ["hello: there is no such file", """'["some text"]'"""]),
+        (["models.py:Double", "5"], ["5: there is no such file", "JSON list", "'[[1, 2]]'"]),
+        (["models.py:shout", "x" * 5000], ["there is no such file"]),
+        (["models.py:Double", ""], ["DATA is empty", "JSON list"]),
+        (["models.py:Double", "."], [".: this is a folder", "expected a file"]),
         (["models.py:Double", "[[1, 2"], ["not valid JSON"]),
         (["iris.onnx", "[[1, 2]]"], ["X", "4"]),
         (["iris.onnx", '[["a", "b", "c", "d"]]'], ["X"]),
         (["iris.onnx", '{"Y": [[1, 2, 3, 4]]}'], ["X"]),
         (["iris.onnx", "models.py"], ["models.py", ".csv"]),
-        (["missing.onnx", "[[1]]"], ["missing.onnx"]),
+        (["missing.onnx", "[[1]]"], ["missing.onnx", "models here: iris.onnx"]),
+        (["irsi.onnx", "[[1]]"], ["irsi.onnx", "did you mean 'iris.onnx'?"]),
         (["models.py:Missing", "[[1]]"], ["Missing", "Double"]),
     ],
 )
@@ -105,7 +150,10 @@ def test_what_does_not_fit_ends_in_one_sentence(foretell: Any, arguments: list[s
     "arguments",
     [
         [], ["iris.onnx"], ["iris.onnx", "[1]", "more"], ["iris.onnx", "[1]", "--top", "0"],
-        ["iris.onnx", "[1]", "--top", "many"], ["iris.onnx", "[1]", "--map", "X"], ["iris.onnx", "[1]", "--nope"],
+        ["iris.onnx", "[1]", "--top", "many"], ["iris.onnx", "[1]", "--top", "1.5"],
+        ["iris.onnx", "[1]", "--batch-size", "0"], ["iris.onnx", "[1]", "--format", "cvs"],
+        ["iris.onnx", "[1]", "--max-queue-size", "5"], ["--MODEL", "iris.onnx", "[1]"],
+        ["iris.onnx", "[1]", "--map", "X"], ["iris.onnx", "[1]", "--nope"],
         ["iris.onnx", "[1]", "--max-batch-size", "0"], ["iris.onnx", "[1]", "--executor", "process"],
     ],
 )  # fmt: skip
@@ -113,3 +161,18 @@ def test_wrong_use(foretell: Any, arguments: list[str]) -> None:
     result = foretell("predict", *arguments)
     assert result.code == 2
     assert result.error
+
+
+def test_what_is_missing_or_too_much_is_told_by_its_name(foretell: Any) -> None:
+    usage = "expected foretell predict MODEL DATA"
+    assert foretell("predict").error == f"MODEL is missing; {usage}"
+    assert foretell("predict", "iris.onnx").error == f"DATA is missing; {usage}"
+    assert (
+        foretell("predict", "iris.onnx", "[1]", "more").error == f"there is an argument too many; {usage}, got 'more'"
+    )
+    assert foretell("predict", "iris.onnx", "[1]", "--top").error.startswith("--top needs a value")
+    assert foretell("predict", "iris.onnx", "[1]", "--top", "1.5").error.endswith("expected a whole number, got '1.5'")
+
+
+def test_every_format_can_be_chosen() -> None:
+    assert get_args(Format) == FORMATS

@@ -26,7 +26,9 @@ import pytest
         (["serve", "a=models.py:Double", "a=models.py:shout"], ["'a'", "twice"]),
         (["serve", "..=models.py:Double"], ["'..'", "name"]),
         (["serve", " =models.py:Double"], ["name"]),
-        (["inspect"], ["MODEL"]),
+        (["serve", "models.py:Double", "--http-port", "80.5"], ["--http-port", "a whole number", "'80.5'"]),
+        (["inspect"], ["MODEL is missing"]),
+        (["inspect", "models.py:Double", "--max-queue-size", "1"], ["--max-queue-size"]),
         (["config", "models.py:Double", "--cache-size", "-1"], ["cache_size", "at least 0"]),
     ],
 )
@@ -43,6 +45,34 @@ def test_help_and_version(foretell: Any) -> None:
         assert (result.code, result.err) == (0, "")
         assert "Usage: foretell" in result.out
     assert foretell("--version").out.strip().count(".") >= 1
+
+
+def test_help_shows_what_may_be_given_and_what_holds_otherwise(foretell: Any) -> None:
+    told = {name: foretell(name, "--help").out for name in ("serve", "predict", "inspect", "config")}
+    for name, text in told.items():
+        assert f"Usage: foretell {name} [OPTIONS] {'[MODEL...]' if name == 'config' else 'MODEL'}" in text
+        assert "ARGS" not in text
+        assert "--empty" not in text
+        assert "--no-json" not in text
+        assert "False" not in text
+    assert "--MODEL" not in told["predict"]
+    assert "csv, image, json, jsonl, npy, tsv, txt" in " ".join(told["predict"].split())
+    for flag, default in (("--http-port", "8000"), ("--retries", "2"), ("--max-batch-size", "128"), ("--threads", "0")):
+        (line,) = [line for line in told["serve"].splitlines() if f" {flag} " in line]
+        assert f"[default: {default}]" in line
+    for flag in ("--max-queue-size", "--executor", "--cache-size", "--host"):
+        assert flag in told["serve"]
+        assert flag not in told["predict"]
+        assert flag not in told["inspect"]
+
+
+def test_a_model_of_another_framework_is_told_the_way(foretell: Any, folder: Path) -> None:
+    (folder / "m.pt").write_bytes(b"PK")
+    error = foretell("inspect", "m.pt").error
+    assert "expected one of .onnx, .skops" in error
+    assert error.endswith("export a PyTorch model to ONNX, with torch.onnx.export")
+    (folder / "m.keras").write_bytes(b"PK")
+    assert "tf2onnx" in foretell("inspect", "m.keras").error
 
 
 def test_a_failure_of_one_model_closes_those_before_it(foretell: Any, folder: Path) -> None:

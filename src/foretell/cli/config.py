@@ -5,17 +5,36 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from foretell.cli.flags import ModelFlags, ServerFlags
-from foretell.cli.loading import plan, settings_of
+from cyclopts import Parameter
+
+from foretell.cli.flags import (
+    BatchingFlags,
+    CallFlags,
+    JobFlags,
+    ModelFlags,
+    ServerFlags,
+    given,
+    layers,
+    shown,
+)
+from foretell.cli.loading import check_there, job_settings, plan, settings_of
 from foretell.cli.output import print_json, print_table
-from foretell.config import JobSettings, Resolved, ServerSettings, environment, resolve, toml_layer
+from foretell.config import Resolved, ServerSettings, environment, resolve, toml_layer
 from foretell.repository.settings import PROJECT_FILE
+
+_ABOUT = {"server": "of foretell serve", "job": "of foretell predict", "model": "of any model"}
 
 
 def config(
-    *models: str, model: ModelFlags = ModelFlags(), server: ServerFlags = ServerFlags(), json: bool = False
+    *models: Annotated[str, Parameter(name="MODEL")],
+    json: bool = False,
+    model: ModelFlags = ModelFlags(),
+    calls: CallFlags = CallFlags(),
+    batching: BatchingFlags = BatchingFlags(),
+    server: ServerFlags = ServerFlags(),
+    job: JobFlags = JobFlags(),
 ) -> None:
     """Show every setting, its value and where it came from.
 
@@ -30,23 +49,24 @@ def config(
     sections: dict[str, Resolved[Any]] = {
         "server": resolve(
             ServerSettings,
-            [*server.layers(), *environment(ServerSettings, os.environ), toml_layer(project, "server")],
+            [*layers(server), *environment(ServerSettings, os.environ), toml_layer(project, "server")],
         ),
-        "job": resolve(JobSettings, [*environment(JobSettings, os.environ), toml_layer(project, "job")]),
+        "job": job_settings(job),
     }
+    flags = {**model.given(), **given(calls), **given(batching)}
     planned = plan(models)
     for one in planned:
-        sections[f"model {one.name or one.source} version {one.version}"] = settings_of(one, model.given())
+        check_there(one)
+        sections[f"model {one.name or one.source} version {one.version}"] = settings_of(one, flags)
     if not planned:
-        sections["model"] = settings_of(None, model.given())
+        sections["model"] = settings_of(None, flags)
     if json:
         print_json({name: _as_dict(resolved) for name, resolved in sections.items()})
         return
     for name, resolved in sections.items():
-        values = _as_dict(resolved)
-        print_table(
-            ["setting", "value", "from"], [[key, str(v["value"]), v["from"]] for key, v in values.items()], f"[{name}]"
-        )
+        rows = [[key, shown(each["value"]), each["from"]] for key, each in _as_dict(resolved).items()]
+        title = f"[{name}] {_ABOUT[name]}" if name in _ABOUT else f"[{name}]"
+        print_table(["setting", "value", "from"], rows, title)
 
 
 def _as_dict(resolved: Resolved[Any]) -> dict[str, dict[str, Any]]:

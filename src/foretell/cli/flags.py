@@ -2,62 +2,86 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 
-from foretell.config import Layer
+from foretell.config import JobSettings, Layer, ModelSettings, ServerSettings
 from foretell.errors import InvalidSetting
+
+FlagsT = TypeVar("FlagsT")
+
+
+def whole(_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number; `1.5` is none, and is not rounded."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise InvalidSetting("wrong value", where=tokens[0].keyword or "", expected="a whole number",
+                             got=repr(tokens[0].value)) from None  # fmt: skip
+
+
+def _flags_of(settings: type[Any]) -> Callable[[type[FlagsT]], type[FlagsT]]:
+    """Lets help show the default of each setting, and holds whole numbers to be whole."""
+
+    def with_defaults(cls: type[FlagsT]) -> type[FlagsT]:
+        defaults = {field.name: field.default for field in fields(settings)}
+        bare = typing.get_type_hints(cls)
+        for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+            default = defaults[name]
+            says_nothing = default is None or default is False or default == ()
+            converter = whole if int in typing.get_args(bare[name]) else None
+            parameter = Parameter(show_default=False if says_nothing else shown(default), converter=converter)
+            cls.__annotations__[name] = Annotated[hint, parameter]
+        return cls
+
+    return with_defaults
+
+
+def shown(value: Any) -> str:
+    """The value of a setting, for people."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={number:g}" for name, number in value.items()) or "none"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @Parameter(name="*", group="Model")
+@_flags_of(ModelSettings)
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags:
     device: str | None = None
     """Where the model runs: cpu, cuda, cuda:1."""
     precision: str | None = None
-    """Numbers it computes in, such as fp32; default: as the file has it."""
+    """Numbers it computes in, such as fp32. If not set: as the file has it."""
     optimizations: Annotated[str | None, Parameter(name=["--optimizations"])] = None
-    """Passes to apply, with commas, or "none"; default: all that keep the answers."""
+    """Passes to apply, with commas, or "none". If not set: all that keep the answers."""
     threads: int | None = None
     """Threads inside one call; 0: one for each core."""
-    max_batch_size: int | None = None
-    """Most rows of one call."""
-    max_queue_size: int | None = None
-    """Most rows that wait; more are refused."""
-    timeout_s: float | None = None
-    """Longest time from acceptance to answer."""
-    executor: Literal["auto", "inline", "thread"] | None = None
-    """Where calls run: on the event loop or in a thread; auto: by measured time."""
-    inline_limit_ms: float | None = None
-    """Native calls faster than this run on the event loop."""
-    cache_size: int | None = None
-    """Answers to keep, in rows; 0: none."""
-    cache_ttl_s: float | None = None
-    """How long an answer is kept."""
-    retries: int | None = None
-    """Further tries after an error that the model marks transient."""
-    retry_delay_s: float | None = None
-    """Longest wait before the first of them; doubles."""
-    retry_max_delay_s: float | None = None
-    """Longest wait before any of them."""
     batch: str | None = None
     """The axis of rows, where the file does not tell it right: any, none, or a number."""
     pad: str | None = None
     """Value per input that fills rows of different length, as name=0,other=1."""
-    warm_up: bool | None = None
+    warm_up: Annotated[bool | None, Parameter(negative="--no-warm-up")] = None
     """Call the model once before it is ready."""
     trust: tuple[str, ...] | None = None
     """A type that a .skops file may bring; repeat the flag."""
     allow_pickle: bool | None = None
     """Open a pickle, which runs code; needs --sha256."""
     sha256: str | None = None
-    """The digest that the pickle must have, from somebody you trust."""
+    """The digest that the file must have, from somebody you trust."""
 
     def given(self) -> dict[str, Any]:
         """The values of the flags that were given, by the names of the settings."""
-        values = _given(self)
+        values = given(self)
         if values.get("optimizations") == "none":
             values["optimizations"] = ()
         if isinstance(values.get("batch"), str) and values["batch"].isdigit():
@@ -65,7 +89,50 @@ class ModelFlags:
         return values
 
 
+@Parameter(name="*", group="Calls")
+@_flags_of(ModelSettings)
+@dataclass(frozen=True, kw_only=True)
+class CallFlags:
+    timeout_s: float | None = None
+    """Longest time from acceptance to answer. If not set: no limit."""
+    retries: int | None = None
+    """Further tries after an error that the model marks transient."""
+    retry_delay_s: float | None = None
+    """Longest wait before the first of them; doubles."""
+    retry_max_delay_s: float | None = None
+    """Longest wait before any of them."""
+
+
+@Parameter(name="*", group="Batching and cache")
+@_flags_of(ModelSettings)
+@dataclass(frozen=True, kw_only=True)
+class BatchingFlags:
+    max_batch_size: int | None = None
+    """Most rows of one call."""
+    max_queue_size: int | None = None
+    """Most rows that wait; more are refused."""
+    executor: Literal["auto", "inline", "thread"] | None = None
+    """Where calls run: on the event loop or in a thread; auto: by measured time."""
+    inline_limit_ms: float | None = None
+    """Native calls faster than this run on the event loop."""
+    cache_size: int | None = None
+    """Answers to keep, in rows; 0: none."""
+    cache_ttl_s: float | None = None
+    """How long an answer is kept. If not set: as long as there is room."""
+
+
+@Parameter(name="*", group="Job")
+@_flags_of(JobSettings)
+@dataclass(frozen=True, kw_only=True)
+class JobFlags:
+    batch_size: int | None = None
+    """Rows of one call. If not set: what fits in about 4 MiB, at most max_batch_size of the model."""
+    num_workers: int | None = None
+    """Threads that preprocess ahead of the model; 0: none. If not set: 2 where the model preprocesses."""
+
+
 @Parameter(name="*", group="Server")
+@_flags_of(ServerSettings)
 @dataclass(frozen=True, kw_only=True)
 class ServerFlags:
     host: str | None = None
@@ -95,13 +162,15 @@ class ServerFlags:
     drain_timeout_s: float | None = None
     """How long SIGTERM waits for accepted requests."""
 
-    def layers(self) -> list[Layer]:
-        """One layer for each flag that was given, so that errors and `foretell config` name it."""
-        return [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in _given(self).items()]
 
-
-def _given(flags: Any) -> dict[str, Any]:
+def given(flags: Any) -> dict[str, Any]:
+    """The flags that were given, by the names of the settings."""
     return {field.name: value for field in fields(flags) if (value := getattr(flags, field.name)) is not None}
+
+
+def layers(flags: ServerFlags | JobFlags) -> list[Layer]:
+    """One layer for each flag that was given, so that errors and `foretell config` name it."""
+    return [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in given(flags).items()]
 
 
 def read_mapping(entries: tuple[str, ...]) -> dict[str, list[str]] | None:

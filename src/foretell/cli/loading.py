@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from foretell.backends import open_model
-from foretell.backends.artefact_file import SUFFIXES
+from foretell.backends.artefact_file import SUFFIXES, find_artefact
+from foretell.backends.python_source import is_reference
 from foretell.catalog import Served, StaticCatalog, check_name
-from foretell.config import Layer, ModelSettings, Resolved
+from foretell.cli.flags import JobFlags, layers
+from foretell.config import JobSettings, Layer, ModelSettings, Resolved, environment, resolve, toml_layer
 from foretell.engine.engine import Engine
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting
 from foretell.observe.stats import Stats
-from foretell.repository.folder import scan
-from foretell.repository.settings import model_layers, model_settings
+from foretell.repository.folder import Found, holds_versions, scan, scan_model
+from foretell.repository.settings import PROJECT_FILE, model_layers, model_settings
 
 _NAMED = re.compile(r"([^=/\\:]+)=(.+)", re.DOTALL)
 
@@ -35,26 +37,42 @@ class Planned:
     """What the person who starts it may want to know."""
 
 
-def plan(sources: Sequence[str]) -> list[Planned]:
-    """What to load: a file, a folder of models, "module:Class", or NAME= before any of these but a folder of models."""
+def plan(sources: Sequence[str], *, newest: bool = False) -> list[Planned]:
+    """What to load: a file, "module:Class", REPO, REPO/NAME, or NAME= before any of these but REPO.
+
+    The versions of a model stand in their order, the newest last; with `newest`, of REPO/NAME that one alone.
+    """
     planned: list[Planned] = []
     for source in sources:
         named = _NAMED.fullmatch(source)
-        if named is not None and not Path(source).exists():
-            planned.append(Planned(check_name(named[1]), "1", named[2], _beside(Path(named[2]))))
-        elif _is_repository(Path(source)):
-            planned += [
-                Planned(found.name, found.version, str(found.path), found.layers, found.notes)
-                for found in scan(Path(source), SUFFIXES)
-            ]
+        name = check_name(named[1]) if named is not None and not Path(source).exists() else None
+        meant = source if name is None or named is None else named[2]
+        path = Path(meant)
+        if holds_versions(path, SUFFIXES):
+            versions = scan_model(path, SUFFIXES)
+            planned += [_found(each, name) for each in (versions[-1:] if newest else versions)]
+        elif name is None and _is_repository(path):
+            planned += [_found(each) for each in scan(path, SUFFIXES)]
         else:
-            planned.append(Planned(None, "1", source, _beside(Path(source))))
+            planned.append(Planned(name, "1", meant, _beside(path)))
     return planned
+
+
+def _found(found: Found, name: str | None = None) -> Planned:
+    return Planned(name or found.name, found.version, str(found.path), found.layers, found.notes)
 
 
 def settings_of(planned: Planned | None, flags: Mapping[str, Any]) -> Resolved[ModelSettings]:
     """The settings of a model: flag, environment, model.toml, foretell.toml, default."""
     return model_settings(flags, os.environ, planned.layers if planned else (), Path())
+
+
+def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
+    """The settings of a job: flag, environment, foretell.toml, default."""
+    return resolve(
+        JobSettings,
+        [*layers(flags), *environment(JobSettings, os.environ), toml_layer(Path(PROJECT_FILE), "job")],
+    )
 
 
 def load(planned: Planned, flags: Mapping[str, Any]) -> Served:
@@ -68,11 +86,14 @@ def load(planned: Planned, flags: Mapping[str, Any]) -> Served:
     return Served(name, planned.version, engine, opened)
 
 
-def load_all(sources: Sequence[str], flags: Mapping[str, Any]) -> StaticCatalog:
-    """A catalogue of everything named. If one fails, those loaded before are closed again."""
+def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool = False) -> StaticCatalog:
+    """A catalogue of everything named; with `newest`, of REPO/NAME only the newest version.
+
+    If one fails, those loaded before are closed again.
+    """
     loaded: list[Served] = []
     try:
-        for planned in plan(sources):
+        for planned in plan(sources, newest=newest):
             for note in planned.notes:
                 print(f"foretell: note: {note}", file=sys.stderr)
             loaded.append(load(planned, flags))
@@ -83,6 +104,16 @@ def load_all(sources: Sequence[str], flags: Mapping[str, Any]) -> StaticCatalog:
         for served in loaded:
             served.engine.close()
         raise
+
+
+def check_there(planned: Planned) -> None:
+    """Raises `InvalidModel` where there is no such file; of "module:name", only a .py file is looked for."""
+    if not is_reference(planned.source) or Path(planned.source).exists():
+        find_artefact(Path(planned.source))
+        return
+    file = Path(planned.source.rpartition(":")[0])
+    if file.suffix == ".py" and not file.is_file():
+        raise InvalidModel("there is no such file", where=str(file))
 
 
 def _is_repository(path: Path) -> bool:

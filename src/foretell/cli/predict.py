@@ -4,76 +4,106 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
 
-from foretell.cli.flags import ModelFlags, read_mapping
-from foretell.cli.loading import load, plan
+from foretell.cli.data import read_data, rows_with_missing, to_intake
+from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping, whole
+from foretell.cli.loading import Planned, job_settings, load, plan
 from foretell.cli.output import print_json, print_table
 from foretell.columns import Batch, Dense, row_bytes
-from foretell.engine.ahead import rows_per_call
+from foretell.config import JobSettings
+from foretell.engine.ahead import rows_per_call, run_ahead
 from foretell.engine.engine import Engine
-from foretell.engine.replica import join_answers
-from foretell.errors import InvalidInput, InvalidSetting
-from foretell.forms import to_batch, to_python
-from foretell.forms.files import parse_json, read
+from foretell.errors import InvalidSetting
+from foretell.forms import to_python
+from foretell.model import Model
 from foretell.types import ModelSpec
 
 _SHOWN_ROWS = 50
+_WORKERS = 2
+
+Format = Literal["csv", "image", "json", "jsonl", "npy", "tsv", "txt"]
 
 
 def predict(
     source: Annotated[str, Parameter(name="MODEL")],
     data: Annotated[str, Parameter(name="DATA", allow_leading_hyphen=True)],
+    /,
     *,
-    top: int | None = None,
+    top: Annotated[int | None, Parameter(converter=whole)] = None,
     map: tuple[str, ...] = (),
-    format: str | None = None,
+    format: Format | None = None,
     json: bool = False,
     model: ModelFlags = ModelFlags(),
+    calls: CallFlags = CallFlags(),
+    job: JobFlags = JobFlags(),
 ) -> int:
     """Answer the rows of a file, or of JSON on the command line.
 
     Parameters
     ----------
     source
-        A model file, "module:Class", or a folder that holds one model.
+        A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version answers.
     data
-        A .json, .jsonl, .csv, .npy, .txt or image file; "-" for JSON on standard input; or the JSON itself.
+        A .json, .jsonl, .csv, .tsv, .npy, .txt or image file; "-" for standard input; or the JSON itself.
     top
         For outputs of class scores: the K best, by name where the model carries names.
     map
         INPUT=COLUMN,COLUMN,... where column names differ; repeat for more inputs.
     format
-        Format of the data, where its name does not tell.
+        Format of the data, where its name does not tell; of standard input, json if not given.
     json
         Print JSON.
     """
     if top is not None and top < 1:
         raise InvalidSetting("--top is out of range", expected="1 or more", got=top)
-    planned = plan([source])
-    if len(planned) != 1:
-        raise InvalidSetting(f"{source} holds {len(planned)} models", fix="name one: NAME/VERSION/artefact")
-    rows = _read(data, format)
-    served = load(planned[0], model.given())
-    with_engine = served.engine
+    planned = _only(source)
+    settings = job_settings(job).settings
+    flags = {**model.given(), **given(calls)}
+    if settings.batch_size is not None:
+        flags["max_batch_size"] = settings.batch_size
+    rows = read_data(data, format)
+    served = load(planned, flags)
     try:
-        intake = to_batch(rows, served.spec, read_mapping(map))
-        answer = run_sliced(with_engine, intake.batch)
+        intake = to_intake(rows, served.spec, read_mapping(map))
+        _say_what_is_missing(intake.batch, served.spec)
+        answer = run_sliced(served.engine, intake.batch, settings)
         records = to_records(answer, served.spec, top)
     finally:
-        with_engine.close()
+        served.engine.close()
     _print(records, intake.single, json)
     return 3 if answer.errors else 0
 
 
-def run_sliced(engine: Engine, batch: Batch) -> Batch:
-    """The answer of many rows, in calls of a good size."""
-    size = rows_per_call(row_bytes(batch))
+def run_sliced(engine: Engine, batch: Batch, job: JobSettings) -> Batch:
+    """The answer of many rows, in calls of a good size; of all rows, where they depend on each other."""
+    spec = engine.spec
+    size = job.batch_size or min(rows_per_call(row_bytes(batch)), engine.settings.max_batch_size)
+    if spec.stateful or not spec.row_wise:
+        size = max(1, batch.rows)
     pieces = [batch.slice(at, at + size) for at in range(0, batch.rows, size)] or [batch]
-    return join_answers([engine.run(piece) for piece in pieces])
+    preprocesses = type(engine.model).preprocess is not Model.preprocess
+    workers = job.num_workers if job.num_workers is not None else _WORKERS * preprocesses
+    ready = run_ahead(pieces, engine.prepare, workers if len(pieces) > 1 else 0)
+    return engine.join([engine.finish(piece) for piece in ready])
+
+
+def _only(source: str) -> Planned:
+    """The one model that is meant, in its newest version."""
+    planned = plan([source])
+    names = list(dict.fromkeys(one.name for one in planned))
+    if len(names) > 1:
+        paths = " or ".join(str(Path(source) / str(name)) for name in names[:5])
+        raise InvalidSetting(f"{source} holds {len(names)} models", expected="one", fix=f"name it: {paths}")
+    return planned[-1]
+
+
+def _say_what_is_missing(batch: Batch, spec: ModelSpec) -> None:
+    if missing := rows_with_missing(batch, spec):
+        print(f"foretell: note: {missing:,} of {batch.rows:,} rows have missing values (NaN)", file=sys.stderr)
 
 
 def to_records(answer: Batch, spec: ModelSpec, top: int | None) -> list[dict[str, Any]]:
@@ -102,16 +132,6 @@ def best(scores: np.ndarray[Any, Any], labels: tuple[str, ...] | None, top: int)
     return {labels[i] if labels else str(i): float(scores[i]) for i in order.tolist()}
 
 
-def _read(data: str, fmt: str | None) -> object:
-    if data == "-":
-        return parse_json(sys.stdin.buffer.read(), "standard input")
-    if fmt is None and not Path(data).exists() and data.lstrip()[:1] in ("[", "{", '"'):
-        return parse_json(data.encode(), "DATA")
-    if not Path(data).exists():
-        raise InvalidInput("there is no such file", where=data, fix="give a file, - or JSON such as '[[1, 2]]'")
-    return read(Path(data), fmt)
-
-
 def _print(records: list[dict[str, Any]], single: bool, json: bool) -> None:
     if json:
         print_json(records[0] if single else records)
@@ -125,5 +145,5 @@ def _print(records: list[dict[str, Any]], single: bool, json: bool) -> None:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {score:.3f}" for name, score in value.items())
+        return ", ".join(f"{name}: {score:.3f}" for name, score in value.items())
     return value

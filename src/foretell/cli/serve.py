@@ -8,9 +8,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from foretell.catalog import StaticCatalog
-from foretell.cli.flags import ModelFlags, ServerFlags
+from foretell.cli.flags import BatchingFlags, CallFlags, ModelFlags, ServerFlags, given, layers
 from foretell.cli.loading import load_all
 from foretell.config import ServerSettings, environment, resolve, toml_layer
 from foretell.errors import Unavailable
@@ -22,21 +25,26 @@ _GC_THRESHOLD = 50_000
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-def serve(*models: str, model: ModelFlags = ModelFlags(), server: ServerFlags = ServerFlags()) -> int:
+def serve(
+    *models: Annotated[str, Parameter(name="MODEL")],
+    model: ModelFlags = ModelFlags(),
+    calls: CallFlags = CallFlags(),
+    batching: BatchingFlags = BatchingFlags(),
+    server: ServerFlags = ServerFlags(),
+) -> int:
     """Serve models over HTTP (Open Inference Protocol, as KServe and Triton speak it).
 
     Parameters
     ----------
     models
-        A model file, "module:Class", NAME=MODEL for another name, or a folder of NAME/VERSION/model.onnx.
+        A model file, "module:Class", a folder REPO of NAME/VERSION/model.onnx, or REPO/NAME; NAME=MODEL for
+        another name. Repeat for more.
     """
-    layers = [
-        *server.layers(),
-        *environment(ServerSettings, os.environ),
-        toml_layer(Path(PROJECT_FILE), "server"),
-    ]
-    settings = resolve(ServerSettings, layers).settings
-    catalog = load_all(models, model.given())
+    settings = resolve(
+        ServerSettings,
+        [*layers(server), *environment(ServerSettings, os.environ), toml_layer(Path(PROJECT_FILE), "server")],
+    ).settings
+    catalog = load_all(models, {**model.given(), **given(calls), **given(batching)})
     try:
         return run_on_loop(_serve(catalog, settings))
     finally:
