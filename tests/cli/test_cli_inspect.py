@@ -45,6 +45,47 @@ def test_what_is_not_known_is_not_invented(foretell: Any) -> None:
     assert "not known before the first call" in foretell("inspect", "models.py:Double").out
 
 
+def test_the_screen_labels_what_it_shows(foretell: Any) -> None:
+    shown = foretell("inspect", "iris.onnx").out
+    lines = shown.splitlines()
+    assert lines[0].startswith("iris version 1")
+    assert "source" in lines[2]  # the first line of the table is a rule, not an empty head
+    assert shown.index("In a shell:") < shown.index("curl -s") < shown.index("In Python:") < shown.index("urllib")
+    assert "passes" not in shown
+
+
+def test_the_screen_of_a_predictor_shows_no_inner_names(foretell: Any, folder: Path) -> None:
+    (folder / "own.py").write_text(
+        "from foretell import BasePredictor, DataType, TensorSpec\n"
+        "class Iris(BasePredictor):\n"
+        "    def __init__(self): super().__init__('iris.onnx')\n"
+        "    def preprocess(self, data): return data\n"
+        "class Told(Iris):\n"
+        "    inputs = (TensorSpec('image', DataType.BYTES, ()),)\n"
+    )
+    shown = foretell("inspect", "own.py:Iris").out
+    assert "predictor Iris" in shown
+    assert "own_" not in shown
+    assert "graph_optimization" in shown
+    (line,) = [line for line in shown.splitlines() if "optimizations" in line]
+    assert "none" not in line
+    assert 'inputs = (foretell.TensorSpec("x", foretell.DataType.FP32, (4,)),)' in shown
+    assert '"name":"image"' in foretell("inspect", "own.py:Told").out
+
+
+def test_the_attribute_that_it_proposes_is_the_way_out(foretell: Any, folder: Path) -> None:
+    proposed = next(
+        line.strip() for line in foretell("inspect", "models.py:Double").out.splitlines() if "inputs = (" in line
+    )
+    (folder / "told.py").write_text(
+        f"import foretell\nclass Model:\n    {proposed}\n    def predict(self, x): return x\n"
+        f"def model(x): return x\nmodel.{proposed}\n"
+    )
+    for source in ("told.py:Model", "told.py:model"):
+        assert foretell("inspect", source, "--json").json["inputs"][0]["shape"] == [-1, 4]
+        assert '"shape":[1,4]' in foretell("inspect", source).out
+
+
 @pytest.mark.parametrize(
     ("tensors", "batch", "data"),
     [

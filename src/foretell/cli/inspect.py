@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
+from cyclopts import Parameter
 
 from foretell.catalog import Served
 from foretell.cli.flags import ModelFlags
 from foretell.cli.loading import load_all
-from foretell.cli.output import print_json, print_table
+from foretell.cli.output import print_json, print_table, print_text
+from foretell.errors import InvalidSetting
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 _FREE = 1  # elements to show along a free dimension
+_PASSES = "passes"
+_PREDICTOR = "predictor"
+_WAY_OUT = (
+    "There is no request to paste, since the model does not tell the type and shape of its inputs. An attribute of the "
+    "class or function tells them, with the shape of one row:",
+    'inputs = (foretell.TensorSpec("x", foretell.DataType.FP32, (4,)),)',
+    "So do type hints for single values and texts, such as list[float] and list[str]; and in Python "
+    "Predictor(model, example=rows).",
+)
 
 
-def inspect(*models: str, model: ModelFlags = ModelFlags(), json: bool = False) -> None:
+def inspect(
+    *models: Annotated[str, Parameter(name="MODEL")], json: bool = False, model: ModelFlags = ModelFlags()
+) -> None:
     """Show what a model takes and gives, its digest and size, and a request to paste.
 
     Parameters
     ----------
     models
-        As for `foretell serve`.
+        As for `foretell serve`; of REPO/NAME, the newest version.
     json
         Print JSON.
     """
-    catalog = load_all(models, model.given())
+    if not models:
+        raise InvalidSetting("MODEL is missing", expected="foretell inspect MODEL...")
+    catalog = load_all(models, model.given(), newest=True)
     found = [catalog.resolve(name, version) for name in catalog.names() for version in catalog.versions(name)]
     try:
         described = [describe(served) for served in found]
@@ -44,7 +59,7 @@ def inspect(*models: str, model: ModelFlags = ModelFlags(), json: bool = False) 
 def describe(served: Served) -> dict[str, Any]:
     """Everything `inspect` shows."""
     spec, opened = served.spec, served.opened
-    request = example_request(spec)
+    request, variant = example_request(spec), served.engine.model.variant()
     return {
         "name": served.name,
         "version": served.version,
@@ -52,8 +67,8 @@ def describe(served: Served) -> dict[str, Any]:
         "source": opened.source,
         "size_bytes": opened.size_bytes,
         "digest": opened.digest or None,
-        "variant": dict(served.engine.model.variant()),
-        "optimizations": list(opened.passes),
+        "variant": dict(variant),
+        "optimizations": list(opened.passes) or [each for each in variant.get(_PASSES, "").split(",") if each],
         "batch": "none" if spec.batch is None else spec.batch,
         "row_wise": spec.row_wise,
         "inputs": [_tensor(t, spec) for t in spec.inputs] if spec.inputs is not None else None,
@@ -119,11 +134,11 @@ def _print(one: dict[str, Any]) -> None:
         ["framework", one["framework"]],
         ["size", f"{one['size_bytes']:,} bytes" if one["size_bytes"] is not None else "not known"],
         ["digest", one["digest"] or "none: a live object"],
-        ["runs as", ", ".join(f"{key} {value}" for key, value in one["variant"].items()) or "it is"],
+        ["runs as", _runs_as(one["variant"])],
         ["optimizations", ", ".join(one["optimizations"]) or "none"],
         ["batch", batch],
     ]
-    print_table(["", ""], facts, f"{one['name']} version {one['version']}")
+    print_table([], facts, f"{one['name']} version {one['version']}")
     for kind in ("inputs", "outputs"):
         if one[kind] is None:
             print(f"{kind}: not known before the first call")
@@ -131,11 +146,31 @@ def _print(one: dict[str, Any]) -> None:
         rows = [[t["name"], t["datatype"] or "?", str(t["shape"] or "?"), _some(t)] for t in one[kind]]
         print_table([kind[:-1], "datatype", "shape", "labels or features"], rows)
     if one["curl"] is None:
-        print("A request to paste needs inputs of known type and shape.")
+        _print_why(one["inputs"])
         return
-    print("\nServed by foretell serve, it answers:\n")
+    print("\nServed by foretell serve, it answers. In a shell:\n")
     print(one["curl"])
-    print(f"\n{one['python']}\n")
+    print(f"\nIn Python:\n\n{one['python']}\n")
+
+
+def _print_why(inputs: list[dict[str, Any]] | None) -> None:
+    """Why there is no request, and what to do."""
+    if inputs and all(tensor["datatype"] is not None and tensor["shape"] is not None for tensor in inputs):
+        print("\nThere is no request to paste: FP16 and BF16 have no JSON.")
+        return
+    what, attribute, others = _WAY_OUT
+    print()
+    print_text(what)
+    print(f"\n  {attribute}\n")
+    print_text(others)
+
+
+def _runs_as(variant: dict[str, str]) -> str:
+    """What stands nowhere else; of a predictor's class, only its own name: its module's is an inner matter."""
+    shown = {name: value for name, value in variant.items() if name != _PASSES}
+    if _PREDICTOR in shown:
+        shown[_PREDICTOR] = shown[_PREDICTOR].rpartition(".")[2]
+    return ", ".join(f"{key} {value}" for key, value in shown.items()) or "it is"
 
 
 def _some(tensor: dict[str, Any], most: int = 8) -> str:

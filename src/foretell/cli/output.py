@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
+
+_WIDEST = 100
 
 
 def print_json(value: Any) -> None:
@@ -17,18 +21,30 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """A table as wide as the terminal; numbers to the right."""
+    """A table as wide as the terminal; numbers to the right. Without `columns` it has no head."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title) if title else None, title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
+    table = Table(
+        title=escape(title) if title else None, title_justify="left", header_style="bold", show_header=bool(columns)
+    )
+    for index, column in enumerate(columns or [""] * len(rows[0])):
         numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*[_cell(value) for value in row])
     Console().print(table)
+
+
+def print_text(text: str) -> None:
+    """A paragraph, wrapped between words to the width of the terminal, and not wider than is read well."""
+    print(textwrap.fill(text, min(width(), _WIDEST), break_long_words=False, break_on_hyphens=False))
+
+
+def width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def _cell(value: object) -> str:
