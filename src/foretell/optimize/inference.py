@@ -17,8 +17,8 @@ from foretell.columns import Batch, Bytes, Column, Dense, Ragged
 from foretell.engine.engine import Engine
 from foretell.errors import InferenceError, InvalidSetting, rows_failed
 from foretell.forms import to_batch
-from foretell.options import Options, read_options
 from foretell.predictor import Predictor
+from foretell.predictor.options import Options, read_options
 
 _ROUNDS = 15
 _BUDGET_S = 2.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foretell.errors import InvalidSetting
-from foretell.options import Options, read_options
+from foretell.predictor.options import Options, read_options
 
 
 def test_nothing_given_is_nothing_asked() -> None:

@@ -14,7 +14,7 @@ from foretell.forms.form import form_of
 from foretell.types import ModelSpec
 
 if TYPE_CHECKING:
-    from foretell.predictor import BasePredictor
+    from foretell.predictor.facade import BasePredictor
 
 
 class Reader:

@@ -14,19 +14,19 @@ import numpy as np
 
 from foretell.backends import open_model
 from foretell.backends.model_settings import refuse_tuning
-from foretell.chunked import ROWS_OF_UNKNOWN_SIZE, OnRowError, Run, size_for
 from foretell.columns import Batch, row_bytes
 from foretell.config import ModelSettings
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.engine import Engine
 from foretell.errors import InferenceError, InvalidInput, InvalidSetting, ModelError, rows_failed
 from foretell.forms import Form, Intake, count_rows, from_batch, is_single, to_batch
-from foretell.hooked import HookedModel
 from foretell.model import Model
 from foretell.observe.process import process_memory
 from foretell.observe.stats import Stats
 from foretell.observe.summary import cache_summary, summary
-from foretell.options import read_options
+from foretell.predictor.chunked import ROWS_OF_UNKNOWN_SIZE, OnRowError, Run, size_for
+from foretell.predictor.hooked import HookedModel
+from foretell.predictor.options import read_options
 from foretell.types import Identity, ModelSpec
 
 

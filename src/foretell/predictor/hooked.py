@@ -18,7 +18,7 @@ from foretell.model import Context, Model
 from foretell.types import TensorSpec
 
 if TYPE_CHECKING:
-    from foretell.predictor import BasePredictor
+    from foretell.predictor.facade import BasePredictor
 
 
 class HookedModel(Model):

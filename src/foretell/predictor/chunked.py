@@ -14,11 +14,11 @@ from foretell.engine.replica import Prepared
 from foretell.errors import InferenceError, InvalidInput, InvalidSetting, ModelError, RowError, rows_failed
 from foretell.forms import Form, chunks, count_rows, join
 from foretell.forms.form import form_of
-from foretell.reader import Reader
+from foretell.predictor.reader import Reader
 from foretell.types import ModelSpec
 
 if TYPE_CHECKING:
-    from foretell.predictor import BasePredictor
+    from foretell.predictor.facade import BasePredictor
 
 OnRowError = Callable[[int, RowError], None]
 PreparedT = TypeVar("PreparedT")
