@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from foretell.cli.demo import demo as demo_command
+from foretell.cli.demo import folded
 from foretell.demo.folder import DemoFolder
 
 FORETELL = str(Path(sys.executable).parent / "foretell")
@@ -72,6 +73,12 @@ def test_the_table_has_every_model_in_every_way(demo: Ran) -> None:
     assert max(len(line) for line in demo.out.partition("To try next:")[0].splitlines()) <= 100
 
 
+def test_text_is_wrapped_between_words(demo: Ran) -> None:
+    text = demo.out.partition("Measured now")[2].partition("Every way")[0]
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert "one row, or all rows in the batch." in " ".join(text.split())
+
+
 def test_progress_is_told_and_nothing_warns(demo: Ran) -> None:
     assert "training" in demo.err
     assert "it serves on http://127.0.0.1:" in demo.err
@@ -112,7 +119,7 @@ def test_the_commands_that_predict_and_inspect_work(demo: Ran) -> None:
     assert [shlex.split(line)[1] for line in lines] == ["predict", "predict", "predict", "inspect"]
     image, table, reviews, inspected = (run(*shlex.split(line)[1:], cwd=demo.cwd) for line in lines)
     assert [image.returncode, table.returncode, reviews.returncode, inspected.returncode] == [0] * 4
-    assert re.search(r"two 0\.\d+, \w+ 0\.\d+, \w+ 0\.\d+", image.stdout)
+    assert re.search(r"two: 0\.\d+, \w+: 0\.\d+, \w+: 0\.\d+", image.stdout)
     assert "malignant" in table.stdout
     assert "positive" in reviews.stdout
     assert "/v2/models/digits/infer" in inspected.stdout
@@ -187,6 +194,19 @@ def test_a_missing_extra_is_one_line(tmp_path: Path) -> None:
     assert "vaderSentiment" in done.stderr
     assert "foretell[demo]" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("columns", [1, 20, 40, 60, 80])
+def test_a_long_command_is_folded_between_words_and_stays_one_command(columns: int) -> None:
+    command = "foretell serve 'a b' demo/models reviews=demo/reviews.py:ReviewSentiment --http-port 9"
+    lines = folded(command, columns)
+    assert all(len(line) <= columns or len(shlex.split(line.removesuffix(" \\"))) == 1 for line in lines)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
+
+
+def test_a_command_that_fits_stays_on_its_line() -> None:
+    assert folded("foretell inspect model.onnx", 29) == ["  foretell inspect model.onnx"]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -12,21 +13,24 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from foretell.cli.output import print_json
+from foretell.cli.output import print_json, print_text, width
 from foretell.demo.commands import commands
 from foretell.demo.compare import Measured
 from foretell.demo.run import Report, run
+from foretell.demo.task import Task
+
+_MORE = " \\"
 
 
 def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool = False) -> int:
-    """Train three small models, predict one by one and in batches, serve them, and compare.
+    """Make three small models, predict one by one and in batches, serve them, and compare.
 
     Parameters
     ----------
     out
         The folder for models, sample inputs and the plot.
     quick
-        Few rows: a look in seconds, whose figures mean little.
+        Few rows: a shorter look, of half a minute at most on an ordinary machine, whose figures mean little.
     json
         Print the table as JSON.
     """
@@ -73,22 +77,52 @@ def _say(line: str) -> None:
 def _print(report: Report) -> None:
     _print_table(report.measured)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"Measured now, on {cores} cores that the server and its clients share. p50 and p99 are of one call:")
-    print("one row, or all rows in the batch. Differences are against one by one in process, over every")
-    print("number that the model answers for every row.\n")
-    print("Every way gave every row the same label." if report.agree else "Some rows got another label: see above.")
+    print_text(
+        f"Measured now, on {cores} cores that the server and its clients share. p50 and p99 are of one call: one row, "
+        "or all rows in the batch. Differences are against one by one in process, over every number that the model "
+        "answers for every row."
+    )
+    print()
+    print_text(
+        "Every way gave every row the same label." if report.agree else "Some rows got another label: see above."
+    )
     for task in report.tasks:
-        right, asked = report.accuracy[task.name], len(task.held_out)
-        trained = "nothing was trained on them" if task.name == "reviews" else "none of them seen in training"
-        print(f"{task.name}: {right:.1%} of {asked} {task.one}s right, {trained}")
+        print_text(_accuracy(task, report.accuracy[task.name]))
     print()
     for curve in report.curves:
         alone, together = (f"{times[-1]:.3g} ms" for times in (curve.real_time_ms, curve.batched_ms))
-        print(f"{curve.model}: a row takes {alone} alone and {together} in a batch of {curve.sizes[-1]:,}")
-    print(f"\nThe plot: {report.folder.plot}   (all of it took {report.lasted_s:.0f} s)")
+        print_text(f"{curve.model}: a row takes {alone} alone and {together} in a batch of {curve.sizes[-1]:,}")
+    print(f"\nThe plot: {report.folder.plot}\nAll of it took {report.lasted_s:.0f} s.")
     print("\nTo try next:")
+    # What is not read on a terminal is not folded: a program, or a person with an editor, wants whole lines.
+    columns = width() if sys.stdout.isatty() else sys.maxsize
     for command in commands(_program(), report.folder, report.tasks):
-        print(f"\n  # {command.what}\n  {command.line}")
+        print(f"\n  # {command.what}")
+        print("\n".join(folded(command.line, columns)))
+
+
+def _accuracy(task: Task, right: float) -> str:
+    asked = len(task.held_out)
+    trained = "nothing was trained on them" if task.name == "reviews" else "none of them seen in training"
+    again = f"; each was asked {task.rounds} times for the figures above" if task.rounds > 1 else ""
+    return f"{task.name}: {right:.1%} of {asked:,} {task.one}s right, {trained}{again}"
+
+
+def folded(command: str, columns: int) -> list[str]:
+    """A command for a shell, indented, in lines that a terminal of `columns` does not break inside a word.
+
+    What fits stays whole. Else a line ends in a backslash, so that all of it can be pasted.
+    """
+    if len(command) + 2 <= columns:
+        return [f"  {command}"]
+    lines: list[str] = []
+    line = " "
+    for word in map(shlex.quote, shlex.split(command)):
+        if line.strip() and len(line) + 1 + len(word) + len(_MORE) > columns:
+            lines.append(line + _MORE)
+            line = "   "
+        line += f" {word}"
+    return [*lines, line]
 
 
 def _print_table(measured: tuple[Measured, ...]) -> None:
