@@ -86,7 +86,7 @@ def test_rows_with_missing_values_are_counted(foretell: Any, folder: Path) -> No
     (folder / "rows.csv").write_text("a,b,c,d\n5.1,3.5,1.4,0.2\n5.1,,,0.2\n5.1,3.5,1.4,\n")
     result = foretell("predict", "iris.onnx", "rows.csv", "--json")
     assert (result.code, len(result.json)) == (0, 3)
-    assert result.err == "foretell: note: 2 of 3 rows have missing values (NaN)\n"
+    assert result.err == "foretell: note: missing values (NaN) in 2 of 3 rows\n"
     assert foretell("predict", "iris.onnx", "[5.1, 3.5, 1.4, 0.2]").err == ""
     assert foretell("predict", "iris.onnx", "[]", "--json").json == []
 

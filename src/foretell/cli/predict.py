@@ -103,7 +103,7 @@ def _only(source: str) -> Planned:
 
 def _say_what_is_missing(batch: Batch, spec: ModelSpec) -> None:
     if missing := rows_with_missing(batch, spec):
-        print(f"foretell: note: {missing:,} of {batch.rows:,} rows have missing values (NaN)", file=sys.stderr)
+        print(f"foretell: note: missing values (NaN) in {missing:,} of {batch.rows:,} rows", file=sys.stderr)
 
 
 def to_records(answer: Batch, spec: ModelSpec, top: int | None) -> list[dict[str, Any]]:
