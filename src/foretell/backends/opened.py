@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from foretell.errors import InvalidSetting
 from foretell.model import Model
 
 
@@ -24,3 +26,16 @@ class Opened:
     size_bytes: int | None
     passes: tuple[str, ...]
     """Optimisations that are applied."""
+    permission: str = ""
+    """The setting that lets such a file bring more than numbers: "trust", "allow_pickle", or none."""
+
+
+_PERMISSIONS = {"trust": ".skops files", "allow_pickle": ".pkl and .joblib files"}
+
+
+def refuse_idle_permissions(given: Mapping[str, object], opened: Iterable[Opened]) -> None:
+    """Raises `InvalidSetting` for a permission in `given` that no model here is of a kind to need."""
+    used = {each.permission for each in opened}
+    for name, files in _PERMISSIONS.items():
+        if given.get(name) and name not in used:
+            raise InvalidSetting(f"{name} is for {files}, and there is none here", fix="leave it out")

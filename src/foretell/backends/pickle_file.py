@@ -29,7 +29,8 @@ def open_pickle(path: Path, settings: ModelSettings) -> Opened:
     artefact.check_digest(settings.sha256)
     value, _ = with_versions(lambda: _load(artefact), path.name)
     opened = open_object(value, replace(settings, sha256=None), source=str(path))
-    return replace(opened, name=path.stem, digest=artefact.digest, size_bytes=len(artefact.data))
+    opened = replace(opened, name=path.stem, permission="allow_pickle")
+    return replace(opened, digest=artefact.digest, size_bytes=len(artefact.data))
 
 
 def _load(artefact: Artefact) -> Any:

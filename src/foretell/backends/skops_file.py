@@ -36,6 +36,7 @@ def open_skops(path: Path, settings: ModelSettings) -> Opened:
         framework="scikit-learn",
         size_bytes=len(artefact.data),
         passes=(),
+        permission="trust",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from foretell.backends import open_model
 from foretell.backends.artefact_file import SUFFIXES, find_artefact
+from foretell.backends.opened import refuse_idle_permissions
 from foretell.backends.python_source import is_reference
 from foretell.catalog import Served, StaticCatalog, check_name
 from foretell.cli.flags import JobFlags, layers
@@ -97,6 +98,7 @@ def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool =
             for note in planned.notes:
                 print(f"foretell: note: {note}", file=sys.stderr)
             loaded.append(load(planned, flags))
+        refuse_idle_permissions(flags, [served.opened for served in loaded])
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
         return StaticCatalog(loaded)

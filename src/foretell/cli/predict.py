@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
+from foretell.backends.opened import refuse_idle_permissions
 from foretell.cli.data import read_data, rows_with_missing, to_intake
 from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping, whole
 from foretell.cli.loading import Planned, job_settings, load, plan
@@ -68,6 +69,7 @@ def predict(
     rows = read_data(data, format)
     served = load(planned, flags)
     try:
+        refuse_idle_permissions(flags, [served.opened])
         intake = to_intake(rows, served.spec, read_mapping(map))
         _say_what_is_missing(intake.batch, served.spec)
         answer = run_sliced(served.engine, intake.batch, settings)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from dataclasses import asdict
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ import numpy as np
 
 from foretell.backends import open_model
 from foretell.backends.model_settings import refuse_tuning
+from foretell.backends.opened import refuse_idle_permissions
 from foretell.columns import Batch, row_bytes
 from foretell.config import ModelSettings
 from foretell.engine.ahead import rows_per_call
@@ -47,6 +49,7 @@ class BasePredictor:
             optimized = self.guarded("_optimize_model", self._optimize_model)
             self.model = self.model if optimized is None else optimized
         opened = open_model(self.model, self._options.model, example=self._options.example)
+        refuse_idle_permissions(asdict(self._options.model), [opened])
         self.optimizations: tuple[str, ...] = opened.passes
         """The optimisations that are applied."""
         if self._options.optimize and not opened.passes and not self.overrides("_optimize_model"):

@@ -67,7 +67,7 @@ def read_options(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> 
 def _merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     known = _OWN | _MODEL | set(_ALIASES)
-    for origin, values in (("config", config), ("keyword", given)):
+    for origin, values in (("config", config), ("options", given)):
         for key, value in values.items():
             if key not in known:
                 raise InvalidSetting(f"unknown option {key!r}", where=origin, fix=nearest(str(key), known))
