@@ -96,6 +96,21 @@ class TestRowsThatFail:
             with pytest.raises(ModelError, match="could not convert string to float"):
                 predictor.predict_batch(words)
 
+    def test_of_a_hook_leave_the_others_in_the_form_the_hook_makes(self, reports: Reports) -> None:
+        class Parses(BasePredictor):
+            def preprocess(self, data: Any) -> Any:
+                return np.array([float(word) for word in data])
+
+            def postprocess(self, outputs: Any) -> Any:
+                return outputs["y"] + 1
+
+        words = pd.Series(["1", "x", "3"], index=["a", "b", "c"])
+        with Parses(Doubler()) as predictor:
+            for given in (words, words.tolist()):
+                answer = predictor.predict_batch(given, on_row_error=heard(reports))
+                np.testing.assert_array_equal(answer, [3.0, np.nan, 7.0])
+        assert [row for row, _ in reports] == [1, 1]
+
     @pytest.mark.parametrize("way", ["rows", "items", "blocks"])
     @pytest.mark.parametrize("workers", [0, 2])
     def test_of_the_reading_are_raised_by_their_number_over_all_data(self, way: str, workers: int) -> None:

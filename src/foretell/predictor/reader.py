@@ -33,10 +33,11 @@ class Reader:
         try:
             intake = self._intake(data)
         except InferenceError:
-            batch = self._rows_apart(data, rows) if self._apart else None
+            forms: list[Form] = []
+            batch = self._rows_apart(data, rows, forms) if self._apart else None
             if batch is None or (len(batch.errors) == batch.rows and not self._has_read):
                 raise
-            return batch, form_of(data), False
+            return batch, self._form(data, forms), False
         self._has_read = True
         return intake.batch, intake.form, intake.single
 
@@ -44,31 +45,39 @@ class Reader:
         predictor = self._predictor
         return predictor.intake(predictor.guarded("preprocess", predictor.preprocess, data))
 
-    def _rows_apart(self, data: Any, known: bool) -> Batch | None:
+    def _form(self, data: Any, forms: list[Form]) -> Form:
+        """The form of what the hook made of the rows that it could read, with the row labels of all of them."""
+        form = form_of(data)
+        if not forms or not self._predictor.overrides("preprocess"):
+            return form
+        return Form(forms[0].kind, form.index, forms[0].arrays)
+
+    def _rows_apart(self, data: Any, known: bool, forms: list[Form]) -> Batch | None:
         try:
             rows = count_rows(data, ModelSpec()) if known or not self._predictor.is_one(data) else None
-            return run_apart(rows, lambda part: self._part(data, part), join_answers) if rows else None
+            return run_apart(rows, lambda part: self._part(data, part, forms), join_answers) if rows else None
         except (InferenceError, ValueError, TypeError):
             return None
 
-    def _part(self, data: Any, rows: range) -> Batch:
+    def _part(self, data: Any, rows: range, forms: list[Form]) -> Batch:
         try:
-            batch = self._intake(cut(data, rows.start, rows.stop)).batch
+            intake = self._intake(cut(data, rows.start, rows.stop))
         except InvalidInput as error:
             named = {rows.start + row: reason for row, reason in error.rows.items()}
             if not named or self._predictor.overrides("preprocess"):
                 raise
-            return self._around(data, rows, named)
-        if batch.rows != len(rows):
+            return self._around(data, rows, named, forms)
+        if intake.batch.rows != len(rows):
             raise ValueError("the hook changes the number of rows")
-        return batch
+        forms.append(intake.form)
+        return intake.batch
 
-    def _around(self, data: Any, rows: range, bad: dict[int, RowError]) -> Batch:
+    def _around(self, data: Any, rows: range, bad: dict[int, RowError], forms: list[Form]) -> Batch:
         """The rows between those that are known to be bad."""
         parts, start = [], rows.start
         for row in [*sorted(bad), rows.stop]:
             if row > start:
-                parts.append(self._part(data, range(start, row)))
+                parts.append(self._part(data, range(start, row), forms))
             if row < rows.stop:
                 parts.append(Batch({}, 1, {0: bad[row]}))
             start = row + 1
