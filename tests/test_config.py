@@ -62,6 +62,7 @@ def test_defaults_hold_their_own_rules_and_are_frozen(kind: Any) -> None:
         ("warm_up", "1", True),
         ("optimizations", "a, b", ("a", "b")),
         ("optimizations", "", ()),
+        ("optimizations", "none", ()),
         ("pad", "ids=0, mask=1.5", {"ids": 0.0, "mask": 1.5}),
         ("batch", "8", 8),
         ("batch", "none", "none"),

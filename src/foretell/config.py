@@ -68,14 +68,14 @@ class ServerSettings:
     max_header_bytes: int = 64 * 2**10
     max_json_depth: int = 100
     max_elements: int = 16 * 2**20
-    """Most elements of one tensor sent as JSON."""
+    """Most elements of all tensors together of one request in JSON."""
     max_pipelined: int = 128
     """Unanswered requests of one connection; beyond it, reading pauses."""
     header_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 60.0
-    """Time limit of a request that names none."""
+    """Longest time from acceptance to answer; a request may name a shorter one for itself."""
     drain_timeout_s: float = 20.0
     """How long SIGTERM waits for accepted requests."""
 
@@ -179,7 +179,7 @@ def _convert(cls: type[Any], key: str, value: Any, origin: str) -> Any:
 
     kind = typing.get_type_hints(cls)[key]
     if isinstance(value, str) and "tuple" in str(kind):
-        value = [part.strip() for part in value.split(",") if part.strip()]
+        value = [part for part in map(str.strip, value.split(",")) if part and value.strip() != "none"]
     if isinstance(value, str) and "Mapping" in str(kind):
         pairs = (part.partition("=") for part in value.split(","))
         value = {name.strip(): number.strip() for name, _, number in pairs}

@@ -82,8 +82,6 @@ class ModelFlags:
     def given(self) -> dict[str, Any]:
         """The values of the flags that were given, by the names of the settings."""
         values = given(self)
-        if values.get("optimizations") == "none":
-            values["optimizations"] = ()
         if isinstance(values.get("batch"), str) and values["batch"].isdigit():
             values["batch"] = int(values["batch"])
         return values
