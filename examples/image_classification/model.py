@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from foretell import BasePredictor, InvalidInput
+from foretell import BasePredictor, DataType, InvalidInput, TensorSpec
 
 BUILD = Path(__file__).parent / "build"
 MODEL = BUILD / "digits.onnx"
@@ -27,6 +27,8 @@ Picture = Path | bytes | str
 
 class DigitClassifier(BasePredictor):
     """Gives the `top` best labels and their scores, best first, each [top] for an image or [images, top] for a list."""
+
+    inputs = (TensorSpec("image", DataType.BYTES, ()),)
 
     def __init__(self, top: int = 3) -> None:
         super().__init__(model_file())
