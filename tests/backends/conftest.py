@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx_build import save
 
-from foretell.backends.onnx import open_onnx
+from foretell.backends.onnx.opening import open_onnx
 from foretell.config import ModelSettings
 from foretell.model import Model
 

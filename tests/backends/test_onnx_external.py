@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_build import build, save, value
 
-from foretell.backends.onnx import open_onnx
+from foretell.backends.onnx.opening import open_onnx
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, UnsafeModel

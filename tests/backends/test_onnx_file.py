@@ -13,9 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_build import build, identity, iris_onnx, save, value
 
-from foretell.backends.onnx import open_onnx
-from foretell.backends.onnx_file import MAX_DEPTH, read_onnx
-from foretell.backends.onnx_wire import Message, Reader, WireError
+from foretell.backends.onnx.file import MAX_DEPTH, read_onnx
+from foretell.backends.onnx.opening import open_onnx
+from foretell.backends.onnx.wire import Message, Reader, WireError
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel
 
@@ -205,7 +205,7 @@ def test_any_damage_ends_in_a_sentence_or_is_harmless(tmp_path: Path) -> None:
 
 
 def test_the_number_of_fields_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foretell.backends.onnx_wire.MAX_FIELDS", 100)
+    monkeypatch.setattr("foretell.backends.onnx.wire.MAX_FIELDS", 100)
     data = b"\x10\x01" * 101
     with pytest.raises(WireError, match="more than 100 fields"):
         list(Reader().fields(Message(data, 0, len(data))))

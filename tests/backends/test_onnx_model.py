@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_build import build, identity, iris, one_node, save, value
 
-from foretell.backends.onnx import open_onnx
+from foretell.backends.onnx.opening import open_onnx
 from foretell.columns import Batch, Bytes, Dense, Ragged
 from foretell.config import ModelSettings
 from foretell.errors import (

@@ -19,7 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from foretell.backends import Opened, open_model, skops_file
+from foretell.backends import Opened, open_model
+from foretell.backends.sklearn import skops_file
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, UnsafeModel

@@ -12,7 +12,7 @@ from contract_case import Case
 from onnx import TensorProto, helper
 from onnx_build import build, identity, iris, iris_onnx, one_node, save, value
 
-from foretell.backends.onnx import open_onnx
+from foretell.backends.onnx.opening import open_onnx
 from foretell.backends.opened import Opened
 from foretell.columns import Batch, Bytes, Dense, Ragged
 from foretell.config import ModelSettings

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foretell.backends import python_source
 from foretell.backends.artefact_file import check_looks, find_artefact, is_pickle
 from foretell.backends.live_object import open_object
 from foretell.backends.opened import Opened
+from foretell.backends.python import source as python_source
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel
 
@@ -45,14 +45,14 @@ def _open_path(given: Path, settings: ModelSettings) -> Opened:
     path = find_artefact(given)
     check_looks(path)
     if path.suffix.lower() == ".onnx":
-        from foretell.backends.onnx import open_onnx
+        from foretell.backends.onnx.opening import open_onnx
 
         return open_onnx(path, settings)
     if is_pickle(path):
         from foretell.backends.pickle_file import open_pickle
 
         return open_pickle(path, settings)
-    from foretell.backends.skops_file import open_skops
+    from foretell.backends.sklearn.skops_file import open_skops
 
     return open_skops(path, settings)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from foretell.backends.callable_model import CallableModel
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.opened import Opened
-from foretell.backends.python_signature import required
-from foretell.backends.python_source import Found
+from foretell.backends.python.callable_model import CallableModel
+from foretell.backends.python.signature import required
+from foretell.backends.python.source import Found
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, InvalidSetting
 from foretell.model import Model
@@ -75,7 +75,7 @@ def _model(value: object, name: str, where: str, settings: ModelSettings, exampl
         return value, "python"
     _check_kind(value, where)
     if is_estimator(value):
-        from foretell.backends.sklearn_model import SklearnModel
+        from foretell.backends.sklearn.model import SklearnModel
 
         return SklearnModel.live(value, settings, where), "scikit-learn"
     refuse_tuning(settings, "a Python model")

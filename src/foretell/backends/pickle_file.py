@@ -11,7 +11,7 @@ from typing import Any
 from foretell.backends.artefact_file import Artefact
 from foretell.backends.live_object import open_object
 from foretell.backends.opened import Opened
-from foretell.backends.sklearn_model import with_versions
+from foretell.backends.sklearn.model import with_versions
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, UnsafeModel, missing_extra
 

@@ -13,7 +13,7 @@ from typing import Any
 from foretell.backends import open_model
 from foretell.backends.artefact_file import SUFFIXES, find_artefact
 from foretell.backends.opened import refuse_idle_permissions
-from foretell.backends.python_source import is_reference
+from foretell.backends.python.source import is_reference
 from foretell.catalog import Served, StaticCatalog, check_name
 from foretell.cli.flags import JobFlags, layers
 from foretell.config import JobSettings, Layer, ModelSettings, Resolved, environment, resolve, toml_layer

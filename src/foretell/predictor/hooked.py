@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foretell.backends.python_answers import read_answer
-from foretell.backends.python_declared import read_declared
+from foretell.backends.python.answers import read_answer
+from foretell.backends.python.declared import read_declared
 from foretell.columns import Batch, Bytes, Column
 from foretell.engine.check import check_batch
 from foretell.engine.replica import Prepared

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from foretell.backends.python_hints import UNSAID, Form, Hint, read_hint, typed_outputs
+from foretell.backends.python.hints import UNSAID, Form, Hint, read_hint, typed_outputs
 from foretell.errors import InvalidModel
 from foretell.types import DataType, TensorSpec
 

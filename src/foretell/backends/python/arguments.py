@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from foretell.backends.python_hints import UNSAID, Form, Hint
-from foretell.backends.python_signature import Parameter, Signature
+from foretell.backends.python.hints import UNSAID, Form, Hint
+from foretell.backends.python.signature import Parameter, Signature
 from foretell.columns import Array, Batch, Bytes, Column
 from foretell.errors import ModelError
 from foretell.forms.values import objects, to_numpy, to_python
@@ -47,7 +47,7 @@ def value(column: Column, hint: Hint, *, one_row: bool) -> Any:
 
 def frame(batch: Batch) -> Any:
     """The columns as a pandas DataFrame. Raises `MissingExtra` without pandas."""
-    from foretell.backends.sklearn_frame import data_frame
+    from foretell.backends.frame import data_frame
 
     return data_frame(batch.columns)
 

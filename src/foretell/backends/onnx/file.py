@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from foretell.backends.artefact_file import look
-from foretell.backends.onnx_wire import Message, Reader, WireError
+from foretell.backends.onnx.wire import Message, Reader, WireError
 from foretell.errors import InvalidModel
 
 MAX_DEPTH = 64

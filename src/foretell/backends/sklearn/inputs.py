@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from foretell.backends.sklearn_columns import is_text_vectorizer, steps_of, told_columns
-from foretell.backends.sklearn_frame import data_frame, named_array
+from foretell.backends.frame import data_frame, named_array
+from foretell.backends.sklearn.columns import is_text_vectorizer, steps_of, told_columns
 from foretell.columns import Batch, Dense
 from foretell.errors import InvalidInput, InvalidModel
 from foretell.forms.values import to_numpy, to_python

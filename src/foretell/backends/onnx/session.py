@@ -8,8 +8,8 @@ from typing import Any
 
 import onnxruntime
 
-from foretell.backends.onnx_errors import clean, load_error
-from foretell.backends.onnx_file import OnnxFile
+from foretell.backends.onnx.errors import clean, load_error
+from foretell.backends.onnx.file import OnnxFile
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting, Unavailable, nearest
 

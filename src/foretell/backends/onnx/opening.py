@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foretell.backends.onnx_external import check_external, digest
-from foretell.backends.onnx_file import read_onnx
-from foretell.backends.onnx_model import OnnxModel
-from foretell.backends.onnx_session import check_device, check_precision, passes_of
+from foretell.backends.onnx.external import check_external, digest
+from foretell.backends.onnx.file import read_onnx
+from foretell.backends.onnx.model import OnnxModel
+from foretell.backends.onnx.session import check_device, check_precision, passes_of
 from foretell.backends.opened import Opened
 from foretell.config import ModelSettings
 from foretell.errors import UnsafeModel

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
-from foretell.backends.onnx_answers import Output, Rows
-from foretell.backends.onnx_errors import run_error
-from foretell.backends.onnx_feeds import Feed, feed_of, to_ort_value
-from foretell.backends.onnx_file import OnnxFile
-from foretell.backends.onnx_labels import labels_for
-from foretell.backends.onnx_probe import Probe
-from foretell.backends.onnx_session import open_session, passes_of
-from foretell.backends.onnx_spec import (
+from foretell.backends.onnx.answers import Output, Rows
+from foretell.backends.onnx.errors import run_error
+from foretell.backends.onnx.feeds import Feed, feed_of, to_ort_value
+from foretell.backends.onnx.file import OnnxFile
+from foretell.backends.onnx.labels import labels_for
+from foretell.backends.onnx.probe import Probe
+from foretell.backends.onnx.session import open_session, passes_of
+from foretell.backends.onnx.spec import (
     Declared,
     declared_inputs,
     declared_outputs,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from foretell.backends.learned_outputs import datatype_of, shape_of
-from foretell.backends.python_signature import Signature
+from foretell.backends.python.signature import Signature
 from foretell.columns import Batch, Column
 from foretell.errors import InvalidInput
 from foretell.forms.values import to_column

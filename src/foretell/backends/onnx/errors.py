@@ -6,7 +6,7 @@ import re
 
 import onnxruntime
 
-from foretell.backends.onnx_file import OnnxFile
+from foretell.backends.onnx.file import OnnxFile
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError
 
 _STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")

@@ -11,10 +11,10 @@ import numpy as np
 
 from foretell.backends.learned_outputs import LearnedOutputs
 from foretell.backends.model_settings import with_settings
-from foretell.backends.python_declared import Declared, read_declared
-from foretell.backends.python_example import example_batch
-from foretell.backends.python_signature import takes_device
-from foretell.backends.python_stage import Stage, raised
+from foretell.backends.python.declared import Declared, read_declared
+from foretell.backends.python.example import example_batch
+from foretell.backends.python.signature import takes_device
+from foretell.backends.python.stage import Stage, raised
 from foretell.backends.text_rows import answer_others, rows_without_text
 from foretell.columns import Batch
 from foretell.config import ModelSettings

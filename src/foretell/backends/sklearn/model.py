@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from foretell.backends.frame import named_array
 from foretell.backends.learned_outputs import LearnedOutputs, datatype_of, shape_of
 from foretell.backends.model_settings import refuse_tuning, with_settings
-from foretell.backends.sklearn_answers import Answers, answers_of, class_names
-from foretell.backends.sklearn_columns import steps_of
-from foretell.backends.sklearn_frame import named_array
-from foretell.backends.sklearn_inputs import Inputs, read_inputs, without_names
+from foretell.backends.sklearn.answers import Answers, answers_of, class_names
+from foretell.backends.sklearn.columns import steps_of
+from foretell.backends.sklearn.inputs import Inputs, read_inputs, without_names
 from foretell.backends.text_rows import answer_others, rows_without_text
 from foretell.columns import Array, Batch, Column
 from foretell.config import ModelSettings

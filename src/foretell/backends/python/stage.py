@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from foretell.backends.python_answers import Answer, one_value, read_answer, row_error
-from foretell.backends.python_arguments import arguments
-from foretell.backends.python_signature import Function, Signature, read_signature
+from foretell.backends.python.answers import Answer, one_value, read_answer, row_error
+from foretell.backends.python.arguments import arguments
+from foretell.backends.python.signature import Function, Signature, read_signature
 from foretell.columns import Batch, Column, concat_columns
 from foretell.errors import InferenceError, ModelError, RowError, TransientError
 from foretell.model import Context

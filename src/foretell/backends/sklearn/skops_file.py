@@ -9,7 +9,7 @@ from typing import Any
 
 from foretell.backends.artefact_file import Artefact
 from foretell.backends.opened import Opened
-from foretell.backends.sklearn_model import SklearnModel
+from foretell.backends.sklearn.model import SklearnModel
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, UnsafeModel, missing_extra
 

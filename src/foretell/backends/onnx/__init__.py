@@ -1,0 +1,1 @@
+"""ONNX files on ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Callables and classes of the user's own."""
