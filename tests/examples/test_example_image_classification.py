@@ -73,6 +73,12 @@ def test_what_cannot_be_is_one_sentence(folder: Path, run: Any, arguments: list[
     assert "Traceback" not in done.stderr
 
 
+def test_the_command_line_gives_its_class_the_file(folder: Path, run: Any) -> None:
+    image = min((folder / "build" / "samples").glob("seven-*.png"))
+    done = run("-m", "foretell", "predict", "model.py:DigitClassifier", image, "--json", cwd=folder)
+    assert json.loads(done.stdout)["labels"][0] == "seven", done.stderr
+
+
 def test_it_serves_as_its_readme_says(folder: Path, served: Any, blocks: Any) -> None:
     _, serve, curl = blocks(folder)
     with served(serve, folder) as paste:
