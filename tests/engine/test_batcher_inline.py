@@ -11,7 +11,7 @@ from engine_models import WAIT_S, Doubler, InlineDoes, InlineDoubler, Timed, ans
 from foretell.clock import ManualClock
 from foretell.columns import Batch
 from foretell.engine.engine import Engine
-from foretell.errors import TransientError
+from foretell.errors import TransientError, Unavailable
 
 FAST_S, SLOW_S = 0.0001, 0.01
 
@@ -137,6 +137,14 @@ async def test_the_first_call_is_made_at_load_where_zeros_are_an_input() -> None
     off = InlineDoubler()
     engine_of(off, warm_up=False).close()
     assert off.calls == []
+
+
+def test_a_first_call_that_was_asked_for_is_made_or_refused() -> None:
+    asked = Doubler(shape=(3,))
+    engine_of(asked, warm_up=True).close()
+    assert set(asked.seen) == {0.0}
+    with pytest.raises(Unavailable, match="warm_up needs inputs of known type and shape"):
+        engine_of(Doubler(shape=None), warm_up=True)
 
 
 async def test_a_model_that_zeros_are_no_input_of_is_loaded_all_the_same() -> None:

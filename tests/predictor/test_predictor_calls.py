@@ -76,7 +76,8 @@ class TestRetries:
 
         model = Does(busy)
         model.transient = (Busy,)
-        with Predictor(model=model, retries=retries, retry_delay_s=0.0) as predictor:
+        delay = {"retry_delay_s": 0.0} if retries else {}
+        with Predictor(model=model, retries=retries, **delay) as predictor:
             with pytest.raises(TransientError, match="Busy: gpu") as caught:
                 predictor.predict(1.0)
             assert isinstance(caught.value.__cause__, Busy)

@@ -71,7 +71,7 @@ class ModelFlags:
     pad: str | None = None
     """Value per input that fills rows of different length, as name=0,other=1."""
     warm_up: Annotated[bool | None, Parameter(negative="--no-warm-up")] = None
-    """Call the model once before it is ready."""
+    """Answer a row of zeros before the model is ready. If not set: an ONNX model does, where its inputs are known."""
     trust: tuple[str, ...] | None = None
     """A type that a .skops file may bring; repeat the flag."""
     allow_pickle: bool | None = None

@@ -25,7 +25,7 @@ from foretell.engine.executors import JOIN_S, ThreadExecutor
 from foretell.engine.policy import Profile
 from foretell.engine.recorder import NoRecorder, Recorder
 from foretell.engine.replica import Prepared, Replica
-from foretell.engine.warm_up import warm_up
+from foretell.engine.warm_up import warm_up, zeros
 from foretell.engine.work import Groups, Work, fields_of
 from foretell.errors import InferenceError, InvalidInput, InvalidSetting, NotReady, Unavailable
 from foretell.model import Context, Model
@@ -116,9 +116,24 @@ class Engine:
             self._replica, self.thread, self._cache, lambda: self.identity, self.settings, self.recorder, self.clock,
             self._where,
         )  # fmt: skip
-        if self.settings.warm_up and self._model.native and (seconds := warm_up(self._replica)) is not None:
-            self.profile.learn(1, seconds)
+        try:
+            self._warm_up(self._replica)
+        except InferenceError:
+            self.close()
+            raise
         return self
+
+    def _warm_up(self, replica: Replica) -> None:
+        """As the setting says; what is unknown of the inputs is an error only to who asked for it."""
+        wanted, native = self.settings.warm_up, self._model.native
+        if not (native if wanted is None else wanted):
+            return
+        sample = zeros(self.spec)
+        if sample is None and wanted:
+            what = "warm_up needs inputs of known type and shape"
+            raise Unavailable(what, where=self._where, fix="tell them (type hints, example), or leave warm_up out")
+        if sample is not None and (seconds := warm_up(replica, sample)) is not None and native:
+            self.profile.learn(1, seconds)
 
     def submit(self, work: Work) -> None:
         """Takes a request on the running loop's thread; it ends in exactly one `work.done` or `work.fail`."""

@@ -10,11 +10,8 @@ from foretell.errors import InferenceError
 from foretell.types import DataType, ModelSpec
 
 
-def warm_up(replica: Replica) -> float | None:
-    """Pays for first use; the seconds of a call of one row, or None where no row of zeros can be made or answered."""
-    sample = zeros(replica.model.spec)
-    if sample is None:
-        return None
+def warm_up(replica: Replica, sample: Batch) -> float | None:
+    """Pays for first use; the seconds of a call of `sample`, or None where it has no answer."""
     try:
         return replica.warm_up(sample)
     except InferenceError:
