@@ -96,6 +96,27 @@ def test_a_row_that_depends_on_its_neighbours_is_never_merged(load: Any) -> None
     assert not spec.mergeable
 
 
+def test_a_dynamically_quantized_row_shares_its_scale_with_those_beside_it_and_is_never_merged(load: Any) -> None:
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("MatMul", ["d", "w"], ["y"]),
+    ]
+    weights = {"w": np.float32([[0.3, -0.7], [0.11, 0.5], [-0.2, 0.9]])}
+    spec = load(build(nodes, [value("x", ["N", 3])], [value("y", ["N", 2])], weights=weights)).spec
+    assert spec.batch == "any"
+    assert not spec.row_wise
+    assert not spec.mergeable
+
+
+def test_a_dependence_that_zeros_do_not_show_is_seen_in_fractions(load: Any) -> None:
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], axes=[0], keepdims=1),
+        helper.make_node("Mul", ["x", "most"], ["y"]),
+    ]
+    assert not load(build(nodes, [value("x", ["N", 3])], [value("y", ["N", 3])])).spec.row_wise
+
+
 def test_a_fixed_batch_whose_rows_mix_is_one_row(load: Any) -> None:
     assert load(one_node("Softmax", [4, 3], [4, 3], axis=0)).spec.batch is None
 

@@ -58,6 +58,11 @@ class OnnxFile:
         return self.floats.most_common(1)[0][0] if self.floats.total() else None
 
     @property
+    def mixes_rows(self) -> bool:
+        """Whether a row's numbers depend on the rows beside it: dynamic quantization has one scale for all of them."""
+        return any(operator.startswith("DynamicQuantize") for _, operator in self.operators)
+
+    @property
     def deterministic(self) -> bool:
         return not any(operator in _RANDOM for _, operator in self.operators)
 

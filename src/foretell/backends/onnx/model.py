@@ -128,7 +128,7 @@ class OnnxModel(Model):
         settings, found = self._settings, self._found
         _check_pad(settings, self._inputs, where)
         rule = settle_rule(settings, declared_rule(self._inputs, declared), self._inputs, where)
-        probe = Probe(self._inputs, self._outputs, self._call)
+        probe = Probe(self._inputs, self._outputs, self._call, mixes_rows=found.mixes_rows)
         tried = probe.settle(rule, check_rows=settings.batch is None and found.deterministic)
         batch = rule.batch if settings.batch is not None else tried.batch
         seen = tried.shapes if tried.batch == batch else {}

@@ -13,13 +13,14 @@ from foretell.backends.onnx.answers import Output, Rows
 from foretell.backends.onnx.feeds import zeros
 from foretell.backends.onnx.spec import Declared, Rule
 from foretell.columns import Array
-from foretell.types import BatchRule
+from foretell.types import BatchRule, DataType
 
 Call = Callable[[Mapping[str, Array]], Sequence[Any]]
 
 _FREE_SIZES = (4, 32, 224)
 """Tried in turn for sizes the file leaves free: some models need an image or a sequence of some length."""
 _MOST_ELEMENTS = 2**22
+_FLOATS = (DataType.FP16, DataType.FP32, DataType.FP64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,15 @@ class Tried:
 
 
 class Probe:
-    """`call` runs the model on arrays with all their axes and raises if the model cannot."""
+    """`call` runs the model on arrays with all their axes and raises if the model cannot.
 
-    def __init__(self, inputs: Sequence[Declared], outputs: Sequence[Output], call: Call) -> None:
-        self._inputs, self._outputs, self._call = inputs, outputs, call
+    `mixes_rows`: the file itself tells that rows depend on each other, whatever a try would show.
+    """
+
+    def __init__(
+        self, inputs: Sequence[Declared], outputs: Sequence[Output], call: Call, *, mixes_rows: bool = False
+    ) -> None:
+        self._inputs, self._outputs, self._call, self._mixes_rows = inputs, outputs, call, mixes_rows
 
     def settle(self, rule: Rule, *, check_rows: bool) -> Tried:
         """Whether the model keeps `rule`, and what it is where it does not.
@@ -78,16 +84,23 @@ class Probe:
                 return size, answers
         return 0, None
 
-    def _row_wise(self, rows: int, size: int, before: Sequence[Rows]) -> bool:
-        """Whether the last row stays bit for bit the same when the first one changes."""
-        after = self._answers(rows, size, first=1)
-        if after is None:
-            return True
-        pairs = zip(before, after, strict=True)
-        return all(_same(one[-1], other[-1]) for one, other in pairs if len(one) and len(other))
+    def _row_wise(self, rows: int, size: int, zeros: Sequence[Rows]) -> bool:
+        """Whether the last row stays bit for bit the same when the first one changes, be it of zeros or of fractions.
 
-    def _answers(self, rows: int | None, size: int, first: int = 0) -> list[Rows] | None:
-        """What the model answers to zeros, or None where it cannot. `first`: the value that fills the first row."""
+        `zeros`: the answer to as many rows of zeros.
+        """
+        if self._mixes_rows or not _last_same(zeros, self._answers(rows, size, first=1)):
+            return False
+        if not any(declared.datatype in _FLOATS for declared in self._inputs):
+            return True
+        fractions = self._answers(rows, size, varied=True)
+        return fractions is None or _last_same(fractions, self._answers(rows, size, first=1, varied=True))
+
+    def _answers(self, rows: int | None, size: int, *, first: int = 0, varied: bool = False) -> list[Rows] | None:
+        """What the model answers to zeros, or None where it cannot.
+
+        `varied`: fractions from 1/8 to 7/8 instead, where an input is of floats. `first`: what fills the first row.
+        """
         feeds = {}
         for declared in self._inputs:
             if declared.dims is None:
@@ -97,6 +110,8 @@ class Probe:
             if math.prod(shape) > _MOST_ELEMENTS:
                 return None
             feeds[declared.name] = zeros(shape, declared.datatype)
+            if varied and declared.datatype in _FLOATS:
+                feeds[declared.name] += ((np.arange(math.prod(shape)) % 7 + 1) / 8).reshape(shape)
             if first:
                 feeds[declared.name][:1] = zeros((1, *inner), declared.datatype, first)
         try:
@@ -128,6 +143,13 @@ def _same_inside(one: Sequence[Rows], other: Sequence[Rows]) -> bool:
     """Whether a row keeps its shape beside another: that of a table of all pairs, for one, grows with the rows."""
     pairs = zip(one, other, strict=True)
     return all(isinstance(a, list) or isinstance(b, list) or a.shape[1:] == b.shape[1:] for a, b in pairs)
+
+
+def _last_same(before: Sequence[Rows], after: Sequence[Rows] | None) -> bool:
+    """Whether the last row is the same in both; where there is nothing to compare, it is."""
+    if after is None:
+        return True
+    return all(_same(b[-1], a[-1]) for b, a in zip(before, after, strict=True) if len(b) and len(a))
 
 
 def _same(one: Array, other: Array) -> bool:
