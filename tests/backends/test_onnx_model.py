@@ -222,6 +222,24 @@ def test_a_failure_inside_the_graph_is_a_model_error_without_paths(load: Any) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("operator", "one", "other"), [("Add", (2, 3), (2, 4)), ("MatMul", (2, 3), (2, 4))], ids=["Add", "MatMul"]
+)
+def test_sizes_that_share_a_name_and_differ_are_the_callers_fault(
+    load: Any, operator: str, one: Any, other: Any
+) -> None:
+    node = helper.make_node(operator, ["a", "b"], ["y"])
+    model = load(build([node], [value("a", ["N", "M"]), value("b", ["N", "M"])], [value("y", None)]))
+    batch = Batch.of(a=np.ones(one, np.float32), b=np.ones(other, np.float32))
+    with pytest.raises(InvalidInput) as caught:
+        model.predict(
+            batch if model.spec.batch else Batch.of(a=batch.dense("a")[None], b=batch.dense("b")[None]), Context()
+        )
+    assert "the sizes named 'M' differ; expected one size, got 3 in axis 1 of 'a', 4 in axis 1 of 'b'" in str(
+        caught.value
+    )
+
+
 def test_an_answer_that_is_not_per_row_is_a_model_error(load: Any) -> None:
     model = load(one_node("ReduceSum", ["N", 3], ["N"], keepdims=1), batch="any")
     with pytest.raises(

@@ -117,6 +117,24 @@ def test_a_dependence_that_zeros_do_not_show_is_seen_in_fractions(load: Any) -> 
     assert not load(build(nodes, [value("x", ["N", 3])], [value("y", ["N", 3])])).spec.row_wise
 
 
+def test_a_branch_that_looks_at_all_rows_is_seen(load: Any) -> None:
+    yes = helper.make_graph([helper.make_node("Identity", ["x"], ["yes"])], "yes", [], [value("yes", ["N", 3])])
+    no = helper.make_graph([helper.make_node("Neg", ["x"], ["no"])], "no", [], [value("no", ["N", 3])])
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "limit"], ["positive"]),
+        helper.make_node("If", ["positive"], ["y"], then_branch=yes, else_branch=no),
+    ]
+    weights = {"limit": np.array(0, np.float32)}
+    assert not load(build(nodes, [value("x", ["N", 3])], [value("y", ["N", 3])], weights=weights)).spec.row_wise
+
+
+def test_a_model_without_inputs_is_refused(load: Any) -> None:
+    node = helper.make_node("RandomUniform", [], ["y"], shape=[2])
+    with pytest.raises(InvalidModel, match="a model without inputs has nothing to answer"):
+        load(build([node], [], [value("y", [2])]))
+
+
 def test_a_fixed_batch_whose_rows_mix_is_one_row(load: Any) -> None:
     assert load(one_node("Softmax", [4, 3], [4, 3], axis=0)).spec.batch is None
 

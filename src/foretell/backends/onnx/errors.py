@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 import onnxruntime
 
 from foretell.backends.onnx.file import OnnxFile
+from foretell.backends.onnx.spec import Declared
+from foretell.columns import Array
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError
 
 _STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE = re.compile(r"/?\S*onnxruntime_src/\S+?:\d+ .*?\)(?: const)? (?=\S)", re.DOTALL)
+_POSITION = re.compile(r"\S+\.(?:cc|cpp|cu|h):\d+ [\w:~<>]+ ")
 _LOADING = re.compile(r"^Load model from .*? failed: ?", re.DOTALL)
 _PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/:\"']+/)+")
 _UNREGISTERED = re.compile(r"Fatal error: (?P<domain>[^:\s]*):(?P<name>\w+)\(-?\d+\) is not a registered")
@@ -49,9 +53,15 @@ def load_error(error: Exception, found: OnnxFile, where: str) -> InvalidModel:
     return InvalidModel(f"{runtime} refuses the model: {clean(text)}", where=where)
 
 
-def run_error(error: Exception, where: str) -> InferenceError:
-    """Why a call failed: `InvalidInput` where the runtime blames an argument, else `ModelError`."""
+def run_error(
+    error: Exception, where: str, inputs: Sequence[Declared] = (), feeds: Mapping[str, Array] | None = None
+) -> InferenceError:
+    """Why a call failed: `InvalidInput` where the runtime blames an argument, or sizes that share a name differ; else
+    `ModelError`."""
     text = str(error)
+    if feeds and (differing := _differing_sizes(inputs, feeds)):
+        name, got = differing
+        return InvalidInput(f"the sizes named {name!r} differ", where=where, expected="one size", got=got)
     if isinstance(error, KeyError):
         return InvalidInput(f"input {error} is missing", where=where)
     if text.startswith(_INVALID_INPUT):
@@ -59,9 +69,22 @@ def run_error(error: Exception, where: str) -> InferenceError:
     return ModelError(f"ONNX Runtime failed: {clean(text)}", where=where)
 
 
+def _differing_sizes(inputs: Sequence[Declared], feeds: Mapping[str, Array]) -> tuple[str, str] | None:
+    """A name that the file gives to several sizes which are not the same here, and what they are."""
+    seen: dict[str, dict[str, int]] = {}
+    for declared in inputs:
+        for axis, name in enumerate(declared.dims or ()):
+            if isinstance(name, str) and declared.name in feeds:
+                seen.setdefault(name, {})[f"axis {axis} of {declared.name!r}"] = feeds[declared.name].shape[axis]
+    for name, sizes in seen.items():
+        if len(set(sizes.values())) > 1:
+            return name, ", ".join(f"{size} in {where}" for where, size in sizes.items())
+    return None
+
+
 def clean(text: str) -> str:
     """One line of at most 300 characters, without status codes, source positions and folders."""
-    text = _SOURCE.sub("", _LOADING.sub("", _STATUS.sub("", text)))
+    text = _POSITION.sub("", _SOURCE.sub("", _LOADING.sub("", _STATUS.sub("", text))))
     text = _PATH.sub("", " ".join(text.split())).replace("Name:'' ", "")
     return text if len(text) <= 300 else text[:297] + "..."
 

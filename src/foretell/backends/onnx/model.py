@@ -98,7 +98,7 @@ class OnnxModel(Model):
         except InferenceError:
             raise
         except Exception as error:
-            raise run_error(error, self._name) from error
+            raise run_error(error, self._name, self._inputs, feeds) from error
         answered = {}
         for output, answer in zip(self._outputs, answers, strict=True):
             if not answer.ndim or answer.shape[0] != rows:
@@ -195,7 +195,7 @@ class OnnxModel(Model):
         except InferenceError:
             raise
         except Exception as error:
-            raise run_error(error, self._name) from error
+            raise run_error(error, self._name, self._inputs, feeds) from error
 
     def _call(self, feeds: Mapping[str, Array]) -> Sequence[Any]:
         session = self._session

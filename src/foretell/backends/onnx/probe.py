@@ -94,7 +94,9 @@ class Probe:
         if not any(declared.datatype in _FLOATS for declared in self._inputs):
             return True
         fractions = self._answers(rows, size, varied=True)
-        return fractions is None or _last_same(fractions, self._answers(rows, size, first=1, varied=True))
+        return fractions is None or all(
+            _last_same(fractions, self._answers(rows, size, first=value, varied=True)) for value in (1, -1000)
+        )
 
     def _answers(self, rows: int | None, size: int, *, first: int = 0, varied: bool = False) -> list[Rows] | None:
         """What the model answers to zeros, or None where it cannot.

@@ -61,7 +61,9 @@ class Rule:
 
 def declared_inputs(nodes: Iterable[Any], shaped: Collection[str], where: str) -> tuple[Declared, ...]:
     """Raises `InvalidModel` for an input that is no tensor."""
-    found = tuple(_declared(node, shaped, f"{where}, input {node.name!r}") for node in nodes)
+    found = tuple(_declared(node, shaped, f"{where}, input {node.name!r}", "inputs") for node in nodes)
+    if not found:
+        raise InvalidModel("a model without inputs has nothing to answer", where=where, fix="export it with an input")
     for declared in found:
         if declared.form != "tensor":
             fix = "export the model with tensors as inputs"
@@ -73,7 +75,7 @@ def declared_inputs(nodes: Iterable[Any], shaped: Collection[str], where: str) -
 
 def declared_outputs(nodes: Iterable[Any], shaped: Collection[str], where: str) -> tuple[Declared, ...]:
     """Raises `InvalidModel` for an output that is neither a tensor nor a sequence of tensors or of scores."""
-    found = tuple(_declared(node, shaped, f"{where}, output {node.name!r}") for node in nodes)
+    found = tuple(_declared(node, shaped, f"{where}, output {node.name!r}", "outputs") for node in nodes)
     if any(d.form != "tensor" for d in found) and any(d.datatype is DataType.BF16 for d in found):
         raise InvalidModel("sequences and BF16 outputs in one model cannot be served", where=where)
     return found
@@ -160,7 +162,7 @@ def _follows(output: Declared, name: int | str | None) -> bool:
     return output.form == "tensor" and bool(output.dims) and _size(output.head) in (name, None)
 
 
-def _declared(node: Any, shaped: Collection[str], where: str) -> Declared:
+def _declared(node: Any, shaped: Collection[str], where: str, side: str) -> Declared:
     kind = str(node.type)
     if kind in _TENSORS:
         # Where the file tells no shape, the runtime says [], as it does for a scalar.
@@ -172,6 +174,8 @@ def _declared(node: Any, shaped: Collection[str], where: str) -> Declared:
     inner = kind.removeprefix("seq(").removesuffix(")")
     if kind.startswith("seq(") and inner in _TENSORS:
         return Declared(node.name, _TENSORS[inner], None, "sequence")
-    expected = "tensors of numbers, booleans or strings, or sequences of them or of class scores"
-    fix = "export the model with tensors as outputs"
+    expected = "tensors of numbers, booleans or strings"
+    if side == "outputs":
+        expected += ", or sequences of them or of class scores"
+    fix = f"export the model with tensors as {side}"
     raise InvalidModel("its type cannot be served", where=where, expected=expected, got=kind, fix=fix)
