@@ -29,6 +29,12 @@ def test_a_single_row_gives_a_single_answer(foretell: Any) -> None:
     assert many == [one]
 
 
+def test_bfloat16_is_shown_as_the_numbers_it_means(foretell: Any, folder: Path) -> None:
+    onnx_build.save(onnx_build.identity(["N", 2], onnx_build.TensorProto.BFLOAT16), folder, "b.onnx")
+    assert foretell("predict", "b.onnx", "[1, -2]", "--json").json == {"y": [1.0, -2.0]}
+    assert foretell("predict", "b.onnx", "[1, -2]", "--json", "--top", "1").json == {"y": {"0": 1.0}}
+
+
 def test_every_kind_of_file_gives_the_same_answer(foretell: Any, folder: Path) -> None:
     flowers, names, _ = onnx_build.iris()
     rows = flowers[::30]

@@ -142,3 +142,12 @@ def test_classes_more_than_there_are(serve: Any) -> None:
     (output,) = post(server, text, model="scores").json["outputs"]
     assert output["shape"] == [1, 3]
     assert output["data"] == ["0.700000:1:dog", "0.200000:2:owl", "0.100000:0:cat"]
+
+
+def test_classes_of_bfloat16_are_ranked_by_what_their_bits_mean(serve: Any) -> None:
+    server = serve(echo=Echo(DataType.BF16, (2,)))
+    asked = {"name": "y", "parameters": {"classification": 2}}
+    bits = struct.pack("<2H", 0x3F80, 0xC000)  # 1 and -2
+    given = tensor(shape=[1, 2], datatype="BF16", data=None, parameters={"binary_data_size": len(bits)})
+    answer = post(server, *binary({"inputs": [given], "outputs": [asked]}, bits))
+    assert answer.json["outputs"][0]["data"] == ["1.000000:0", "-2.000000:1"]

@@ -14,12 +14,12 @@ from foretell.cli.data import read_data, rows_with_missing, to_intake
 from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping, whole
 from foretell.cli.loading import Planned, job_settings, load, plan
 from foretell.cli.output import print_json, print_table
-from foretell.columns import Batch, Dense, row_bytes
+from foretell.columns import Array, Batch, Dense, row_bytes
 from foretell.config import JobSettings
 from foretell.engine.ahead import rows_per_call, run_ahead
 from foretell.engine.engine import Engine
 from foretell.errors import InvalidSetting
-from foretell.forms import to_python
+from foretell.forms import to_numpy, to_python
 from foretell.model import Model
 from foretell.types import ModelSpec
 
@@ -112,12 +112,13 @@ def to_records(answer: Batch, spec: ModelSpec, top: int | None) -> list[dict[str
     """One record per row, its outputs by name; a failed row has only its error."""
     columns: dict[str, list[Any]] = {}
     for name, column in answer.columns.items():
-        labels = (spec.labels or {}).get(name)
-        scores = isinstance(column, Dense) and column.data.dtype.kind == "f" and column.data.ndim == 2
-        if top is not None and scores and isinstance(column, Dense) and column.data.shape[1] > 1:
-            columns[name] = [best(row, labels, top) for row in column.data]
+        labels, tensor = (spec.labels or {}).get(name), spec.output(name)
+        datatype = tensor.datatype if tensor is not None else None
+        values = to_numpy(column, datatype) if isinstance(column, Dense) else None
+        if top is not None and values is not None and _are_scores(values):
+            columns[name] = [best(row, labels, top) for row in values]
         else:
-            columns[name] = to_python(column)
+            columns[name] = to_python(column, datatype)
     if top is not None and not any(isinstance(values[0], dict) for values in columns.values() if values):
         raise InvalidSetting("--top needs an output of class scores", got=f"outputs {list(answer.columns)}")
     records = []
@@ -126,6 +127,10 @@ def to_records(answer: Batch, spec: ModelSpec, top: int | None) -> list[dict[str
         record = {name: values[row] for name, values in columns.items()}
         records.append({"error": error.message} if error else record)
     return records
+
+
+def _are_scores(values: Array) -> bool:
+    return values.dtype.kind == "f" and values.ndim == 2 and values.shape[1] > 1
 
 
 def best(scores: np.ndarray[Any, Any], labels: tuple[str, ...] | None, top: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ import orjson
 from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
 from foretell.engine.work import Completed
 from foretell.errors import InferenceError, InvalidInput, ModelError, nearest
+from foretell.forms import to_numpy
 from foretell.serve.codecs.oip_message import RequestedOutput, shown
 from foretell.serve.codecs.oip_parameters import flag
 from foretell.serve.messages import BINARY, Reply
@@ -96,7 +97,7 @@ class ReplyEncoder:
         known: dict[str, JsonRows] = completed.scratch.setdefault("json", {})
         outputs: list[tuple[bytes, JsonRows]] = []
         for name, column in completed.batch.columns.items():
-            row_shape = _row_shape(column)
+            row_shape = _row_shape(name, column)
             key = (name, rows, row_shape)
             fixed = self._fixed.get(key) if spec is self._spec else None
             if fixed is None:
@@ -148,7 +149,7 @@ class ReplyEncoder:
             datatype = _datatype(output.name, column, spec)
             if output.top:
                 column, datatype = classes(column, datatype, output, spec), DataType.BYTES
-            head = self._head(output.name, datatype, _shape(rows, _row_shape(column), spec))
+            head = self._head(output.name, datatype, _shape(rows, _row_shape(output.name, column), spec))
             if output.binary:
                 blob = to_binary(column)
                 blobs.append(blob)
@@ -245,7 +246,7 @@ def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec)
     """
     if not isinstance(column, Dense):
         raise InvalidInput("classification needs numbers", where=f"output {wanted.name!r}", got=datatype)
-    scores = column.data.reshape(len(column), math.prod(column.row_shape))
+    scores = to_numpy(column, datatype).reshape(len(column), math.prod(column.row_shape))
     top = min(wanted.top, scores.shape[1])
     order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :top]
     labels = (spec.labels or {}).get(wanted.name, ())
@@ -269,9 +270,9 @@ _Frame = tuple[bytes, list[tuple[bytes, JsonRows]], bytes]
 """Bytes before the first value, (bytes before its values, values) of each output, bytes after the last value."""
 
 
-def _row_shape(column: Column) -> tuple[int, ...]:
+def _row_shape(name: str, column: Column) -> tuple[int, ...]:
     if isinstance(column, Ragged):
-        raise ModelError("rows of different length have no tensor form")
+        raise ModelError("rows of different length have no tensor form", where=f"output {name!r}")
     return column.row_shape
 
 
