@@ -57,6 +57,7 @@ def test_width_is_the_number_of_values_in_a_row(shape: tuple[int | None, ...] | 
 )
 def test_a_spec_describes_itself(spec: TensorSpec, text: str) -> None:
     assert spec.describe() == text
+    assert spec.describe(rows=False) == text.replace("[-1, ", "[", 1).replace("[-1]", "[]")
 
 
 def test_a_spec_finds_its_tensors_by_name() -> None:

@@ -128,7 +128,7 @@ def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that does not exist: the nearest known one, else all of them."""
-    names = sorted(known)
+    names = sorted(map(str, known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -97,11 +97,11 @@ class TensorSpec:
             return None
         return math.prod(size for size in self.shape if size is not None)
 
-    def describe(self) -> str:
-        """For people: `FP32[-1, 4]`, the axis of rows first."""
+    def describe(self, *, rows: bool = True) -> str:
+        """For people: `FP32[-1, 4]`, the axis of rows first; without `rows`, `FP32[4]`."""
         kind = self.datatype.value if self.datatype else "any type"
-        inner = "..." if self.shape is None else ", ".join("-1" if s is None else str(s) for s in self.shape)
-        return f"{kind}[-1, {inner}]" if inner else f"{kind}[-1]"
+        inner = ["..."] if self.shape is None else ["-1" if s is None else str(s) for s in self.shape]
+        return f"{kind}[{', '.join(['-1', *inner] if rows else inner)}]"
 
 
 BatchRule = Literal["any"] | int | None

@@ -139,6 +139,13 @@ def test_missing_files_name_the_nearest(folder: Path) -> None:
     assert "nor its folder" in refused("nowhere/digits.onnx")
 
 
+def test_what_is_no_file_says_what_it_is(folder: Path) -> None:
+    (folder / "dangling.onnx").symlink_to("nowhere.onnx")
+    assert refused("dangling.onnx") == "dangling.onnx: the link leads to no file; got nowhere.onnx"
+    os.mkfifo(folder / "pipe.onnx")
+    assert refused("pipe.onnx").startswith("pipe.onnx: this is no file; expected a file")
+
+
 def test_unknown_suffixes_name_the_known_ones(folder: Path) -> None:
     for name, hint in (("m.onx", "did you mean '.onnx'?"), ("m.h5", ".skops"), ("m", "no suffix"), ("m.py", "m.py:")):
         (folder / name).write_text("x")

@@ -125,7 +125,7 @@ def test_a_port_that_is_taken(folder: Path) -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"foretell: cannot listen on 127.0.0.1:{port}: ")
-    assert line.endswith("choose another --http-port")
+    assert line.endswith("choose another --host or --http-port")
     assert done.stdout == ""
 
 

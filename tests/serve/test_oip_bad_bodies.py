@@ -138,6 +138,7 @@ def test_the_sentence_names_tensor_expectation_and_what_came(echo: Running) -> N
         return post(echo, body(tensor(**changes))).error
 
     for text, words in {
+        error(datatype="fp32"): ("unknown datatype", "did you mean 'FP32'?"),
         error(name="xx"): ("unknown input 'xx'", "did you mean 'x'"),
         error(datatype="INT64"): ("input 'x'", "model 'echo'", "expected FP32", "got INT64"),
         error(shape=[4, 1]): ("input 'x'", "wrong shape", "expected [-1, 2]", "got [4, 1]"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,6 +123,10 @@ def _only_artefact(folder: Path) -> Path:
 
 def _missing(path: Path) -> InvalidModel:
     folder = path.parent
+    if path.is_symlink():
+        return InvalidModel("the link leads to no file", where=str(path), got=os.readlink(path))
+    if path.exists():
+        return InvalidModel("this is no file", where=str(path), expected="a file, or a folder that holds one")
     if not folder.is_dir():
         return InvalidModel("there is no such file, nor its folder", where=str(path))
     names = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES)[:1000]

@@ -64,7 +64,8 @@ async def _serve(catalog: StaticCatalog, settings: ServerSettings) -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         raise Unavailable(
-            f"cannot listen on {settings.host}:{settings.http_port}: {reason}", fix="choose another --http-port"
+            f"cannot listen on {settings.host}:{settings.http_port}: {reason}",
+            fix="choose another --host or --http-port",
         ) from error
     _announce(application, catalog)
     _spare_the_collector()
@@ -80,7 +81,8 @@ def _announce(application: Application, catalog: StaticCatalog) -> None:
     for name in catalog.names():
         for version in catalog.versions(name):
             served = catalog.resolve(name, version)
-            inputs = ", ".join(f"{t.name} {t.describe()}" for t in served.spec.inputs or ()) or "inputs not known yet"
+            rows, tensors = served.spec.batch is not None, served.spec.inputs or ()
+            inputs = ", ".join(f"{t.name} {t.describe(rows=rows)}" for t in tensors) or "inputs not known yet"
             _say(f"{name} version {version} ({served.opened.framework}): {inputs}")
     if host not in _LOOPBACK:
         _say(f"{host} can be reached from other machines, and nobody needs a password to ask for predictions")

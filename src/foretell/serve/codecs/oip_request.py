@@ -168,7 +168,9 @@ class RequestDecoder:
             raise InvalidInput("impossible shape", where=where, expected=f"at most {_MOST_AXES} axes", got=len(shape))
         # Each element takes a byte of the body at least. Sizes beside a 0 count too: they are claims without data.
         most = self._settings.max_body_bytes if 0 not in shape else _MOST_EMPTY
-        if any(size < 0 for size in shape) or math.prod(size or 1 for size in shape) > most:
+        if any(size < 0 for size in shape):
+            raise InvalidInput("impossible shape", where=where, expected="no negative size", got=shown(list(shape)))
+        if math.prod(size or 1 for size in shape) > most:
             raise InvalidInput(
                 "impossible shape", where=where, expected=f"at most {most} elements", got=shown(list(shape))
             )
