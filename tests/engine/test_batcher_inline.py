@@ -131,7 +131,13 @@ async def test_the_first_call_is_made_at_load_where_zeros_are_an_input() -> None
     assert set(model.seen) == {0.0}
     assert engine.profile.call_s(1) is not None
     engine.close()
-    for unknown in (InlineDoubler(shape=None), InlineDoubler(shape=(None,)), InlineDoubler(inputs=None), Doubler()):
+    for unknown in (
+        InlineDoubler(shape=(2**40,)),
+        InlineDoubler(shape=None),
+        InlineDoubler(shape=(None,)),
+        InlineDoubler(inputs=None),
+        Doubler(),
+    ):
         engine_of(unknown).close()
         assert unknown.calls == []
     off = InlineDoubler()

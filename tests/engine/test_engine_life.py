@@ -20,7 +20,7 @@ from foretell.model import Context
 class Loads(Doubler):
     """Records what it is told at load, or fails."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         super().__init__()
         self.error, self.device = error, ""
 
@@ -33,8 +33,8 @@ class Loads(Doubler):
         return {"device": self.device}
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no memory"), Unavailable("no such device")])
-def test_a_failed_load_is_an_error_with_its_cause_and_closes_the_model(error: Exception) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), Unavailable("no such device"), SystemExit(0)])
+def test_a_failed_load_is_an_error_with_its_cause_and_closes_the_model(error: BaseException) -> None:
     model = Loads(error)
     with pytest.raises(InferenceError) as caught:
         engine_of(model)

@@ -105,7 +105,7 @@ class Engine:
             self._model.load(self.settings.device)
             if self.settings.cache_size:
                 self._cache = self._make_cache()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model ends its loading, not who loads it
             self._closed = True
             self._model.close()
             if isinstance(error, InferenceError):

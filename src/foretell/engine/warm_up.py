@@ -9,6 +9,8 @@ from foretell.engine.replica import Replica
 from foretell.errors import InferenceError
 from foretell.types import DataType, ModelSpec
 
+_MOST_ELEMENTS = 2**22
+
 
 def warm_up(replica: Replica, sample: Batch) -> float | None:
     """Pays for first use; the seconds of a call of `sample`, or None where it has no answer."""
@@ -19,10 +21,12 @@ def warm_up(replica: Replica, sample: Batch) -> float | None:
 
 
 def zeros(spec: ModelSpec) -> Batch | None:
-    """One row of zeros, or None where the spec leaves a type or a size open."""
+    """One row of zeros, or None where the spec leaves a type or a size open, or the row is huge."""
     columns: dict[str, Column] = {}
     for tensor in spec.inputs or ():
         if tensor.datatype is None or tensor.width is None or tensor.shape is None:
+            return None
+        if tensor.width > _MOST_ELEMENTS:
             return None
         shape = tuple(size or 0 for size in tensor.shape)
         if tensor.datatype is DataType.BYTES:
