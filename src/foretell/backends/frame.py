@@ -1,4 +1,4 @@
-"""pandas DataFrames, for the code that wants its columns by name."""
+"""What user code is handed of a column: memory of its own, as arrays, or as pandas DataFrames by name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from foretell.columns import Array, Bytes, Column
+from foretell.columns import Array, Bytes, Column, Dense
 from foretell.errors import missing_extra
 from foretell.forms.values import to_numpy
+from foretell.types import DataType
+
+
+def own_array(column: Column, datatype: DataType | None = None) -> Array:
+    """The rows as a native array that somebody else's code may write into: no one else sees that memory."""
+    array = to_numpy(column, datatype)
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    shared = isinstance(column, Dense) and np.may_share_memory(array, column.data)
+    return array.copy() if shared else array
 
 
 def data_frame(columns: Mapping[str, Column]) -> Any:
@@ -24,9 +34,7 @@ def named_array(array: Array, names: Sequence[str]) -> Any:
 
 
 def _cells(column: Column) -> Any:
-    cells = to_numpy(column)
-    if not cells.dtype.isnative:
-        cells = cells.astype(cells.dtype.newbyteorder("="))
+    cells = own_array(column)
     if cells.ndim > 1:
         return list(cells)
     if isinstance(column, Bytes) and column.valid is not None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foretell.backends.frame import own_array
 from foretell.backends.python.answers import read_answer
 from foretell.backends.python.declared import read_declared
 from foretell.columns import Batch, Bytes, Column
 from foretell.engine.check import check_batch
 from foretell.engine.replica import Prepared
 from foretell.errors import Unavailable
-from foretell.forms import to_batch, to_numpy
+from foretell.forms import to_batch
 from foretell.model import Context, Model
 from foretell.types import TensorSpec
 
@@ -98,5 +99,5 @@ def _plain(batch: Batch) -> Any:
 
 
 def _value(column: Column, tensor: TensorSpec | None = None) -> list[Any] | np.ndarray[Any, Any]:
-    array = to_numpy(column, tensor.datatype if tensor is not None else None)
+    array = own_array(column, tensor.datatype if tensor is not None else None)
     return array.tolist() if isinstance(column, Bytes) and not column.row_shape else array

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from foretell.backends.frame import own_array
 from foretell.backends.python.hints import UNSAID, Form, Hint
 from foretell.backends.python.signature import Parameter, Signature
 from foretell.columns import Array, Batch, Bytes, Column
 from foretell.errors import ModelError
-from foretell.forms.values import objects, to_numpy, to_python
+from foretell.forms.values import objects, to_python
 from foretell.model import Context
 
 Arguments = tuple[list[Any], dict[str, Any]]
@@ -97,5 +98,4 @@ def _as_list(column: Column, hint: Hint) -> list[Any]:
 def _as_array(column: Column, hint: Hint) -> Array:
     if hint.raw_bytes and isinstance(column, Bytes):
         return objects(_as_list(column, hint))
-    array = to_numpy(column)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return own_array(column)

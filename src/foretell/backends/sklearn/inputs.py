@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from foretell.backends.frame import data_frame, named_array
+from foretell.backends.frame import data_frame, named_array, own_array
 from foretell.backends.sklearn.columns import is_text_vectorizer, steps_of, told_columns
 from foretell.columns import Batch, Dense
 from foretell.errors import InvalidInput, InvalidModel
-from foretell.forms.values import to_numpy, to_python
+from foretell.forms.values import to_python
 from foretell.types import DataType, TensorSpec
 
 _ARRAYS_INSIDE = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
@@ -43,7 +43,7 @@ class Inputs:
         column = batch.columns[self.specs[0].name]
         if self.layout == "text":
             return to_python(column)
-        array = to_numpy(column)
+        array = own_array(column)
         if self.specs[0].datatype is DataType.FP64 and isinstance(column, Dense):
             array = array.astype(np.float64, copy=False)
         return array if self.names is None else named_array(array, self.names)

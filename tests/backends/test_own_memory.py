@@ -1,0 +1,97 @@
+"""Models of the user's own may write into what they are handed: nobody else sees that memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from foretell import BasePredictor, Predictor, TransientError
+from foretell.types import DataType, TensorSpec
+
+
+class Doubles:
+    """y = 2x, in place; refuses what is negative afterwards, and is busy at its first call if told to."""
+
+    inputs = (TensorSpec("x", DataType.FP32, (2,)),)
+    busy = False
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        x *= 2
+        if self.busy:
+            self.busy = False
+            raise TransientError("busy")
+        if (x < 0).any():
+            raise ValueError("negative")
+        return x
+
+
+@pytest.fixture
+def rows() -> np.ndarray[Any, Any]:
+    return np.arange(1, 13, dtype=np.float32).reshape(6, 2)
+
+
+@pytest.mark.parametrize("way", ["predict", "predict_batch"])
+def test_the_callers_array_stays(rows: np.ndarray[Any, Any], way: str) -> None:
+    before = rows.copy()
+    with Predictor(Doubles()) as predictor:
+        for _ in range(2):
+            answer = getattr(predictor, way)(rows)
+            np.testing.assert_array_equal(np.asarray(answer), 2 * before)
+    np.testing.assert_array_equal(rows, before)
+
+
+def test_what_may_not_be_written_is_taken(rows: np.ndarray[Any, Any]) -> None:
+    rows.flags.writeable = False
+    with Predictor(Doubles()) as predictor:
+        np.testing.assert_array_equal(np.asarray(predictor.predict(rows)), 2 * rows)
+
+
+def test_a_search_for_bad_rows_sees_every_row_as_it_came(rows: np.ndarray[Any, Any]) -> None:
+    rows[2] *= -1
+    told: list[int] = []
+    with Predictor(Doubles()) as predictor:
+        answer = np.asarray(predictor.predict_batch(rows, on_row_error=lambda row, error: told.append(row)))
+    assert told == [2]
+    good = [0, 1, 3, 4, 5]
+    np.testing.assert_array_equal(answer[good], 2 * rows[good])
+
+
+def test_another_try_sees_the_rows_as_they_came(rows: np.ndarray[Any, Any]) -> None:
+    model = Doubles()
+    model.busy = True
+    with Predictor(model, retry_delay_s=0.0) as predictor:
+        np.testing.assert_array_equal(np.asarray(predictor.predict(rows)), 2 * rows)
+
+
+def test_estimators_that_work_in_place() -> None:
+    flowers, kinds = load_iris(return_X_y=True)
+    eager = make_pipeline(StandardScaler(copy=False), LogisticRegression(max_iter=500)).fit(flowers.copy(), kinds)
+    frame = pd.DataFrame(flowers, columns=["a", "b", "c", "d"])
+    named = make_pipeline(StandardScaler(copy=False), LogisticRegression(max_iter=500)).fit(frame.copy(), kinds)
+    for estimator, data in ((eager, flowers), (named, frame)):
+        before = data.copy()
+        with Predictor(estimator) as predictor:
+            first, second = (np.asarray(predictor.predict(data)["label"]) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(np.asarray(data), np.asarray(before))
+
+
+def test_hooks_of_a_served_predictor(rows: np.ndarray[Any, Any]) -> None:
+    class Halves(BasePredictor):
+        inputs = (TensorSpec("x", DataType.FP32, (2,)),)
+
+        def preprocess(self, data: Any) -> Any:
+            data /= 2
+            return data
+
+    before = rows.copy()
+    with Halves(Doubles()) as inner, Predictor(inner) as served:
+        np.testing.assert_array_equal(np.asarray(served.predict(rows)), before)
+    np.testing.assert_array_equal(rows, before)
