@@ -47,6 +47,17 @@ def test_an_object_with_stages_runs_them_in_order() -> None:
     assert pipeline.events == ["load cuda:1", "close"]
 
 
+@pytest.mark.parametrize("where", ["__init__", "load", "close"])
+def test_a_class_that_exits_ends_with_an_error_and_not_the_process(where: str) -> None:
+    def leave(self: Any) -> None:
+        raise SystemExit(0)
+
+    model = open_model(type("Leaves", (), {"predict": lambda self, x: x, where: leave}), ModelSettings()).model
+    with pytest.raises(ModelError, match=r"Leaves.*: SystemExit: 0"):
+        model.load("cpu")
+        model.close()
+
+
 def test_a_class_is_instantiated_by_load_and_not_before() -> None:
     made: list[str] = []
 

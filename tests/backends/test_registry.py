@@ -217,7 +217,12 @@ def test_an_agreed_pickle_opens(folder: Path) -> None:
 
 
 def test_an_agreed_pickle_that_is_broken_or_no_model(folder: Path) -> None:
-    for data, reason in ((b"junk", "cannot be unpickled"), (pickle.dumps({}), "this is no model")):
+    leaves = b"csys\nexit\n(I0\ntR."
+    for data, reason in (
+        (b"junk", "cannot be unpickled"),
+        (pickle.dumps({}), "this is no model"),
+        (leaves, "cannot be unpickled: SystemExit"),
+    ):
         (folder / "m.pkl").write_bytes(data)
         assert reason in refused("m.pkl", allow_pickle=True, sha256=hashlib.sha256(data).hexdigest())
 

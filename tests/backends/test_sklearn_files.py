@@ -151,6 +151,12 @@ def test_archives_that_unpack_to_too_much_are_refused(file: Path, monkeypatch: p
         opened(file)
 
 
+def test_a_schema_that_unpacks_to_too_much_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skops_file, "MAX_SCHEMA_BYTES", 100)
+    with pytest.raises(UnsafeModel, match="too large a schema; expected at most 100"):
+        opened(file)
+
+
 def test_a_skops_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.skops"
     skops.io.dump({"not": "an estimator"}, path)

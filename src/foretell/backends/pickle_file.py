@@ -46,6 +46,6 @@ def _load(artefact: Artefact) -> Any:
         return joblib.load(data)
     except InferenceError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"it cannot be unpickled: {type(error).__name__}: {error}"
         raise InvalidModel(text, where=where, fix="have what it was made with installed") from error

@@ -54,7 +54,7 @@ class CallableModel(Model):
         if callable(load):
             try:
                 load(device=device) if with_device else load()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise raised(error, f"{self._name}.load") from error
         self._prepare(device)
 
@@ -91,7 +91,7 @@ class CallableModel(Model):
         if callable(close):
             try:
                 close()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise raised(error, f"{self._name}.close") from error
 
     def variant(self) -> Mapping[str, str]:
@@ -111,7 +111,7 @@ class CallableModel(Model):
             return self._target
         try:
             return self._target()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise raised(error, f"{self._name}()") from error
 
     def _prepare(self, device: str) -> None:

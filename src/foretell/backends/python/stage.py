@@ -68,7 +68,7 @@ class Stage:
             raise raised(error, self.where, self.transient) from error
 
 
-def raised(error: Exception, where: str, transient: tuple[type[Exception], ...] = ()) -> InferenceError:
+def raised(error: BaseException, where: str, transient: tuple[type[Exception], ...] = ()) -> InferenceError:
     """The error for an exception of user code; errors of foretell stay as they are. Never a traceback."""
     if isinstance(error, InferenceError):
         return error

@@ -15,6 +15,7 @@ from foretell.errors import InvalidModel, UnsafeModel, missing_extra
 
 MAX_ENTRIES = 100_000
 MAX_UNPACKED_BYTES = 8 * 2**30
+MAX_SCHEMA_BYTES = 64 * 2**20
 
 
 def open_skops(path: Path, settings: ModelSettings) -> Opened:
@@ -47,8 +48,12 @@ def _check_archive(artefact: Artefact) -> None:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise InvalidModel(f"not a skops file: {error}", where=where, expected="a whole zip archive") from error
-    if "schema.json" not in {entry.filename for entry in entries}:
+    schemas = [entry for entry in entries if entry.filename == "schema.json"]
+    if not schemas:
         raise InvalidModel("not a skops file", where=where, expected="an archive with a schema.json")
+    schema_bytes = max(entry.file_size for entry in schemas)
+    if schema_bytes > MAX_SCHEMA_BYTES:
+        raise UnsafeModel("too large a schema", where=where, expected=f"at most {MAX_SCHEMA_BYTES}", got=schema_bytes)
     if len(entries) > MAX_ENTRIES:
         raise UnsafeModel("too many entries", where=where, expected=f"at most {MAX_ENTRIES}", got=len(entries))
     unpacked = sum(entry.file_size for entry in entries)
