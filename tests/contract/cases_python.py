@@ -31,6 +31,9 @@ def cases() -> list[Case]:
         case("several", several, Batch.of(left=X, right=np.arange(5)), {"output": X[:, 0] - np.arange(5)}),
         case("any-columns", lambda **columns: columns["x"] + 1, Batch.of(x=X), {"output": X + 1}),
         case("ragged", ragged, ragged_batch(), {"output": np.array([3.0, 0.0, 3.0, 4.0])}),
+        case("in-place", in_place, Batch.of(x=X), {"output": X * 2}),
+        case("in-place-ragged", in_place_ragged, ragged_batch(), {"output": np.array([6.0, 0.0, 6.0, 8.0])}),
+        case("in-place-batch", in_place_batch, Batch.of(x=X), {"y": X * 2}),
         case("stages", Stages, TEXT, {"label": ["short", "short", "long", "long", "short"], "score": SCORES}),
         case("concurrent", Concurrent(), Batch.of(x=X), {"low": X.min(axis=1), "high": X.max(axis=1)}),
         Case(name="python-module", open=from_file, batch=Batch.of(x=X), expected={"output": X.round()}),
@@ -63,6 +66,23 @@ def several(left: Any, right: Any) -> Any:
 
 def ragged(values: list[list[float]]) -> Any:
     return [sum(row) for row in values]
+
+
+def in_place(x: Any) -> Any:
+    x *= 2
+    return x
+
+
+def in_place_ragged(values: Any) -> Any:
+    for row in values:
+        row *= 2
+    return [row.sum() for row in values]
+
+
+def in_place_batch(batch: Batch) -> Batch:
+    data = batch.dense("x")
+    data *= 2
+    return Batch.of(y=data)
 
 
 def ragged_batch() -> Batch:

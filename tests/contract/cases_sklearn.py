@@ -44,6 +44,8 @@ def cases() -> list[Case]:
         classifier("forest", RandomForestClassifier(5, random_state=0), names=True),
         classifier("skops", make_pipeline(StandardScaler(), LogisticRegression()), names=True, save=saved_skops),
         classifier("joblib", LogisticRegression(max_iter=1000), names=True, save=saved_joblib),
+        in_place(names=False),
+        in_place(names=True),
         fitted_on_frame(),
         regressor("several", Ridge(), several=True),
         regressor("boosting", HistGradientBoostingRegressor(max_iter=5), several=False),
@@ -90,6 +92,17 @@ def classifier(name: str, estimator: Any, *, names: bool, save: Callable[[Any, P
     estimator.fit(frame.to_numpy(), species if names else numbers)
     rows = frame.to_numpy()[::30]
     return case(name, estimator, Batch.of(input=rows), answers(estimator, rows), save)
+
+
+def in_place(*, names: bool) -> Case:
+    """Its first step writes into whatever it is handed."""
+    frame, numbers, _ = flowers()
+    data = frame if names else frame.to_numpy()
+    estimator = make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(data.copy(), numbers)
+    rows = frame.to_numpy()[::30].copy()
+    label, probabilities = (ask(data[::30].copy()) for ask in (estimator.predict, estimator.predict_proba))
+    expected = {"label": label.tolist(), "probabilities": probabilities}
+    return case(f"in-place{'-named' if names else ''}", estimator, Batch.of(input=rows), expected)
 
 
 def fitted_on_frame() -> Case:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract_case import Answer, Case, ask, assert_answers, dense_inputs, frozen, replaced, text_inputs
+from contract_case import Answer, Case, ask, assert_answers, column_values, dense_inputs, frozen, replaced, text_inputs
 
 from foretell.backends.opened import Opened
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
@@ -109,6 +109,12 @@ def test_memory_layout_does_not_matter(case: Case, model: Model, layout: Callabl
 
 def test_what_it_is_given_is_not_written_to(case: Case, model: Model) -> None:
     assert_answers(ask(model, frozen(case.batch)), case, range(case.batch.rows))
+    batch, given = case.batch.take(np.arange(case.batch.rows)), frozen(case.batch)
+    for _ in range(2):
+        assert_answers(ask(model, batch), case, range(batch.rows))
+    for name, column in batch.columns.items():
+        for row, same in zip(column_values(column), column_values(given.columns[name]), strict=True):
+            np.testing.assert_array_equal(row, same)
 
 
 def test_a_null_harms_no_other_row(case: Case, model: Model) -> None:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from foretell.columns import Array, Bytes, Column, Dense
+from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
 from foretell.errors import missing_extra
-from foretell.forms.values import to_numpy
+from foretell.forms.values import objects, to_numpy
 from foretell.types import DataType
 
 
 def own_array(column: Column, datatype: DataType | None = None) -> Array:
     """The rows as a native array that somebody else's code may write into: no one else sees that memory."""
+    if isinstance(column, Ragged) and isinstance(column.values, Dense):
+        inner = own_array(column.values, datatype)
+        return objects([inner[start:stop] for start, stop in pairwise(column.offsets.tolist())])
     array = to_numpy(column, datatype)
     if not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))
     shared = isinstance(column, Dense) and np.may_share_memory(array, column.data)
     return array.copy() if shared else array
+
+
+def own_batch(batch: Batch) -> Batch:
+    """The batch in memory of its own, for user code that takes it whole."""
+    return Batch({name: _own_column(column) for name, column in batch.columns.items()}, batch.rows, dict(batch.errors))
 
 
 def data_frame(columns: Mapping[str, Column]) -> Any:
@@ -31,6 +40,23 @@ def data_frame(columns: Mapping[str, Column]) -> Any:
 def named_array(array: Array, names: Sequence[str]) -> Any:
     """A 2-D array with names for its columns, sharing its memory. Raises `MissingExtra`."""
     return _pandas().DataFrame(array, columns=list(names), copy=False)
+
+
+def _own_column(column: Column) -> Column:
+    if isinstance(column, Ragged):
+        values = column.values
+        copied = _own_dense(values) if isinstance(values, Dense) else _own_bytes(values)
+        return Ragged(copied, column.offsets.copy())
+    return _own_dense(column) if isinstance(column, Dense) else _own_bytes(column)
+
+
+def _own_dense(column: Dense) -> Dense:
+    return Dense(column.data.copy(), None if column.valid is None else column.valid.copy())
+
+
+def _own_bytes(column: Bytes) -> Bytes:
+    valid = None if column.valid is None else column.valid.copy()
+    return Bytes(column.offsets.copy(), column.data.copy(), column.row_shape, valid)
 
 
 def _cells(column: Column) -> Any:

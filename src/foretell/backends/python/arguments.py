@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foretell.backends.frame import own_array
+from foretell.backends.frame import own_array, own_batch
 from foretell.backends.python.hints import UNSAID, Form, Hint
 from foretell.backends.python.signature import Parameter, Signature
 from foretell.columns import Array, Batch, Bytes, Column
@@ -78,7 +78,7 @@ def _extra(parameter: Parameter, ctx: Context) -> Any:
 
 def _whole(form: Form, batch: Batch, *, one_row: bool) -> Any:
     if form is Form.BATCH:
-        return batch
+        return own_batch(batch)
     if form is Form.FRAME:
         return frame(batch)
     if form is Form.MAPPING:
