@@ -247,6 +247,22 @@ def _join_valid(columns: Sequence[Dense | Bytes]) -> Mask | None:
     return np.concatenate([np.ones(len(c), np.bool_) if c.valid is None else c.valid for c in columns])
 
 
+def copied(batch: Batch) -> Batch:
+    """The same rows in memory of their own."""
+    return batch.with_columns({name: _copied(column) for name, column in batch.columns.items()})
+
+
+def _copied(column: Column) -> Column:
+    if isinstance(column, Ragged):
+        values = _copied(column.values)
+        return column if isinstance(values, Ragged) else Ragged(values, column.offsets.copy())
+    valid = None if column.valid is None else column.valid.copy()
+    if isinstance(column, Dense):
+        return Dense(column.data.copy(), valid)
+    compact = column.compact()
+    return Bytes(compact.offsets.copy(), compact.data.copy(), compact.row_shape, valid)
+
+
 def row_bytes(batch: Batch) -> int:
     """About how many bytes one row of a batch has."""
     return sum(_column_bytes(column) for column in batch.columns.values()) // max(1, batch.rows)

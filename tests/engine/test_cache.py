@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from foretell.clock import ManualClock
-from foretell.columns import Batch, Bytes, Column, Dense, Ragged
-from foretell.engine.cache import LeaderFailed, PredictionCache, copied, keys, split_answer, units
+from foretell.columns import Batch, Bytes, Column, Dense, Ragged, copied
+from foretell.engine.cache import LeaderFailed, PredictionCache, keys, split_answer, units
 from foretell.engine.work import Groups
 from foretell.errors import ModelError, RowError
 from foretell.model import Context

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
+from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import missing_extra
 from foretell.forms.values import objects, to_numpy
 from foretell.types import DataType
@@ -26,11 +26,6 @@ def own_array(column: Column, datatype: DataType | None = None) -> Array:
     return array.copy() if shared else array
 
 
-def own_batch(batch: Batch) -> Batch:
-    """The batch in memory of its own, for user code that takes it whole."""
-    return Batch({name: _own_column(column) for name, column in batch.columns.items()}, batch.rows, dict(batch.errors))
-
-
 def data_frame(columns: Mapping[str, Column]) -> Any:
     """One column for each; a missing string is NaN, as pandas reads it from files. Raises `MissingExtra`."""
     pandas = _pandas()
@@ -40,23 +35,6 @@ def data_frame(columns: Mapping[str, Column]) -> Any:
 def named_array(array: Array, names: Sequence[str]) -> Any:
     """A 2-D array with names for its columns, sharing its memory. Raises `MissingExtra`."""
     return _pandas().DataFrame(array, columns=list(names), copy=False)
-
-
-def _own_column(column: Column) -> Column:
-    if isinstance(column, Ragged):
-        values = column.values
-        copied = _own_dense(values) if isinstance(values, Dense) else _own_bytes(values)
-        return Ragged(copied, column.offsets.copy())
-    return _own_dense(column) if isinstance(column, Dense) else _own_bytes(column)
-
-
-def _own_dense(column: Dense) -> Dense:
-    return Dense(column.data.copy(), None if column.valid is None else column.valid.copy())
-
-
-def _own_bytes(column: Bytes) -> Bytes:
-    valid = None if column.valid is None else column.valid.copy()
-    return Bytes(column.offsets.copy(), column.data.copy(), column.row_shape, valid)
 
 
 def _cells(column: Column) -> Any:

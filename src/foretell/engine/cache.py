@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from foretell.clock import Clock
-from foretell.columns import Batch, Bytes, Column, Dense, Ragged
+from foretell.columns import Batch, Bytes, Column, Dense, copied
 from foretell.engine.work import params_key
 from foretell.model import Context
 from foretell.types import Identity, ModelSpec
@@ -109,11 +109,6 @@ def split_answer(answer: Batch, pieces: Sequence[Batch]) -> list[Batch]:
     return parts
 
 
-def copied(batch: Batch) -> Batch:
-    """The same rows in memory of their own."""
-    return batch.with_columns({name: _copied(column) for name, column in batch.columns.items()})
-
-
 def _digest(digest: hashlib.blake2b, piece: Batch) -> bytes:
     for name, column in sorted(piece.columns.items()):
         digest.update(f"\x1d{name}\x1d".encode())
@@ -136,14 +131,3 @@ def _feed(update: Callable[[bytes], None], column: Column) -> None:
         _feed(update, column.values)
     if column.valid is not None:
         update(column.valid.tobytes())
-
-
-def _copied(column: Column) -> Column:
-    if isinstance(column, Ragged):
-        values = _copied(column.values)
-        return column if isinstance(values, Ragged) else Ragged(values, column.offsets.copy())
-    valid = None if column.valid is None else column.valid.copy()
-    if isinstance(column, Dense):
-        return Dense(column.data.copy(), valid)
-    compact = column.compact()
-    return Bytes(compact.offsets.copy(), compact.data.copy(), compact.row_shape, valid)

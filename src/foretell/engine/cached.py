@@ -10,8 +10,8 @@ from concurrent.futures import Future
 import numpy as np
 
 from foretell.clock import Clock
-from foretell.columns import Batch
-from foretell.engine.cache import LeaderFailed, Plan, PredictionCache, copied, keys, split_answer, units
+from foretell.columns import Batch, copied
+from foretell.engine.cache import LeaderFailed, Plan, PredictionCache, keys, split_answer, units
 from foretell.engine.replica import join_answers
 from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, ModelError, Overloaded
 from foretell.model import Context

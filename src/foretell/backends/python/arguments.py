@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from foretell.backends.frame import own_array, own_batch
+from foretell.backends.frame import own_array
 from foretell.backends.python.hints import UNSAID, Form, Hint
 from foretell.backends.python.signature import Parameter, Signature
-from foretell.columns import Array, Batch, Bytes, Column
+from foretell.columns import Array, Batch, Bytes, Column, copied
 from foretell.errors import ModelError
 from foretell.forms.values import objects, to_python
 from foretell.model import Context
@@ -78,7 +78,7 @@ def _extra(parameter: Parameter, ctx: Context) -> Any:
 
 def _whole(form: Form, batch: Batch, *, one_row: bool) -> Any:
     if form is Form.BATCH:
-        return own_batch(batch)
+        return copied(batch)
     if form is Form.FRAME:
         return frame(batch)
     if form is Form.MAPPING:
