@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from foretell.columns import Batch, Bytes, Column, Dense
 from foretell.errors import InvalidInput
+from foretell.forms.fit import fit
 from foretell.forms.form import Kind, is_frame, library
 from foretell.forms.mapping import Plan, plan
-from foretell.forms.values import to_column
+from foretell.forms.raw import wants_float
+from foretell.forms.values import read
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 Table = Mapping[str, Any]
@@ -34,7 +37,7 @@ def to_batch(table: Table, rows: int, spec: ModelSpec, chosen: Plan) -> Batch:
             _check_length(table[source], rows, source)
         if len(sources) == 1:
             where = f"input {name!r}" if sources[0] == name else f"input {name!r}, column {sources[0]!r}"
-            columns[name] = to_column(table[sources[0]], where=where, spec=tensor)
+            columns[name] = _fitted(table[sources[0]], where, tensor)
         else:
             columns[name] = _stacked({source: table[source] for source in sources}, rows, name, tensor)
     return Batch(columns, rows)
@@ -78,7 +81,7 @@ def _check_length(cells: Any, rows: int, name: str) -> None:
 def _stacked(table: Table, rows: int, name: str, tensor: TensorSpec | None) -> Column:
     """Several columns side by side as the rows of one input."""
     element = TensorSpec(name, tensor.datatype if tensor else None, ())
-    columns = [to_column(cells, where=f"column {source!r}", spec=element) for source, cells in table.items()]
+    columns = [_fitted(cells, f"column {source!r}", element) for source, cells in table.items()]
     width = len(columns)
     masks = [column.valid for column in columns if column.valid is not None]
     mask = np.logical_and.reduce(masks) if masks else None
@@ -96,6 +99,14 @@ def _stacked(table: Table, rows: int, name: str, tensor: TensorSpec | None) -> C
     for position, array in enumerate(arrays):
         data[:, position] = array
     return Dense(data.reshape(rows, *row_shape), mask)
+
+
+def _fitted(cells: Any, where: str, spec: TensorSpec | None) -> Column:
+    """The cells as the model takes them. A data frame's flags are 0 and 1 to a model of floats, as to who fitted it."""
+    raw = read(cells, where, spec)
+    if wants_float(spec) and library(cells) is not None and not isinstance(raw.data, Bytes):
+        raw = replace(raw, data=raw.data.astype(np.float32)) if raw.data.dtype.kind == "b" else raw
+    return fit(raw, where, spec)
 
 
 def _described(column: Column) -> str:
