@@ -25,8 +25,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from foretell import Predictor
 from foretell.columns import Batch, Bytes, Dense
 from foretell.errors import InvalidInput, InvalidModel
 from foretell.forms.values import to_numpy, to_python
@@ -181,3 +182,56 @@ def test_nan_is_allowed_where_a_step_takes_it() -> None:
 def test_only_scikit_learns_own_steps_are_called_concurrently() -> None:
     assert loaded(make_pipeline(StandardScaler(), GaussianNB()).fit(X, Y)).spec.concurrent
     assert not loaded(make_pipeline(FunctionTransformer(np.abs), GaussianNB()).fit(X, Y)).spec.concurrent
+
+
+TOWNS = pd.DataFrame(
+    {
+        "a": np.linspace(-1, 1, 60),
+        "ok": np.arange(60) % 3 == 0,
+        "town": pd.Categorical(np.array(["Bath", "Ely", "York"])[np.arange(60) * 7 % 5 % 3]),
+    }
+)
+IN_BATH = (TOWNS["town"] == "Bath").to_numpy()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "names"),
+    [
+        (LogisticRegression(), ["a", "ok"]),
+        (make_pipeline(ColumnTransformer([("b", "passthrough", ["ok"])]), LogisticRegression()), ["a", "ok"]),
+        (make_pipeline(ColumnTransformer([("o", OneHotEncoder(), ["town"])], remainder="passthrough"),
+                       LogisticRegression()), ["a", "ok", "town"]),
+        (HistGradientBoostingClassifier(min_samples_leaf=2), ["a", "ok", "town"]),
+        (HistGradientBoostingClassifier(min_samples_leaf=2), ["town", "a"]),
+        (HistGradientBoostingClassifier(min_samples_leaf=2, categorical_features=["ok"]), ["a", "ok"]),
+        (make_pipeline(OrdinalEncoder(), LogisticRegression()), ["town"]),
+        (make_pipeline(OneHotEncoder(), LogisticRegression()), ["ok", "town"]),
+        (make_pipeline(OneHotEncoder(), LogisticRegression()), ["ok"]),
+    ],
+    ids=["flags", "chosen flags", "remaining flags", "boosted", "boosted in order", "boosted flags", "codes", "one hot",
+         "one hot flags"],
+)  # fmt: skip
+def test_the_frame_it_was_fitted_on_is_taken_without_a_warning(estimator: Any, names: list[str]) -> None:
+    frame = TOWNS[names]
+    estimator.fit(frame, IN_BATH)
+    with Predictor(estimator) as predictor:
+        for rows in (frame, frame.iloc[:1], frame.iloc[5:20]):
+            got = np.stack(predictor.predict(rows)["probabilities"].tolist())
+            np.testing.assert_allclose(got, estimator.predict_proba(rows))
+
+
+def test_a_category_that_is_missing_or_new_is_for_the_boosted_histograms_to_judge() -> None:
+    estimator = HistGradientBoostingClassifier(min_samples_leaf=2).fit(TOWNS, IN_BATH)
+    rows = TOWNS.iloc[:3].assign(town=["York", None, "Leeds"])
+    with Predictor(estimator) as predictor:
+        got = np.stack(predictor.predict(rows)["probabilities"].tolist())
+    np.testing.assert_allclose(got, estimator.predict_proba(rows))
+
+
+def test_what_sees_encoded_columns_among_others_does_not_guess_their_kind() -> None:
+    frame = TOWNS[["a", "town"]]
+    some = ColumnTransformer([("some", "passthrough", ["town", "a"])]).set_output(transform="pandas")
+    estimator = make_pipeline(some, HistGradientBoostingClassifier(min_samples_leaf=2)).fit(frame, IN_BATH)
+    with Predictor(estimator) as predictor:
+        got = np.stack(predictor.predict(frame)["probabilities"].tolist())
+    np.testing.assert_allclose(got, estimator.predict_proba(frame))

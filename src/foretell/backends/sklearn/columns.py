@@ -94,7 +94,22 @@ def _indices(chosen: Any, count: int, names: list[str] | None) -> list[int]:
     return indices
 
 
+def categories_inside(estimator: Any) -> dict[int, Any] | None:
+    """The categories, by column, of an estimator that encodes them by itself as boosted histograms do, else None."""
+    chosen = getattr(estimator, "is_categorical_", None)
+    encoder = getattr(getattr(estimator, "_preprocessor", None), "named_transformers_", {}).get("encoder")
+    categories = getattr(encoder, "categories_", None)
+    if not isinstance(chosen, np.ndarray) or categories is None:
+        return None
+    return dict(zip(np.flatnonzero(chosen).tolist(), categories, strict=True))
+
+
 def _datatypes(head: Any, count: int) -> list[DataType | None]:
+    own = categories_inside(head)
+    if own is not None:
+        if getattr(head, "n_features_in_", None) != count:
+            return [None] * count  # it sees these columns among others, and does not tell which are these
+        return [_datatype_of(own[index]) if index in own else DataType.FP64 for index in range(count)]
     categories = getattr(head, "categories_", None)
     if isinstance(categories, list) and len(categories) == count:
         return [_datatype_of(values) for values in categories]

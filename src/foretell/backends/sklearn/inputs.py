@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from foretell.backends.frame import data_frame, named_array, own_array
-from foretell.backends.sklearn.columns import is_text_vectorizer, steps_of, told_columns
+from foretell.backends.sklearn.columns import categories_inside, is_text_vectorizer, steps_of, told_columns
 from foretell.columns import Batch, Dense
 from foretell.errors import InvalidInput, InvalidModel
 from foretell.forms.values import to_python
@@ -47,6 +47,11 @@ class Inputs:
         if self.specs[0].datatype is DataType.FP64 and isinstance(column, Dense):
             array = array.astype(np.float64, copy=False)
         return array if self.names is None else named_array(array, self.names)
+
+    @property
+    def named(self) -> bool:
+        """Whether the estimator gets its columns by name, as it was fitted."""
+        return self.layout == "columns" or self.names is not None
 
     @property
     def expected(self) -> str:
@@ -110,7 +115,7 @@ def _can_forget_names(estimator: Any) -> bool:
         return False
     if type(estimator) is Pipeline:
         return _can_forget_names(estimator.steps[0][1]) if not isinstance(estimator.steps[0][1], str) else False
-    if isinstance(estimator, ColumnTransformer):
+    if isinstance(estimator, ColumnTransformer) or categories_inside(estimator) is not None:
         return False
     if isinstance(estimator, MetaEstimatorMixin) and type(estimator).__module__ not in _ARRAYS_INSIDE:
         return False

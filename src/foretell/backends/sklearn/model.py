@@ -52,7 +52,7 @@ class SklearnModel(Model):
         estimator, self._made_with = with_versions(read, self._where)
         check_estimator(estimator, self._where)
         self._inputs = read_inputs(estimator, self._where)
-        bare = without_names(estimator) if self._inputs.names is None else estimator
+        bare = estimator if self._inputs.named else without_names(estimator)
         self._answers = answers_of(bare, self._where)
         self._standard = all(type(step).__module__.startswith("sklearn.") for step in _parts(estimator))
         told = probe(self._answers, self._inputs, estimator, self._where)
