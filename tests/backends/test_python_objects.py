@@ -9,6 +9,7 @@ import pytest
 from live_models import ROWS, TEXTS, answer, lists, loaded
 
 from foretell.backends import open_model
+from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, ModelError, TransientError, Unavailable
 from foretell.model import Context
@@ -159,3 +160,29 @@ def test_no_optimisations_and_padding_are_fine() -> None:
     assert model.spec.pad == {"x": 0.0}
     with pytest.raises(InferenceError, match="pad names the input 'y'"):
         loaded(lambda x: x, pad={"y": 0.0})
+
+
+@pytest.mark.parametrize("name", ["load", "preprocess", "predict", "postprocess", "close"])
+def test_what_has_to_be_awaited_is_refused_and_ended(name: str) -> None:
+    async def later(self: Any, x: Any = None) -> Any:
+        return x
+
+    members = {"predict": lambda self, x: x, name: later}
+    model = open_model(type("Later", (), members), ModelSettings()).model
+    with pytest.raises(ModelError, match=rf"^Later\.{name}: it has to be awaited; .* write def in place of async def"):
+        model.load("cpu")
+        batch = Batch.of(x=np.ones((2, 2)))
+        for stage in (model.preprocess, model.predict, model.postprocess):
+            batch = stage(batch, Context())
+        model.close()
+
+
+def test_a_parameter_with_a_default_is_no_input() -> None:
+    class Scaled:
+        def predict(self, x: Any, scale: float = 3.0, *, shift: float = 1.0) -> Any:
+            return x * scale + shift
+
+    model = open_model(Scaled(), ModelSettings()).model
+    model.load("cpu")
+    assert [spec.name for spec in model.spec.inputs or ()] == ["x"]
+    assert model.predict(Batch.of(x=np.ones(2)), Context()).dense("output").tolist() == [4.0, 4.0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foretell.backends.frame import own_array
-from foretell.backends.python.answers import read_answer
+from foretell.backends.python.answers import finished, read_answer
 from foretell.backends.python.declared import read_declared
 from foretell.columns import Batch, Bytes, Column
 from foretell.engine.check import check_batch
@@ -30,6 +30,7 @@ class HookedModel(Model):
 
     def __init__(self, predictor: BasePredictor, inner: Model, device: str) -> None:
         self._predictor, self._inner, self._device = predictor, inner, device
+        self._where = f"predictor {type(predictor).__name__!r}"
         self._replaces_predict = predictor.overrides("predict")
         self.bare_output = False
         self.transient = inner.transient
@@ -40,7 +41,7 @@ class HookedModel(Model):
             fix = "give the device to the predictor"
             raise Unavailable("the predictor has loaded its model", expected=self._device, got=device, fix=fix)
         inner = self._inner.spec
-        declared = read_declared(self._predictor, f"predictor {type(self._predictor).__name__!r}").spec
+        declared = read_declared(self._predictor, self._where).spec
         changed_in = self._replaces_predict or self._predictor.overrides("preprocess")
         changed_out = self._replaces_predict or self._predictor.overrides("postprocess")
         self.spec = inner.with_changes(
@@ -58,7 +59,7 @@ class HookedModel(Model):
             return batch
         if not self._predictor.overrides("preprocess"):
             return self._inner.preprocess(batch, ctx)
-        made = to_batch(self._predictor.preprocess(_plain(batch)), self._inner.spec).batch
+        made = to_batch(finished(self._predictor.preprocess(_plain(batch)), self._where), self._inner.spec).batch
         # Nobody has looked yet at what the hook made: rows that do not fit end here, as a caller's would.
         prepared = Prepared(check_batch(made, self._inner.spec), made.rows)
         if prepared.goes_on:
@@ -88,7 +89,7 @@ class HookedModel(Model):
         return {**self._inner.variant(), "predictor": f"{kind.__module__}.{kind.__qualname__}"}
 
     def _read(self, returned: Any, rows: int) -> Batch:
-        answer = read_answer(returned, rows, None, f"predictor {type(self._predictor).__name__!r}")
+        answer = read_answer(finished(returned, self._where), rows, None, self._where)
         self.bare_output = answer.bare
         return Batch(answer.columns, rows, answer.errors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,16 @@ def read_answer(returned: Any, rows: int, specs: Sequence[TensorSpec] | None, wh
         return Answer({}, bare, errors)
     columns = {name: _column(value, name, known.get(name), errors, where) for name, value in values.items()}
     return Answer(columns, bare, errors)
+
+
+def finished(returned: Any, where: str) -> Any:
+    """What a function returned. Raises `ModelError` for a coroutine, which it also ends, as nobody awaits it."""
+    if not inspect.iscoroutine(returned):
+        return returned
+    returned.close()
+    fix = "write def in place of async def"
+    expected = "a function that answers"
+    raise ModelError("it has to be awaited", where=where, expected=expected, got="a coroutine", fix=fix)
 
 
 def one_value(returned: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from foretell.backends.learned_outputs import LearnedOutputs
 from foretell.backends.model_settings import with_settings
+from foretell.backends.python.answers import finished
 from foretell.backends.python.declared import Declared, read_declared
 from foretell.backends.python.example import example_batch
 from foretell.backends.python.signature import takes_device
@@ -53,7 +54,7 @@ class CallableModel(Model):
             raise Unavailable(f"{self._name} knows of no devices", expected="cpu", got=device, fix=fix)
         if callable(load):
             try:
-                load(device=device) if with_device else load()
+                finished(load(device=device) if with_device else load(), f"{self._name}.load")
             except (Exception, SystemExit) as error:
                 raise raised(error, f"{self._name}.load") from error
         self._prepare(device)
@@ -90,7 +91,7 @@ class CallableModel(Model):
         close = getattr(instance, "close", None)
         if callable(close):
             try:
-                close()
+                finished(close(), f"{self._name}.close")
             except (Exception, SystemExit) as error:
                 raise raised(error, f"{self._name}.close") from error
 

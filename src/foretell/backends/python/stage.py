@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from foretell.backends.python.answers import Answer, one_value, read_answer, row_error
+from foretell.backends.python.answers import Answer, finished, one_value, read_answer, row_error
 from foretell.backends.python.arguments import arguments
 from foretell.backends.python.signature import Function, Signature, read_signature
 from foretell.columns import Batch, Column, concat_columns
@@ -63,7 +63,7 @@ class Stage:
     def _call(self, batch: Batch, ctx: Context) -> object:
         positional, named = arguments(self.signature, batch, ctx, one_row=self.one_row)
         try:
-            return self.function(*positional, **named)
+            return finished(self.function(*positional, **named), self.where)
         except Exception as error:
             raise raised(error, self.where, self.transient) from error
 
