@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,34 @@ def test_a_schema_that_unpacks_to_too_much_is_refused(file: Path, monkeypatch: p
     monkeypatch.setattr(skops_file, "MAX_SCHEMA_BYTES", 100)
     with pytest.raises(UnsafeModel, match="too large a schema; expected at most 100"):
         opened(file)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_schema_that_says_it_is_small_is_refused_too(
+    tmp_path: Path, method: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skops_file, "MAX_SCHEMA_BYTES", 10_000)
+    path, said = tmp_path / "m.skops", b"{}"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("schema.json", said + b" " * 100_000)
+    whole = bytearray(path.read_bytes())
+    at = whole.rindex(b"PK\x01\x02")
+    struct.pack_into("<I", whole, at + 16, zlib.crc32(said))
+    struct.pack_into("<I", whole, at + 24, len(said))
+    path.write_bytes(whole)
+    with pytest.raises((UnsafeModel, InvalidModel), match="too large a schema|not a skops file: Bad CRC"):
+        opened(path)
+
+
+def test_a_schema_that_does_not_unpack_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", b"{}" * 1000)
+    whole = bytearray(path.read_bytes())
+    whole[41:45] = b"\xff" * 4
+    path.write_bytes(whole)
+    with pytest.raises(InvalidModel, match="not a skops file"):
+        opened(path)
 
 
 def test_a_skops_file_of_something_else_is_refused(tmp_path: Path) -> None:
