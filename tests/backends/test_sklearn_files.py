@@ -172,7 +172,7 @@ def test_a_schema_that_says_it_is_small_is_refused_too(
     struct.pack_into("<I", whole, at + 16, zlib.crc32(said))
     struct.pack_into("<I", whole, at + 24, len(said))
     path.write_bytes(whole)
-    with pytest.raises((UnsafeModel, InvalidModel), match="too large a schema|not a skops file: Bad CRC"):
+    with pytest.raises((UnsafeModel, InvalidModel), match=r"too large a schema|not a skops file: Bad CRC"):
         opened(path)
 
 
