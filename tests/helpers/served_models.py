@@ -84,7 +84,8 @@ class Scores(Model):
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         scores = batch.dense("x")
-        return Batch({"scores": Dense(scores), "plain": Dense(np.nan_to_num(scores).astype(np.int64))}, batch.rows)
+        plain = np.clip(np.nan_to_num(scores), -1e9, 1e9).astype(np.int64)
+        return Batch({"scores": Dense(scores), "plain": Dense(plain)}, batch.rows)
 
 
 class Poison(Model):
