@@ -1,12 +1,13 @@
 """What a recorder has heard, in numbers."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from foretell.observe.process import process_memory
-from foretell.observe.stats import Stats
+from foretell.observe.stats import Stats, merge
 from foretell.observe.summary import cache_summary, summary
 
 
@@ -79,3 +80,38 @@ def test_memory_of_this_process_is_what_it_could_be() -> None:
     rss, peak = memory["rss_bytes"], memory["peak_rss_bytes"]
     assert rss is not None and peak is not None
     assert 10 * 2**20 < rss <= peak < 2**40
+
+
+def test_snapshots_of_several_processes_add_up_to_what_one_would_have_counted() -> None:
+    one, two, both = Stats(), Stats(), Stats()
+    for stats in (one, both):
+        stats.completed([9.0, 9.5], 8, 10.0, 11.0)
+        stats.failed("overloaded", 2)
+    for stats in (two, both):
+        stats.completed([8.0], 4, 9.0, 13.0)
+        stats.answered([12.0], 14.0)
+        stats.failed("overloaded")
+        stats.failed("model_error", 3)
+        stats.cache(5, 2)
+    travelled = json.loads(json.dumps([one.snapshot(), Stats().snapshot(), two.snapshot()]))
+    assert merge(travelled).snapshot() == both.snapshot()
+    assert summary(merge(travelled), "cpu") == summary(both, "cpu")
+
+
+def test_a_snapshot_does_not_change_with_what_comes_after() -> None:
+    stats = filled()
+    before = json.dumps(stats.snapshot())
+    kept = stats.snapshot()
+    stats.completed([9.0], 8, 10.0, 11.0)
+    stats.failed("overloaded")
+    assert json.dumps(kept) == before != json.dumps(stats.snapshot())
+    merged = merge([kept])
+    merged.completed([9.0], 8, 10.0, 11.0)
+    assert json.dumps(kept) == before
+
+
+def test_buckets_that_differ_do_not_add_up() -> None:
+    other = Stats().snapshot()
+    other["queue_s"]["counts"].pop()
+    with pytest.raises(ValueError, match="38 and 37 buckets"):
+        merge([Stats().snapshot(), other])

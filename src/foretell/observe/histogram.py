@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import TypedDict
 
 SECONDS = (
     0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0004, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005,
@@ -14,6 +15,13 @@ SECONDS = (
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 """Upper bounds of batch-size buckets, rows."""
+
+
+class Counted(TypedDict):
+    """The counts of a histogram, bucket by bucket, and the sum of its values."""
+
+    counts: list[int]
+    total: float
 
 
 class Histogram:
@@ -42,6 +50,16 @@ class Histogram:
             counts[bucket] += left - longer
             left, bucket = longer, bucket + 1
         counts[-1] += left
+
+    def counted(self) -> Counted:
+        return {"counts": list(self.counts), "total": self.total}
+
+    def include(self, other: Counted) -> None:
+        """Adds what another histogram of the same buckets has counted. Raises `ValueError` where they are others."""
+        if len(other["counts"]) != len(self.counts):
+            raise ValueError(f"histograms of {len(self.counts)} and {len(other['counts'])} buckets do not add up")
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, other["counts"], strict=True)]
+        self.total += other["total"]
 
     @property
     def count(self) -> int:
