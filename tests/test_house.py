@@ -80,6 +80,15 @@ def test_no_module_changes_its_own_globals() -> None:
     assert where(lambda node: isinstance(node, ast.Global)) == {}
 
 
+def test_nothing_that_is_ignored_is_kept() -> None:
+    """A link named .venv, once kept, takes the place of the environment of whoever checks it out."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    kept = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    assert kept.stdout == ""
+
+
 def test_every_module_can_be_imported_first() -> None:
     script = (
         "import importlib, sys\n"
