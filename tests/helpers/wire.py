@@ -131,7 +131,7 @@ def http(
     method: str, path: str, body: bytes = b"", headers: Mapping[str, object] | None = None, version: str = "1.1"
 ) -> bytes:
     """A request, with Content-Length where it has a body and `headers` say none."""
-    lines = [f"{method} {path} HTTP/{version}", "Host: test"]
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost"]
     if body and "Content-Length" not in (headers or {}):
         lines.append(f"Content-Length: {len(body)}")
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

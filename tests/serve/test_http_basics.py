@@ -173,7 +173,7 @@ def test_upgrades_are_passed_over(serve: Any) -> None:
 
 def test_paths_may_be_escaped_and_have_queries(serve: Any) -> None:
     with serve(echo=Echo()).connect() as wire:
-        for path in ("/v2/models/echo?x=1", "/v2/models/%65cho", "/v2/models/echo/", "http://test/v2/models/echo"):
+        for path in ("/v2/models/echo?x=1", "/v2/models/%65cho", "/v2/models/echo/", "http://localhost/v2/models/echo"):
             assert wire.send(http("GET", path)).answer().json["name"] == "echo", path
 
 

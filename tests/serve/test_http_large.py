@@ -11,7 +11,7 @@ from serving import still_answers
 from wire import chunked, http, infer, infer_body, values
 
 INFER = "/v2/models/echo/infer"
-HEAD = b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: test\r\n"
+HEAD = b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def test_a_length_beyond_any_body_is_refused_before_the_body(serve: Any) -> None:

@@ -9,7 +9,7 @@ from served_models import Echo, Gate, InlineEcho
 from serving import still_answers
 from wire import http, infer, values
 
-HEAD = b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: test\r\n"
+HEAD = b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: localhost\r\n"
 
 MALFORMED = {
     "both lengths": HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
@@ -30,9 +30,9 @@ MALFORMED = {
     "a chunk size beyond 64 bits": HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 17 + b"\r\n{}\r\n0\r\n\r\n",
     "a chunk longer than its size": HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
     "chunks with bare LF": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n",
-    "lines with bare LF": b"GET /v2 HTTP/1.1\nHost: test\n\n",
-    "a bare CR": b"GET /v2 HTTP/1.1\r\nHost: test\rX: y\r\n\r\n",
-    "a folded header": b"GET /v2 HTTP/1.1\r\nHost: test\r\nX: a\r\n b\r\n\r\n",
+    "lines with bare LF": b"GET /v2 HTTP/1.1\nHost: localhost\n\n",
+    "a bare CR": b"GET /v2 HTTP/1.1\r\nHost: localhost\rX: y\r\n\r\n",
+    "a folded header": b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n",
     "a space before the colon": HEAD + b"Content-Length : 2\r\n\r\n{}",
     "a header without a name": HEAD + b": x\r\n\r\n",
     "NUL in a header": HEAD + b"X: a\x00b\r\n\r\n",

@@ -9,7 +9,7 @@ from served_models import Echo, Gate, InlineEcho
 from serving import Running, still_answers
 from wire import Wire, http, infer, values
 
-HEAD = b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: test\r\n"
+HEAD = b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def test_a_head_has_to_arrive_in_time(serve: Any) -> None:

@@ -60,7 +60,7 @@ def connect() -> tuple[HttpServer, Echo, HttpConnection]:
 
 
 def request(body: bytes, *headers: bytes, url: bytes = b"/x") -> bytes:
-    lines = [b"POST %b HTTP/1.1" % url, b"Host: a", *headers, b"Content-Length: %d" % len(body), b"", body]
+    lines = [b"POST %b HTTP/1.1" % url, b"Host: localhost", *headers, b"Content-Length: %d" % len(body), b"", body]
     return b"\r\n".join(lines)
 
 
@@ -86,7 +86,7 @@ def test_what_is_secret_or_has_a_state_is_never_kept(header: bytes) -> None:
 
 def test_chunked_bodies_and_closing_connections_are_never_kept() -> None:
     for data in (
-        b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n",
         request(b"one", b"Connection: close"),
         b"GET /x HTTP/1.0\r\n\r\n",
     ):
@@ -101,7 +101,7 @@ def test_body_bytes_that_look_like_a_known_head_stay_a_body() -> None:
     server, echo, connection = connect()
     known = request(b"one")
     connection.data_received(known)
-    head = b"POST /y HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(known)
+    head = b"POST /y HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(known)
     connection.data_received(head)
     connection.data_received(known)
     assert [seen[1:3] for seen in echo.seen] == [(b"/x", b"one"), (b"/y", known)]
@@ -129,7 +129,7 @@ def test_pipelined_requests_teach_nothing_wrong() -> None:
 
 def test_blank_lines_before_a_request_cannot_plant_a_head() -> None:
     server, echo, connection = connect()
-    inner = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    inner = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc"
     connection.data_received(b"\r\n\r\n" + inner)
     assert [seen[2] for seen in echo.seen] == [b"abc"]
     assert len(server.heads) == 0

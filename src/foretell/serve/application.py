@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
@@ -31,13 +31,16 @@ _MOST_ROUTES = 4096
 _MOST_URL_BYTES = 512
 
 Handler = Callable[[Exchange], None]
+Scope = Literal["open", "infer", "metrics", "manage"]
+"""What a caller needs: nothing, or a token with that scope. "manage" is for whatever changes what is served."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a path leads to, by method."""
+    """What a path leads to, by method, and who may come in. Every route says its scope: there is no default."""
 
     methods: dict[bytes, Handler]
+    scope: Scope
 
     @property
     def allow(self) -> bytes:
@@ -107,16 +110,18 @@ class Application:
         return route
 
     def _fixed(self, path: bytes) -> Route | None:
-        handlers: dict[bytes, Handler] = {
-            b"/": lambda e: e.respond(_json(self._overview())),
-            b"/v2": lambda e: e.respond(_json(oip_metadata.server_metadata())),
-            b"/v2/": lambda e: e.respond(_json(oip_metadata.server_metadata())),
-            b"/v2/health/live": lambda e: e.respond(_json({"live": True, "ready": self.ready})),
-            b"/v2/health/ready": self._ready,
-            b"/metrics": self._metrics,
+        routes: dict[bytes, tuple[Handler, Scope]] = {
+            b"/": (lambda e: e.respond(_json(self._overview())), "open"),
+            b"/v2": (lambda e: e.respond(_json(oip_metadata.server_metadata())), "open"),
+            b"/v2/": (lambda e: e.respond(_json(oip_metadata.server_metadata())), "open"),
+            b"/v2/health/live": (lambda e: e.respond(_json({"live": True, "ready": self.ready})), "open"),
+            b"/v2/health/ready": (self._ready, "open"),
+            b"/metrics": (self._metrics, "metrics"),
         }
-        handler = handlers.get(path)
-        return Route({b"GET": handler}) if handler else None
+        if path not in routes:
+            return None
+        handler, scope = routes[path]
+        return Route({b"GET": handler}, scope)
 
     def _overview(self) -> dict[str, Any]:
         """For whoever opens the address to see what is there."""
@@ -133,9 +138,9 @@ class Application:
         if door is None:
             door = self._doors[served.name, served.version] = ModelDoor(served, self)
         if verb == "infer":
-            return Route({b"POST": door.infer})
+            return Route({b"POST": door.infer}, "infer")
         handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
-        return Route({b"GET": handlers[verb]})
+        return Route({b"GET": handlers[verb]}, "infer")
 
     def _other_method(self, route: Route, method: bytes) -> Handler:
         if method == b"HEAD" and b"GET" in route.methods:
