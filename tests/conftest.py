@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 from hypothesis import HealthCheck, settings
 
 # A busy machine must not fail a test, so no property has a time limit of its own.
 settings.register_profile("foretell", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("foretell")
+
+# What servers learn of their models must not travel from one test to the next, nor into anybody's home.
+_cache = tempfile.TemporaryDirectory(prefix="foretell-tests-")
+os.environ["XDG_CACHE_HOME"] = _cache.name

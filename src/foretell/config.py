@@ -7,6 +7,7 @@ folder, default. Unknown keys are errors that name the nearest known one.
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
@@ -36,9 +37,17 @@ class ModelSettings:
     """Most rows that wait; more are refused with `Overloaded`."""
     timeout_s: float | None = None
     """Longest time from acceptance to answer; None: no limit."""
+    slo_ms: float | None = None
+    """Objective: 99 of 100 answers within this; what would miss it is refused at once. None: none is refused for it."""
     executor: Literal["auto", "inline", "thread"] = "auto"
     inline_limit_ms: float = 0.3
     """A native model runs on the event loop while its call stays under this ("auto")."""
+    replicas: int = 1
+    """Instances of the model, on each device."""
+    max_replicas: int | None = None
+    """As many instances there may be under load; None: no more than `replicas`."""
+    call_timeout_s: float | None = None
+    """A replica that takes longer for one call is given up and replaced; None: no limit."""
     cache_size: int = 0
     """Answers kept, in rows; 0: no cache."""
     cache_ttl_s: float | None = None
@@ -213,6 +222,9 @@ def _check_idle(settings: ModelSettings, origins: Mapping[str, str]) -> None:
         ("retry_delay_s", "retries", settings.retries > 0),
         ("retry_max_delay_s", "retries", settings.retries > 0),
         ("inline_limit_ms", "executor", settings.executor == "auto"),
+        ("call_timeout_s", "executor", settings.executor != "inline"),
+        ("replicas", "executor", settings.executor != "inline"),
+        ("max_replicas", "executor", settings.executor != "inline"),
         ("retry_delay_s", "retry_max_delay_s", settings.retry_delay_s <= settings.retry_max_delay_s),
     )
     usual = ModelSettings()
@@ -232,10 +244,20 @@ def _place(origin: str) -> str:
 _AT_LEAST = {
     "max_batch_size": 1, "max_queue_size": 1, "batch_size": 1, "num_workers": 0, "threads": 0, "cache_size": 0,
     "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
+    "replicas": 1, "max_replicas": 1,
     "max_connections": 1, "max_body_bytes": 1, "max_header_bytes": 1024, "max_json_depth": 3, "max_elements": 1,
     "max_pipelined": 1, "drain_timeout_s": 0,
 }  # fmt: skip
-_POSITIVE = {"timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "request_timeout_s"}
+_POSITIVE = {
+    "slo_ms",
+    "call_timeout_s",
+    "timeout_s",
+    "cache_ttl_s",
+    "header_timeout_s",
+    "body_timeout_s",
+    "idle_timeout_s",
+    "request_timeout_s",
+}
 
 
 def _check_ranges(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
@@ -251,3 +273,10 @@ def _check_ranges(values: Mapping[str, Any], origins: Mapping[str, str]) -> None
             raise InvalidSetting("batch is out of range", where=origins[key], expected="1 or more", got=value)
         if key == "http_port" and value > 65535:
             raise InvalidSetting("http_port is out of range", where=origins[key], expected="at most 65535", got=value)
+
+
+def usable_cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -12,6 +12,7 @@ InferenceError
 ├── DeadlineExceeded      the time limit passed first
 ├── Cancelled             the caller gave up
 ├── NotReady              loading, draining or closed; try again later
+│   └── ReplicaLost       the replica that had the call ended, or had to be ended; try again
 └── ModelError            the model raised, or answered something that is not an answer
     └── TransientError    raised by a model for a failure worth another try
 """
@@ -38,6 +39,8 @@ class InferenceError(Exception):
         self.what, self.where, self.expected, self.got, self.fix = what, where, str(expected), str(got), fix
         self.rows: Mapping[int, RowError] = {}
         """Where only some rows failed: the reason of each, by row number."""
+        self.retry_after_s: float | None = None
+        """Where another try may help: about when."""
         super().__init__(_sentence(what, where, self.expected, self.got, fix))
 
 
@@ -87,6 +90,10 @@ class Cancelled(InferenceError):
 class NotReady(InferenceError):
     code = "not_ready"
     retryable = True
+
+
+class ReplicaLost(NotReady):
+    code = "replica_lost"
 
 
 class ModelError(InferenceError):

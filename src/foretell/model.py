@@ -52,6 +52,9 @@ class Model(ABC):
     native: ClassVar[bool] = False
     """True: `predict` is native code of steady cost, which may run on the event loop while it is fast."""
 
+    apart: ClassVar[bool] = False
+    """True: calls run in another process, which may end by itself (`ReplicaLost`)."""
+
     transient: tuple[type[Exception], ...] = ()
     """Exceptions of `predict` that are worth another try, beside `TransientError`."""
 

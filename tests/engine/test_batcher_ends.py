@@ -111,7 +111,7 @@ class TestTimeLimits:
     def test_a_caller_that_waits_is_let_go_in_time_too(self) -> None:
         model = Gated()
         engine = engine_of(model, timeout_s=0.01)
-        engine.thread().submit(rows(1), Context())
+        engine.pool.members[0].thread.submit(rows(1), Context())
         assert model.started.wait(WAIT_S)
         with pytest.raises(DeadlineExceeded, match="time limit"):
             engine.run(rows(2))
@@ -130,7 +130,7 @@ class TestTimeLimits:
     def test_calls_that_gave_up_do_not_pile_up_behind_a_model_that_hangs(self) -> None:
         model = Gated()
         engine = engine_of(model, timeout_s=0.005, max_queue_size=3)
-        engine.thread().submit(rows(1), Context())
+        engine.pool.members[0].thread.submit(rows(1), Context())
         assert model.started.wait(WAIT_S)
         kinds = Counter[str]()
         for _ in range(6):

@@ -87,19 +87,22 @@ async def test_the_setting_decides_and_python_stays_off_the_loop(
     engine.close()
 
 
-async def test_a_retry_of_an_inline_call_never_waits_on_the_loop() -> None:
-    ran_on: list[int] = []
-
+@pytest.mark.parametrize("executor", ["inline", "thread"])
+async def test_a_batch_that_waits_for_its_retry_holds_up_neither_the_loop_nor_its_replica(executor: str) -> None:
     def fail_once(call: int, batch: Batch) -> None:
-        ran_on.append(threading.get_ident())
         if call == 0:
             raise TransientError("busy")
 
-    clock = ManualClock()
-    engine = engine_of(InlineDoes(fail_once), clock, executor="inline", warm_up=False)
+    model, clock = InlineDoes(fail_once), ManualClock()
+    engine = engine_of(model, clock, executor=executor, warm_up=False, retry_delay_s=0.2)
+    engine.batcher(asyncio.get_running_loop())._again._rng.seed(1)  # its first wait is 27 ms
+    first = asyncio.create_task(engine.infer(rows(7)))
+    while not model.calls:
+        await asyncio.sleep(0)
     assert answers(await engine.infer(rows(1))) == [2]
-    assert ran_on[0] == threading.get_ident() != ran_on[1]
-    assert len(clock.slept) == 1
+    assert answers(await first) == [14]
+    assert model.seen == [1, 7], "the second had to wait for the first one's retry"
+    assert clock.slept == [], "somebody slept"
     engine.close()
 
 

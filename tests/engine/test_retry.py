@@ -87,16 +87,6 @@ def test_no_wait_passes_the_deadline(deadline: float, seed: int) -> None:
     assert clock.now < max(deadline, 1e-12)
 
 
-@pytest.mark.parametrize("retries", [0, 1, 2])
-def test_a_first_try_made_elsewhere_counts(retries: int) -> None:
-    call, clock, first = Flaky(99), ManualClock(), TransientError("the first one")
-    with pytest.raises(TransientError) as caught:
-        run(call, RetryPolicy(retries, 1.0, 1.0), clock, failed=first)
-    assert call.tries == retries
-    assert (caught.value is first) == (retries == 0)
-    assert len(clock.slept) == retries
-
-
 class Passing(Exception):
     pass
 

@@ -202,6 +202,10 @@ def test_requests_of_the_right_form_and_any_content(
     check([answer], FRAMED)
 
 
+CHANGING = {index for index, request in enumerate(GOOD) if b"/metrics" in request or b"/config" in request}
+"""Calls whose answers tell what has happened since."""
+
+
 @settings(max_examples=100)
 @given(st.data())
 def test_where_the_bytes_are_cut_changes_nothing(server: Running, data: st.DataObject) -> None:
@@ -212,6 +216,6 @@ def test_where_the_bytes_are_cut_changes_nothing(server: Running, data: st.DataO
     answers = talk(server, *pieces)
     expected = [server.ask(GOOD[index]) for index in chosen]
     assert [answer.status for answer in answers] == [answer.status for answer in expected]
-    assert [a.body for a, index in zip(answers, chosen, strict=True) if b"metrics" not in GOOD[index]] == [
-        e.body for e, index in zip(expected, chosen, strict=True) if b"metrics" not in GOOD[index]
+    assert [a.body for a, index in zip(answers, chosen, strict=True) if not CHANGING & {index}] == [
+        e.body for e, index in zip(expected, chosen, strict=True) if not CHANGING & {index}
     ]

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from foretell.cli.output import print_json, print_text, width
+from foretell.config import usable_cores
 from foretell.demo.commands import commands
 from foretell.demo.compare import Measured
 from foretell.demo.run import Report, run
@@ -76,7 +77,7 @@ def _say(line: str) -> None:
 
 def _print(report: Report) -> None:
     _print_table(report.measured)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     print_text(
         f"Measured now, on {cores} cores that the server and its clients share. p50 and p99 are of one call: one row, "
         "or all rows in the batch. Differences are against one by one in process, over every number that the model "

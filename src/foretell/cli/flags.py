@@ -109,8 +109,16 @@ class BatchingFlags:
     """Most rows of one call."""
     max_queue_size: int | None = None
     """Most rows that wait; more are refused."""
+    slo_ms: float | None = None
+    """Objective: 99 of 100 answers within this; what would miss it is refused at once. If not set: no objective."""
     executor: Literal["auto", "inline", "thread"] | None = None
     """Where calls run: on the event loop or in a thread; auto: by measured time."""
+    replicas: int | None = None
+    """Instances of the model."""
+    max_replicas: int | None = None
+    """As many instances there may be under load. If not set: as `replicas` says."""
+    call_timeout_s: float | None = None
+    """A replica that takes longer for one call is given up and replaced. If not set: no limit."""
     inline_limit_ms: float | None = None
     """Native calls faster than this run on the event loop."""
     cache_size: int | None = None

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from foretell.backends.opened import refuse_idle_permissions
 from foretell.backends.python.source import is_reference
 from foretell.catalog import Served, StaticCatalog, check_name
 from foretell.cli.flags import JobFlags, layers
-from foretell.config import JobSettings, Layer, ModelSettings, Resolved, environment, resolve, toml_layer
+from foretell.config import JobSettings, Layer, ModelSettings, Resolved, environment, resolve, toml_layer, usable_cores
 from foretell.engine.engine import Engine
+from foretell.engine.profile_file import ProfileFile
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting
+from foretell.model import Model
 from foretell.observe.stats import Stats
 from foretell.repository.folder import Found, holds_versions, scan, scan_model
 from foretell.repository.settings import PROJECT_FILE, model_layers, model_settings
@@ -79,12 +81,36 @@ def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
 def load(planned: Planned, flags: Mapping[str, Any]) -> Served:
     """Opens and loads one model."""
     settings = settings_of(planned, flags).settings
-    opened = open_model(planned.source, settings)
+    for_each = replace(settings, threads=threads_of_each(settings))
+
+    def again() -> Model:
+        return open_model(planned.source, for_each).model
+
+    opened = open_model(planned.source, for_each)
     name = planned.name or check_name(opened.name)
     engine = Engine(
-        opened.model, settings, name=name, version=planned.version, digest=opened.digest, recorder=Stats()
+        opened.model,
+        settings,
+        name=name,
+        version=planned.version,
+        digest=opened.digest,
+        recorder=Stats(),
+        again=again,
+        profile_file=ProfileFile(cache_folder() / "profiles", f"{settings.device} {for_each.threads} {usable_cores()}"),
     ).load()
     return Served(name, planned.version, engine, opened)
+
+
+def threads_of_each(settings: ModelSettings) -> int:
+    """Threads inside one call of one of several replicas, which share the cores."""
+    most = settings.max_replicas or settings.replicas
+    return max(1, usable_cores() // most) if not settings.threads and most > 1 else settings.threads
+
+
+def cache_folder() -> Path:
+    """Where foretell keeps what it can learn again (XDG Base Directory Specification)."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "foretell"
 
 
 def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool = False) -> StaticCatalog:

@@ -25,3 +25,11 @@ class AwaitedWork(Work):
     def fail(self, error: InferenceError) -> None:
         if not self.future.done():
             self.future.set_exception(error)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread, where one runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,4 +1,4 @@
-"""The online half of the engine: requests wait here only while the replica is busy, then leave together.
+"""The online half of the engine: requests wait here only while every replica is busy, then leave together.
 
 Everything runs on one event loop's thread. There is no task, future or timer per request: requests queue, and one
 callback per tick of the loop takes what is there.
@@ -7,87 +7,93 @@ callback per tick of the loop takes what is there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 
 from foretell.clock import Clock
-from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine import policy
-from foretell.engine.delivery import Delivered, Delivery
-from foretell.engine.executors import ThreadExecutor
-from foretell.engine.isolate import budget, isolate
+from foretell.engine.again import Again
+from foretell.engine.delivery import Delivery
+from foretell.engine.lanes import Lanes
+from foretell.engine.member import Member
+from foretell.engine.objective import Objective
+from foretell.engine.pool import Pool
+from foretell.engine.profile import Profile
 from foretell.engine.recorder import Recorder
-from foretell.engine.replica import Replica
-from foretell.engine.waiting import Waiting
-from foretell.engine.work import Work, assemble, shared_context
-from foretell.errors import (
-    Cancelled,
-    DeadlineExceeded,
-    InferenceError,
-    InvalidInput,
-    NotReady,
-    Overloaded,
-    TransientError,
-)
+from foretell.engine.refusals import Refusals
+from foretell.engine.run import Run
+from foretell.engine.runner import Runner
+from foretell.engine.work import Work
+from foretell.errors import Cancelled, NotReady
 
 _SWEEP_S = 0.05
 
 
 class Batcher:
-    """Forms batches of requests for one replica. `submit` takes a request; it always ends in `done` or `fail`."""
+    """Forms batches of requests for the replicas of a pool. `submit` takes a request; it always ends in `done` or
+    `fail`."""
 
     def __init__(
         self,
-        replica: Replica,
-        thread: Callable[[], ThreadExecutor],
-        profile: policy.Profile,
+        pool: Pool,
+        placement: policy.Placement,
+        profile: Profile,
         settings: ModelSettings,
         recorder: Recorder,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         name: str,
     ) -> None:
-        self._replica, self._thread, self._profile = replica, thread, profile
+        self._pool, self._placement, self._profile = pool, placement, profile
         self._settings, self._clock, self._loop, self._name = settings, clock, loop, name
-        self._waiting = Waiting()
+        self._lanes = Lanes(settings.max_batch_size, profile)
+        self._again = Again(settings, loop, clock, self._wake)
         self.delivery = Delivery(recorder, loop, name)
-        self._running: Sequence[Work] = ()
-        self._busy = self._scheduled = self._closed = False
+        self._refusals = Refusals(name, settings.max_queue_size)
+        self._busy: dict[Member, Run] = {}
+        self._scheduled = self._closed = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._idle: asyncio.Event | None = None
-        self._placement = policy.Placement(replica.model.native, settings.executor, settings.inline_limit_ms / 1e3)
-        self._placement.follow(profile.recent_s)
-
-    @property
-    def inline(self) -> bool:
-        """Whether batches run on the loop."""
-        return self._placement.inline
+        self.objective: Objective | None = None
+        if settings.slo_ms is not None:
+            self.objective = Objective(settings.slo_ms / 1e3, settings.max_batch_size, profile)
+        self._runner = Runner(
+            pool, placement, profile, self._lanes, self._again, self.delivery, self.objective, clock, loop, self._free
+        )
+        pool.watch(self._members_changed)
 
     @property
     def waiting_rows(self) -> int:
-        return self._waiting.rows
+        return self._lanes.rows
+
+    @property
+    def bulk_share(self) -> float:
+        """Of the time of calls, lately."""
+        return self._lanes.bulk_share
 
     @property
     def pending(self) -> bool:
         """Whether any accepted request has not ended."""
-        return bool(self._waiting) or self._busy
+        return bool(self._busy) or bool(self._lanes) or bool(self._again)
 
     def submit(self, work: Work) -> None:
         """Takes a request, or fails it at once (`Overloaded`, `NotReady`)."""
-        if self._closed:
-            self.delivery.fail([work], NotReady("the model is shutting down", where=self._name))
-            return
-        waiting = self._waiting.rows
+        queue = self._lanes.of(work)
+        waiting = queue.rows
         if waiting and not policy.admits(waiting, work.rows, self._settings.max_queue_size):
-            self.delivery.fail([work], self._overloaded(work))
+            self.delivery.fail([work], self._refusals.queue_full(waiting, work.rows, self._drain_s()))
+            return
+        if self._closed or self._pool.hopeless:
+            self.delivery.fail([work], self._not_ready())
             return
         if not work.arrived:
             work.arrived = self._clock.monotonic()
-        self._waiting.add(work)
+        if self.objective is not None and not work.group.bulk and not self._in_time(self.objective, work, waiting):
+            self.delivery.fail([work], self._refusals.too_late(self.objective.slo_s, self._drain_s()))
+            return
+        queue.add(work)
         if work.deadline is not None and self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-        if not self._scheduled and not self._busy:
+        if not self._scheduled and len(self._busy) < len(self._pool.members):
             self._scheduled = True
             self._loop.call_soon(self._dispatch)
 
@@ -98,49 +104,58 @@ class Batcher:
             await self._idle.wait()
 
     def close(self) -> None:
-        """Refuses new requests and fails those still waiting; the running batch is not interrupted."""
+        """Refuses new requests and fails those still waiting; the running batches are not interrupted."""
         self._closed = True
-        self.delivery.fail(
-            self._waiting.clear(), NotReady("the model is shutting down", where=self._name, fix="try again elsewhere")
-        )
+        self._pool.unwatch(self._members_changed)
+        self.delivery.fail([*self._lanes.clear(), *self._again.clear()], self._not_ready())
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        self._settle()
 
     def _dispatch(self) -> None:
-        """Takes what waits now and runs it, or hands it to the worker thread."""
+        """Gives what waits now to the replicas that are free."""
         self._scheduled = False
-        if self._busy:
-            return
-        works = self._take()
-        if not works:
-            self._settle()
-            return
-        self._busy, self._running = True, works
-        try:
-            batch = self._assemble(works)
-            if batch is None:
-                self._free()
-            elif self.inline:
-                self._run_inline(batch)
-            else:
-                self._run_threaded(batch)
-        except BaseException as error:
-            # Whatever it is, accepted requests end, and those behind them get their turn.
-            self._end_failed(works, self.delivery.unexpected(error))
-            if isinstance(error, KeyboardInterrupt):
-                raise
+        while self._lanes or self._again.due:
+            member = self._pool.acquire(self._busy)
+            if member is None:
+                break
+            works, attempt = self._take()
+            if not works:
+                self._pool.release(member)
+                break
+            run = self._busy[member] = Run(member, works, attempt, self._clock.monotonic())
+            try:
+                self._runner.start(run)
+            except BaseException as error:
+                # Whatever it is, accepted requests end, and those behind them get their turn.
+                self._runner.end_failed(run, self.delivery.unexpected(error))
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+            if run.ended:  # it ran on the loop, which reads its sockets before the next one
+                break
+        self._settle()
 
-    def _take(self) -> list[Work]:
-        """The next batch's requests that still want an answer."""
-        works: list[Work] = []
-        while self._waiting and not works:
-            works = self._alive(self._waiting.take(self._settings.max_batch_size))
-        return works
-
-    def _alive(self, works: list[Work]) -> list[Work]:
-        """Without those whose caller has gone or whose time is up; they never reach the model."""
+    def _take(self) -> tuple[list[Work], int]:
+        """The next batch's requests that still want an answer, and how often they were tried before."""
         now = self._clock.monotonic()
+        while self._again.due:
+            works, attempt = self._again.due.popleft()
+            if alive := self._alive(works, now):
+                return alive, attempt
+        most = self._settings.max_batch_size
+        if self.objective is not None:
+            most = self.objective.rows
+        free = len(self._pool.members) - len(self._busy)
+        if free > 1:
+            most = min(most, policy.share_rows(self._lanes.rows, free, self._profile))
+        works = []
+        while self._lanes and not works:
+            works = self._alive(self._lanes.take(most, now), now)
+        return works, 0
+
+    def _alive(self, works: list[Work], now: float) -> list[Work]:
+        """Without those whose caller has gone or whose time is up; they never reach the model."""
         alive = []
         for work in works:
             if work.ended:
@@ -148,130 +163,38 @@ class Batcher:
             if work.cancelled:
                 self.delivery.fail([work], Cancelled("the caller gave up", where=self._name))
             elif work.deadline is not None and now >= work.deadline:
-                self.delivery.fail([work], self._expired())
+                self.delivery.fail([work], self._refusals.expired())
             else:
                 alive.append(work)
         return alive
 
-    def _assemble(self, works: list[Work]) -> Batch | None:
-        """One batch of `works`; those whose values do not fit end alone and leave the list."""
-        try:
-            return assemble(works)
-        except (InferenceError, ValueError, TypeError):
-            good = []
-            for work in works:
-                try:
-                    assemble([work])
-                except (InferenceError, ValueError, TypeError) as error:
-                    self.delivery.fail([work], error if isinstance(error, InferenceError) else InvalidInput(str(error)))
-                else:
-                    good.append(work)
-            if len(good) == len(works) > 1:
-                # Each fits, but not together: one at a time then.
-                self._waiting.put_back(good[1:])
-                good = good[:1]
-            works[:] = good
-            return self._assemble(works) if good else None
-
-    def _run_inline(self, batch: Batch) -> None:
-        works, started = self._running, self._clock.monotonic()
-        try:
-            answer = self._replica.run(batch, shared_context(works), retry=False)
-        except TransientError as error:
-            # Retrying waits, and nobody may wait on the loop.
-            self._run_threaded(batch, error)
-            return
-        except InferenceError as error:
-            self._isolate(works, error)
-            return
-        finished = self._clock.monotonic()
-        self._profile.learn(batch.rows, finished - started)
-        self._placement.follow(self._profile.recent_s)
-        self.delivery.answer(works, answer, started, finished)
-        self._free()
-
-    def _run_threaded(self, batch: Batch, failed: TransientError | None = None) -> None:
-        works, started = self._running, self._clock.monotonic()
-        pause_s = policy.pause_s(self._profile.call_s(batch.rows) or 0.0) if len(works) > 1 else 0.0
-        threadsafe, delivered = self._threadsafe, Delivered()
-
-        def on_done(future: Future[Batch]) -> None:
-            threadsafe(self._finish_threaded, works, future, started, self._clock.monotonic(), delivered)
-
-        self._thread().submit(
-            batch,
-            shared_context(works),
-            pause_s=pause_s,
-            on_done=on_done,
-            on_free=lambda: threadsafe(self._free_if, delivered),
-            failed=failed,
-        )
-
-    def _finish_threaded(
-        self, works: Sequence[Work], future: Future[Batch], started: float, finished: float, delivered: Delivered
-    ) -> None:
-        error = future.exception()
-        if error is None:
-            answer = future.result()
-            self._profile.learn(answer.rows, finished - started)
-            self._placement.follow(self._profile.recent_s)
-            self.delivery.answer(works, answer, started, finished)
-            delivered.ok = True
-        elif isinstance(error, InferenceError):
-            self._isolate(works, error)
-        else:
-            self._end_failed(works, self.delivery.unexpected(error))
-
-    def _free_if(self, delivered: Delivered) -> None:
-        if delivered.ok:
-            self._free()
-
-    def _isolate(self, works: Sequence[Work], error: InferenceError) -> None:
-        """Finds who made a shared batch fail, off the loop; the others get their answers."""
-        if len(works) == 1 or isinstance(error, (NotReady, TransientError, DeadlineExceeded, Cancelled)):
-            self._end_failed(works, error)
-            return
-
-        def run(group: Sequence[Work]) -> Batch:
-            return self._thread().submit(assemble(group), shared_context(group)).result()
-
-        def search() -> None:
-            results: list[tuple[Sequence[Work], Batch | InferenceError]]
-            try:
-                results = isolate(works, run, error, budget(len(works)))
-            except BaseException as unexpected:
-                results = [(works, self.delivery.unexpected(unexpected))]
-            self._threadsafe(self._deliver_isolated, results)
-
-        try:
-            self._loop.run_in_executor(None, search)
-        except RuntimeError:  # the loop is about to end: it takes no more work for its threads
-            self._end_failed(works, error)
-
-    def _deliver_isolated(self, results: list[tuple[Sequence[Work], Batch | InferenceError]]) -> None:
-        now = self._clock.monotonic()
-        for works, outcome in results:
-            if isinstance(outcome, InferenceError):
-                self.delivery.fail(works, outcome)
-            else:
-                self.delivery.answer(works, outcome, now, now)
-        self.delivery.flush()
-        self._free()
-
-    def _end_failed(self, works: Sequence[Work], error: InferenceError) -> None:
-        self.delivery.fail(works, error)
-        self.delivery.flush()
-        self._free()
-
-    def _free(self) -> None:
+    def _free(self, run: Run) -> None:
         """The replica is free: take the next batch on the next tick, after the loop has read its sockets."""
-        self._busy, self._running = False, ()
-        if self._waiting:
-            if not self._scheduled:
-                self._scheduled = True
-                self._loop.call_soon(self._dispatch)
+        if run.ended:
+            return
+        run.ended = True
+        now = self._clock.monotonic()
+        self._pool.release(run.member, now - run.started)
+        if self._busy.get(run.member) is run:
+            del self._busy[run.member]
+        if self._lanes or self._again.due:
+            self._wake()
         else:
             self._settle()
+
+    def _wake(self) -> None:
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._loop.call_soon(self._dispatch)
+
+    def _members_changed(self) -> None:
+        self._runner.threadsafe(self._look_at_members)
+
+    def _look_at_members(self) -> None:
+        if self._pool.hopeless:
+            self.delivery.fail([*self._lanes.clear(), *self._again.clear()], self._not_ready())
+            self.delivery.flush()
+        self._wake()
 
     def _settle(self) -> None:
         if self._idle is not None and not self.pending:
@@ -279,38 +202,40 @@ class Batcher:
             self._idle = None
 
     def _sweep(self) -> None:
-        """Ends requests whose time is up, also those that the model still has: nobody waits past a limit."""
+        """Ends requests whose time is up, also those that a model still has: nobody waits past a limit."""
         self._sweeper = None
         now, later = self._clock.monotonic(), False
-        for work in [*self._waiting, *self._running]:
+        running = [work for run in self._busy.values() for work in run.works]
+        for work in [*self._lanes, *self._again.works(), *running]:
             if work.deadline is None or work.ended:
                 continue
             if now >= work.deadline:
-                self.delivery.fail([work], self._expired())
+                self.delivery.fail([work], self._refusals.expired())
             else:
                 later = True
-        self._waiting.forget_ended()
+        self._lanes.forget_ended()
+        limit_s = self._settings.call_timeout_s
+        if limit_s is not None:
+            for run in [run for run in self._busy.values() if now - run.started > limit_s]:
+                self._runner.give_up(run, limit_s, self._name)
+            later = later or bool(self._busy)
         self._settle()
         self.delivery.flush()
-        if later:
+        if later and not self._closed:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
-    def _threadsafe(self, call: Callable[..., None], *args: object) -> None:
-        """Runs `call` on the loop; a loop that has closed has nobody waiting on it."""
-        try:
-            self._loop.call_soon_threadsafe(call, *args)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise
+    def _in_time(self, objective: Objective, work: Work, waiting: int) -> bool:
+        """Whether the objective lets a request in."""
+        members, free_s = len(self._pool.members), 0.0
+        if members and len(self._busy) >= members:
+            free_s = max(0.0, min([run.expected for run in self._busy.values()]) - work.arrived)
+        return objective.admits(waiting, work.rows, members, free_s)
 
-    def _expired(self) -> DeadlineExceeded:
-        return DeadlineExceeded("the time limit of the request passed", where=self._name)
+    def _drain_s(self) -> float | None:
+        """About how long what waits now will take."""
+        call_s = self._profile.call_s(self._settings.max_batch_size)
+        calls = self._lanes.rows / self._settings.max_batch_size
+        return None if call_s is None else calls * call_s / max(1, len(self._pool.members))
 
-    def _overloaded(self, work: Work) -> Overloaded:
-        return Overloaded(
-            "the queue is full",
-            where=self._name,
-            expected=f"at most {self._settings.max_queue_size} rows waiting",
-            got=f"{self._waiting.rows} waiting and {work.rows} more",
-            fix="try again later",
-        )
+    def _not_ready(self) -> NotReady:
+        return self._refusals.shutting_down() if self._closed else self._pool.not_ready()

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from foretell.clock import Clock
 from foretell.columns import Batch, Bytes, Column, Dense, copied
+from foretell.config import ModelSettings
 from foretell.engine.work import params_key
+from foretell.errors import InvalidSetting
 from foretell.model import Context
 from foretell.types import Identity, ModelSpec
 
@@ -85,6 +87,14 @@ class PredictionCache:
         while self._rows > self._max_rows:
             _, (oldest, _) = self._kept.popitem(last=False)
             self._rows -= oldest.rows
+
+
+def make_cache(settings: ModelSettings, spec: ModelSpec, clock: Clock, where: str) -> PredictionCache:
+    """The cache that the settings ask for. Raises `InvalidSetting` for a model whose answers cannot be kept."""
+    if spec.stateful or not spec.deterministic:
+        kind = "stateful" if spec.stateful else "not deterministic"
+        raise InvalidSetting(f"cache_size is set, but the model is {kind}", where=where, fix="leave it out")
+    return PredictionCache(settings.cache_size, settings.cache_ttl_s, clock)
 
 
 def units(batch: Batch, spec: ModelSpec) -> list[Batch]:

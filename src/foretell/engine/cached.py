@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,6 +10,7 @@ import numpy as np
 
 from foretell.clock import Clock
 from foretell.columns import Batch, copied
+from foretell.engine.awaited import running_loop
 from foretell.engine.cache import LeaderFailed, Plan, PredictionCache, keys, split_answer, units
 from foretell.engine.replica import join_answers
 from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, ModelError, Overloaded
@@ -98,18 +98,10 @@ def run_cached(lookup: Lookup, run: Callable[[Batch], Batch], clock: Clock, dead
 
 
 def _awaited(future: Future[Batch], clock: Clock, deadline: float | None) -> Batch:
-    if not future.done() and _on_a_loop():
+    if not future.done() and running_loop() is not None:
         # Whom it waits for may need this very loop to come to an end.
         raise LeaderFailed
     try:
         return future.result(None if deadline is None else max(0.0, deadline - clock.monotonic()))
     except concurrent.futures.TimeoutError:
         raise DeadlineExceeded("the time limit passed while another call computed the same row") from None
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

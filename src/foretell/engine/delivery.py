@@ -78,15 +78,6 @@ class Delivery:
         self._loop.call_exception_handler({"message": f"{self._name}: {message}", "exception": error})
 
 
-class Delivered:
-    """Whether a threaded batch was delivered, so that its end frees the replica (a failed one is searched first)."""
-
-    __slots__ = ("ok",)
-
-    def __init__(self) -> None:
-        self.ok = False
-
-
 def row_failure(answer: Batch, start: int, stop: int) -> InferenceError:
     """The error of a request some of whose rows failed; names the rows as the caller counts them."""
     return rows_failed({row - start: error for row, error in answer.errors.items() if start <= row < stop})

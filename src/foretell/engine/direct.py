@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from foretell.clock import Clock
 from foretell.columns import Batch
@@ -13,12 +16,14 @@ from foretell.engine.cache import PredictionCache
 from foretell.engine.cached import Lookup, run_cached
 from foretell.engine.check import check_lengths
 from foretell.engine.delivery import row_failure
-from foretell.engine.executors import ThreadExecutor
+from foretell.engine.member import Member
+from foretell.engine.pool import Pool
 from foretell.engine.recorder import Recorder
-from foretell.engine.replica import Prepared, Replica
-from foretell.errors import DeadlineExceeded, InferenceError, Overloaded
+from foretell.engine.replica import Prepared, joined
+from foretell.engine.retry import RetryPolicy, with_retries
+from foretell.errors import DeadlineExceeded, InferenceError, Overloaded, ReplicaLost
 from foretell.model import Context
-from foretell.types import Identity
+from foretell.types import Identity, ModelSpec
 
 
 class Direct:
@@ -26,8 +31,8 @@ class Direct:
 
     def __init__(
         self,
-        replica: Replica,
-        thread: Callable[[], ThreadExecutor],
+        pool: Pool,
+        spec: Callable[[], ModelSpec],
         cache: PredictionCache | None,
         identity: Callable[[], Identity],
         settings: ModelSettings,
@@ -35,8 +40,10 @@ class Direct:
         clock: Clock,
         where: str,
     ) -> None:
-        self._replica, self._thread, self._cache, self._identity = replica, thread, cache, identity
+        self._pool, self._spec, self._cache, self._identity = pool, spec, cache, identity
         self._settings, self._recorder, self._clock, self._where = settings, recorder, clock, where
+        self._retry = RetryPolicy(settings.retries, settings.retry_delay_s, settings.retry_max_delay_s)
+        self._rng = random.Random()
 
     def run(self, batch: Batch, ctx: Context, apart: bool) -> Batch:
         """Raises an `InferenceError` when the batch fails whole; see `Engine.run`."""
@@ -56,7 +63,11 @@ class Direct:
         """The host work ahead of the model, except where a cache or a time limit must see the batch first."""
         if self._cache is not None or self._settings.timeout_s is not None:
             return batch
-        return self._replica.prepare(batch, ctx)
+        with self._held() as member:
+            return member.replica.prepare(batch, ctx)
+
+    def join(self, answers: list[Batch]) -> Batch:
+        return joined(answers, self._where)
 
     def finish(self, prepared: Prepared, ctx: Context, apart: bool) -> Batch:
         started = self._clock.monotonic()
@@ -69,37 +80,53 @@ class Direct:
         return answer
 
     def _finish(self, prepared: Prepared, ctx: Context, apart: bool) -> Batch:
-        replica, ready = self._replica, prepared.batch
-        if not (apart and ready.rows and replica.model.spec.mergeable):
-            return replica.finish(prepared, ctx)
+        with self._held() as member:
+            replica, ready = prepared.replica or member.replica, prepared.batch
+            if not (apart and ready.rows and self._spec().mergeable):
+                return replica.finish(prepared, ctx)
 
-        def run(rows: range) -> Batch:
-            return replica.finish(Prepared(ready.slice(rows.start, rows.stop), len(rows)), ctx)
+            def run(rows: range) -> Batch:
+                return replica.finish(Prepared(ready.slice(rows.start, rows.stop), len(rows)), ctx)
 
-        prepared.advance(run_apart(ready.rows, run, replica.join))
-        return prepared.answer()
+            prepared.advance(run_apart(ready.rows, run, self.join))
+            return prepared.answer()
 
     def _run(self, batch: Batch, ctx: Context, apart: bool) -> Batch:
-        if not (apart and batch.rows and self._replica.model.spec.mergeable):
+        if not (apart and batch.rows and self._spec().mergeable):
             return self._call(batch, ctx)
-        return run_apart(
-            batch.rows, lambda rows: self._call(batch.slice(rows.start, rows.stop), ctx), self._replica.join
-        )
+        return run_apart(batch.rows, lambda rows: self._call(batch.slice(rows.start, rows.stop), ctx), self.join)
 
     def _call(self, batch: Batch, ctx: Context) -> Batch:
-        if ctx.deadline is None:
-            return self._replica.run(batch, ctx)
-        thread, most = self._thread(), self._settings.max_queue_size
+        with self._held() as member:
+            if ctx.deadline is None:
+                return member.replica.run(batch, ctx)
+            call = partial(self._call_until, ctx.deadline, member, batch, ctx)
+            return with_retries(call, self._retry, self._clock, self._rng, ctx.deadline)
+
+    def _call_until(self, deadline: float, member: Member, batch: Batch, ctx: Context) -> Batch:
+        thread, most = member.thread, self._settings.max_queue_size
         if thread.waiting >= most:
             what = "too many calls wait for the model"
             raise Overloaded(what, where=self._where, expected=f"at most {most}", fix="try again later")
         future = thread.submit(batch, ctx)
         try:
-            return future.result(max(0.0, ctx.deadline - self._clock.monotonic()))
+            return future.result(max(0.0, deadline - self._clock.monotonic()))
         except concurrent.futures.TimeoutError:
             if not future.cancel() and future.done():
                 return future.result()
             raise DeadlineExceeded("the time limit passed", where=self._where) from None
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[Member]:
+        """A replica for one call. One that is lost in it leaves the pool."""
+        member, started = self._pool.pick(), self._clock.monotonic()
+        try:
+            yield member
+        except ReplicaLost:
+            self._pool.lose(member)
+            raise
+        finally:
+            self._pool.release(member, self._clock.monotonic() - started)
 
     def _run_cached(self, cache: PredictionCache, batch: Batch, ctx: Context, arrived: float, apart: bool) -> Batch:
         def run(missing: Batch) -> Batch:
@@ -109,7 +136,7 @@ class Direct:
             return answer
 
         prepared = Prepared(batch, batch.rows)
-        lookup = Lookup(cache, prepared.batch, self._replica.model.spec, self._identity(), ctx)
+        lookup = Lookup(cache, prepared.batch, self._spec(), self._identity(), ctx)
         self._recorder.cache(lookup.hits, lookup.misses)
         prepared.advance(run_cached(lookup, run, self._clock, ctx.deadline))
         answer = prepared.answer()

@@ -14,20 +14,25 @@ from functools import partial
 from foretell.clock import Clock, SystemClock
 from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.engine.awaited import AwaitedWork
+from foretell.engine import policy
+from foretell.engine.awaited import AwaitedWork, running_loop
 from foretell.engine.batcher import Batcher
-from foretell.engine.cache import PredictionCache
+from foretell.engine.cache import PredictionCache, make_cache
 from foretell.engine.cached_work import CachedWork, lookup_work
 from foretell.engine.check import check_lengths
 from foretell.engine.delivery import row_failure
 from foretell.engine.direct import Direct
-from foretell.engine.executors import JOIN_S, ThreadExecutor
-from foretell.engine.policy import Profile
+from foretell.engine.executors import JOIN_S
+from foretell.engine.member import Member
+from foretell.engine.pool import Open, Pool
+from foretell.engine.profile import Profile
+from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import NoRecorder, Recorder
-from foretell.engine.replica import Prepared, Replica
-from foretell.engine.warm_up import warm_up, zeros
+from foretell.engine.replica import Prepared
+from foretell.engine.upkeep import Upkeep, check_replicas, loaded
+from foretell.engine.warm_up import warm_up
 from foretell.engine.work import Groups, Work, fields_of
-from foretell.errors import InferenceError, InvalidInput, InvalidSetting, NotReady, Unavailable
+from foretell.errors import InferenceError, InvalidInput, NotReady, Unavailable
 from foretell.model import Context, Model
 from foretell.types import Identity, ModelSpec
 
@@ -49,6 +54,9 @@ class Engine:
         digest: str = "",
         recorder: Recorder | None = None,
         clock: Clock | None = None,
+        again: Open | None = None,
+        apart: Open | None = None,
+        profile_file: ProfileFile | None = None,
     ) -> None:
         self.settings, self.name = settings, name
         self.recorder: Recorder = recorder or NoRecorder()
@@ -59,9 +67,14 @@ class Engine:
         self._where = f"model {name!r}"
         self._version, self._digest = version, digest
         self._lock = threading.Lock()
-        self._thread: ThreadExecutor | None = None
+        self.pool = Pool(settings, self.clock, self._where, name)
+        self.placement = policy.Placement(
+            model.native and settings.call_timeout_s is None, settings.executor, settings.inline_limit_ms / 1e3
+        )
+        self._again, self._apart = again, apart
+        self.upkeep: Upkeep | None = None
+        self._profile_file = profile_file
         self._batchers: dict[asyncio.AbstractEventLoop, Batcher] = {}
-        self._replica: Replica | None = None
         self._direct: Direct | None = None
         self._closed = False
         self._cache: PredictionCache | None = None
@@ -77,7 +90,7 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        return self._replica is not None and not self._closed
+        return self.pool.ready and not self._closed
 
     @property
     def identity(self) -> Identity:
@@ -85,7 +98,7 @@ class Engine:
         if self._identity is None:
             variant = hashlib.sha256(repr(sorted(self._model.variant().items())).encode()).hexdigest()
             identity = Identity(self.name, self._version, self._digest, f"sha256:{variant}")
-            if self._replica is None:
+            if self._direct is None:
                 return identity
             self._identity = identity
         return self._identity
@@ -93,6 +106,11 @@ class Engine:
     @property
     def cached_rows(self) -> int:
         return len(self._cache) if self._cache else 0
+
+    @property
+    def batchers(self) -> list[Batcher]:
+        """One for each event loop that asked."""
+        return list(self._batchers.values())
 
     @property
     def waiting_rows(self) -> int:
@@ -103,37 +121,59 @@ class Engine:
         try:
             self._check_device()
             self._model.load(self.settings.device)
+            check_replicas(self.settings, self.spec, self._again is not None, self._where)
             if self.settings.cache_size:
-                self._cache = self._make_cache()
+                self._cache = make_cache(self.settings, self.spec, self.clock, self._where)
         except (Exception, SystemExit) as error:  # a model ends its loading, not who loads it
             self._closed = True
             self._model.close()
             if isinstance(error, InferenceError):
                 raise
             raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=self._where) from error
-        self._replica = Replica(self._model, self.settings, self.clock, self._where)
+        first = self.pool.make(self._model)
         self._direct = Direct(
-            self._replica, self.thread, self._cache, lambda: self.identity, self.settings, self.recorder, self.clock,
+            self.pool, lambda: self.spec, self._cache, lambda: self.identity, self.settings, self.recorder, self.clock,
             self._where,
         )  # fmt: skip
+        self.pool.add(first)
         try:
-            self._warm_up(self._replica)
+            if self._profile_file is not None:
+                self._profile_file.restore(self.profile, self.identity)
+            self._learn(warm_up(first.replica, self.settings, self._where))
         except InferenceError:
             self.close()
             raise
+        self.placement.follow(self.profile.recent_s)
+        self._keep_up()
         return self
 
-    def _warm_up(self, replica: Replica) -> None:
-        """As the setting says; what is unknown of the inputs is an error only to who asked for it."""
-        wanted, native = self.settings.warm_up, self._model.native
-        if not (native if wanted is None else wanted):
+    def _learn(self, call_s: float | None) -> None:
+        """One row took `call_s` when it was tried."""
+        if call_s is not None and self._model.native:
+            self.profile.learn(1, call_s)
+
+    def _keep_up(self) -> None:
+        """Starts looking after the replicas, where there is something to look after."""
+        settings, again = self.settings, self._again
+        apart = None if self.spec.stateful or settings.executor != "auto" or self._model.native else self._apart
+        several = settings.replicas > 1 or (settings.max_replicas or 1) > 1
+        if again is None or not (several or self._model.apart or apart is not None or settings.call_timeout_s):
             return
-        sample = zeros(self.spec)
-        if sample is None and wanted:
-            what = "warm_up needs inputs of known type and shape"
-            raise Unavailable(what, where=self._where, fix="tell them (type hints, example), or leave warm_up out")
-        if sample is not None and (seconds := warm_up(replica, sample)) is not None and native:
-            self.profile.learn(1, seconds)
+        self.upkeep = Upkeep(self.pool, settings, self.profile, self._open, again, apart, lambda: self.waiting_rows)
+        self.upkeep.start()
+
+    def _open(self, again: Open, generation: int) -> Member:
+        """A further replica, ready to take batches. Raises `InferenceError`."""
+        model = loaded(again, self.settings.device, self._where)
+        member = self.pool.make(model, generation)
+        try:
+            warm_up(member.replica, self.settings, self._where)
+        except InferenceError:
+            member.close(time.monotonic() + JOIN_S)
+            raise
+        if model.apart is not self._model.apart:
+            self._model = model  # what is learned of the model, is learned where its calls are from now on
+        return member
 
     def submit(self, work: Work) -> None:
         """Takes a request on the running loop's thread; it ends in exactly one `work.done` or `work.fail`."""
@@ -194,7 +234,7 @@ class Engine:
 
     def join(self, answers: list[Batch]) -> Batch:
         """The answers of several calls as one. Raises `ModelError` where they do not go together."""
-        return self._loaded().join(answers)
+        return self._answers().join(answers)
 
     def batcher(self, loop: asyncio.AbstractEventLoop) -> Batcher:
         """The batcher of `loop`, made at first use. Raises `NotReady` before `load` and after `close`."""
@@ -204,17 +244,10 @@ class Engine:
                 for known in [known for known in self._batchers if known.is_closed()]:
                     del self._batchers[known]
                 batcher = self._batchers[loop] = Batcher(
-                    self._loaded(), self.thread, self.profile, self.settings, self.recorder, self.clock, loop,
+                    self._loaded(), self.placement, self.profile, self.settings, self.recorder, self.clock, loop,
                     self._where,
                 )  # fmt: skip
         return batcher
-
-    def thread(self) -> ThreadExecutor:
-        """The replica's worker thread, started at first use."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = ThreadExecutor(self._loaded(), self.name)
-            return self._thread
 
     async def drain(self) -> None:
         """Returns when every request accepted on this loop has ended."""
@@ -228,19 +261,20 @@ class Engine:
             return
         self._closed = True
         for loop, batcher in list(self._batchers.items()):
-            if _running_loop() is loop:
+            if running_loop() is loop:
                 batcher.close()
                 continue
             # A loop that does not run now may run again, one that has closed has nobody waiting on it.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(batcher.close)
-        until = time.monotonic() + JOIN_S
-        if self._thread is not None:
-            self._thread.close()
-        if self._replica is None:
+        if self._direct is None:
             self._model.close()
-        else:
-            self._replica.close(max(0.0, until - time.monotonic()))
+            return
+        self.pool.close()
+        if self.upkeep is not None:
+            self.upkeep.close()
+        if self._profile_file is not None:
+            self._profile_file.keep(self.profile, self.identity)
 
     def _submit_cached(self, batcher: Batcher, work: Work) -> None:
         cache = self._cache
@@ -265,15 +299,13 @@ class Engine:
         limit = self.clock.monotonic() + self.settings.timeout_s
         return dataclasses.replace(ctx, deadline=limit if ctx.deadline is None else min(limit, ctx.deadline))
 
-    def _loaded(self) -> Replica:
-        if self._closed:
-            raise NotReady("the model is closed", where=self._where)
-        if self._replica is None:
-            raise NotReady("the model is not loaded", where=self._where)
-        return self._replica
+    def _loaded(self) -> Pool:
+        self._answers()
+        return self.pool
 
     def _answers(self) -> Direct:
-        self._loaded()
+        if self._closed:
+            raise NotReady("the model is closed", where=self._where)
         if self._direct is None:
             raise NotReady("the model is not loaded", where=self._where)
         return self._direct
@@ -284,16 +316,3 @@ class Engine:
         if device != "cpu" and type(self._model).load is Model.load:
             fix = "use cpu, or give the model a method load(self, device)"
             raise Unavailable("the model knows of no devices", where=self._where, expected="cpu", got=device, fix=fix)
-
-    def _make_cache(self) -> PredictionCache:
-        if self.spec.stateful or not self.spec.deterministic:
-            kind = "stateful" if self.spec.stateful else "not deterministic"
-            raise InvalidSetting(f"cache_size is set, but the model is {kind}", where=self._where, fix="leave it out")
-        return PredictionCache(self.settings.cache_size, self.settings.cache_ttl_s, self.clock)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

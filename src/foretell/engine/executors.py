@@ -11,7 +11,7 @@ from typing import Protocol
 
 from foretell.columns import Batch
 from foretell.engine.replica import Replica
-from foretell.errors import NotReady, TransientError
+from foretell.errors import NotReady
 from foretell.model import Context
 
 JOIN_S = 10.0  # a call that never returns must not keep its process from ending
@@ -46,14 +46,13 @@ class ThreadExecutor:
         pause_s: float = 0.0,
         on_done: Callable[[Future[Batch]], None] | None = None,
         on_free: Callable[[], None] | None = None,
-        failed: TransientError | None = None,
     ) -> Future[Batch]:
         """`on_done` is called with the result, always before `on_free`: given here, not added to the future, where
         a quick worker could be first. `on_free` is called on the worker thread, `pause_s` later (see `policy.pause_s`).
 
-        `failed`: how a first try, made elsewhere, ended. A future that is cancelled in time lets go of its batch.
+        A future that is cancelled in time lets go of its batch. Transient errors pass: who submits may try again.
         """
-        job = _Job(batch, ctx, pause_s, on_free, failed)
+        job = _Job(batch, ctx, pause_s, on_free)
         if on_done is not None:
             job.future.add_done_callback(on_done)
         with self._lock:  # nothing may be put behind the end of the queue, where nobody would find it
@@ -68,13 +67,13 @@ class ThreadExecutor:
         """Batches that have not started, the cancelled ones included."""
         return self._jobs.qsize()
 
-    def close(self) -> None:
+    def close(self, patience_s: float = JOIN_S) -> None:
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
         if threading.current_thread() is not self._thread:
-            self._thread.join(JOIN_S)
+            self._thread.join(patience_s)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -87,7 +86,7 @@ class ThreadExecutor:
             job.future.set_exception(NotReady("the model is closed"))
             return
         try:
-            job.future.set_result(self._replica.run(job.batch, job.ctx, failed=job.failed))
+            job.future.set_result(self._replica.run(job.batch, job.ctx, retry=False))
         except BaseException as error:  # whatever it is, it ends this call and not the thread that others wait for
             job.future.set_exception(error)
         if job.on_free is not None:
@@ -97,7 +96,7 @@ class ThreadExecutor:
 
 
 class _Job:
-    __slots__ = ("batch", "ctx", "failed", "future", "on_free", "pause_s")
+    __slots__ = ("batch", "ctx", "future", "on_free", "pause_s")
 
     def __init__(
         self,
@@ -105,9 +104,8 @@ class _Job:
         ctx: Context,
         pause_s: float,
         on_free: Callable[[], None] | None,
-        failed: TransientError | None,
     ) -> None:
-        self.batch, self.ctx, self.pause_s, self.on_free, self.failed = batch, ctx, pause_s, on_free, failed
+        self.batch, self.ctx, self.pause_s, self.on_free = batch, ctx, pause_s, on_free
         self.future: Future[Batch] = Future()
         self.future.add_done_callback(self._let_go)
 

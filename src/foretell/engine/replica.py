@@ -37,47 +37,34 @@ class Replica:
         self._before = None if kind.preprocess is Model.preprocess else model.preprocess
         self._after = None if kind.postprocess is Model.postprocess else model.postprocess
 
-    def run(self, batch: Batch, ctx: Context, *, retry: bool = True, failed: TransientError | None = None) -> Batch:
+    def run(self, batch: Batch, ctx: Context, *, retry: bool = True) -> Batch:
         """All rows of `batch`, in order, failed ones in `errors`. Raises an `InferenceError` if the batch fails whole.
 
-        With `retry` False a `TransientError` passes at once, for callers that must not wait; they may come back with
-        it as `failed` from a thread that may.
+        With `retry` False a `TransientError` passes at once, for callers that must not wait.
         """
         if batch.rows > self._max_rows and self.model.spec.mergeable:
-            answers = []
-            for at in range(0, batch.rows, self._max_rows):
-                answers.append(self.run(batch.slice(at, at + self._max_rows), ctx, retry=retry, failed=failed))
-                failed = None
-            return self.join(answers)
-        return self.finish(self.prepare(batch, ctx), ctx, retry=retry, failed=failed)
+            pieces = [batch.slice(at, at + self._max_rows) for at in range(0, batch.rows, self._max_rows)]
+            return joined([self.run(piece, ctx, retry=retry) for piece in pieces], self._where)
+        return self.finish(self.prepare(batch, ctx), ctx, retry=retry)
 
     def prepare(self, batch: Batch, ctx: Context) -> Prepared:
         """Checks and host work ahead of the model; may run while another batch is in it."""
-        prepared = Prepared(check_batch(batch, self.model.spec), batch.rows)
+        prepared = Prepared(check_batch(batch, self.model.spec), batch.rows, self)
         if self._before is not None and prepared.goes_on:
             prepared.advance(self._call("preprocess", self._before, prepared.batch, ctx))
         return prepared
 
-    def finish(
-        self, prepared: Prepared, ctx: Context, *, retry: bool = True, failed: TransientError | None = None
-    ) -> Batch:
+    def finish(self, prepared: Prepared, ctx: Context, *, retry: bool = True) -> Batch:
         if prepared.goes_on:
-            if failed is not None or (retry and self._retry.retries):
+            if retry and self._retry.retries:
                 call = partial(self._predict, prepared.batch, ctx)
-                answer = with_retries(call, self._retry, self._clock, self._rng, ctx.deadline, failed)
+                answer = with_retries(call, self._retry, self._clock, self._rng, ctx.deadline)
             else:
                 answer = self._predict(prepared.batch, ctx)
             prepared.advance(answer)
         if self._after is not None and prepared.goes_on:
             prepared.advance(self._call("postprocess", self._after, prepared.batch, ctx))
         return prepared.answer()
-
-    def join(self, answers: list[Batch]) -> Batch:
-        """The answers of the pieces of one call. Raises `ModelError` where the model changed its outputs in between."""
-        try:
-            return join_answers(answers)
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"its answers do not go together: {error}", where=self._where) from error
 
     def close(self, patience_s: float) -> None:
         """Gives back the model's resources once the calls under way have ended.
@@ -128,14 +115,16 @@ class Replica:
 class Prepared:
     """A batch between stages: `batch` holds the rows still alive; the failed ones wait here for the end."""
 
-    __slots__ = ("_alive", "_errors", "batch", "total")
+    __slots__ = ("_alive", "_errors", "batch", "replica", "total")
 
     @property
     def goes_on(self) -> bool:
         """Whether a further stage has something to do: rows, or an empty call whose outputs somebody wants to know."""
         return bool(self.batch.rows or not self.total)
 
-    def __init__(self, batch: Batch, total: int) -> None:
+    def __init__(self, batch: Batch, total: int, replica: Replica | None = None) -> None:
+        self.replica = replica
+        """Who prepared it, and must finish it."""
         self.batch = batch
         self.total = total
         self._alive: Index | None = None
@@ -198,6 +187,14 @@ def check_answer(answer: object, rows: int, stage: str, where: str) -> None:
 def _no_column(name: str, got: type, stage: str, where: str) -> ModelError:
     what = f"{stage} gave {name!r} not as a column of rows"
     return ModelError(what, where=where, expected="Dense of an array [rows, ...], Bytes or Ragged", got=got.__name__)
+
+
+def joined(answers: list[Batch], where: str) -> Batch:
+    """The answers of the pieces of one call. Raises `ModelError` where the model changed its outputs in between."""
+    try:
+        return join_answers(answers)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"its answers do not go together: {error}", where=where) from error
 
 
 def join_answers(answers: list[Batch]) -> Batch:

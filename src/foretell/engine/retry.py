@@ -37,26 +37,14 @@ def with_retries(
     clock: Clock,
     rng: random.Random,
     deadline: float | None,
-    failed: TransientError | None = None,
 ) -> ResultT:
-    """Calls until it succeeds, the tries are spent, or the next wait would pass `deadline`; other errors pass at once.
-
-    `failed`: how a first try, made elsewhere, ended; it counts.
-    """
-
-    def waited(attempt: int) -> bool:
-        wait_s = policy.wait_s(attempt, rng)
-        if deadline is not None and clock.monotonic() + wait_s >= deadline:
-            return False
-        clock.sleep(wait_s)
-        return True
-
-    if failed is not None and not (policy.retries and waited(0)):
-        raise failed
-    for attempt in range(0 if failed is None else 1, policy.retries):
+    """Calls until it succeeds, the tries are spent, or the next wait would pass `deadline`; other errors pass."""
+    for attempt in range(policy.retries):
         try:
             return call()
         except TransientError:
-            if not waited(attempt):
+            wait_s = policy.wait_s(attempt, rng)
+            if deadline is not None and clock.monotonic() + wait_s >= deadline:
                 raise
+            clock.sleep(wait_s)
     return call()

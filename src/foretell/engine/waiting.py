@@ -48,6 +48,18 @@ class Waiting:
         self.rows -= sum([work.rows for work in works])
         return works
 
+    def take_of(self, group: Group, max_rows: int) -> list[Work]:
+        """Requests of `group`, from its head, of together at most `max_rows` rows; the others keep their place."""
+        queue, works = self._groups.get(group), []
+        while queue and queue[0].rows <= max_rows:
+            work = queue.popleft()
+            max_rows -= work.rows
+            works.append(work)
+        if queue is not None and not queue:
+            del self._groups[group]
+        self.rows -= sum([work.rows for work in works])
+        return works
+
     def put_back(self, works: Sequence[Work]) -> None:
         """Requests of one group, taken and not run, before those of their group that still wait."""
         queue = self._groups.setdefault(works[0].group, deque())

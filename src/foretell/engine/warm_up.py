@@ -5,15 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from foretell.columns import Batch, Bytes, Column, Dense
+from foretell.config import ModelSettings
 from foretell.engine.replica import Replica
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, Unavailable
 from foretell.types import DataType, ModelSpec
 
 _MOST_ELEMENTS = 2**22
 
 
-def warm_up(replica: Replica, sample: Batch) -> float | None:
-    """Pays for first use; the seconds of a call of `sample`, or None where it has no answer."""
+def warm_up(replica: Replica, settings: ModelSettings, where: str) -> float | None:
+    """Pays for first use, as the setting says; the seconds of a call of one row, or None where it has no answer.
+
+    Raises `Unavailable` where the inputs are unknown and somebody asked for it.
+    """
+    wanted = settings.warm_up
+    if not (replica.model.native if wanted is None else wanted):
+        return None
+    sample = zeros(replica.model.spec)
+    if sample is None:
+        if wanted:
+            what = "warm_up needs inputs of known type and shape"
+            raise Unavailable(what, where=where, fix="tell them (type hints, example), or leave warm_up out")
+        return None
     try:
         return replica.warm_up(sample)
     except InferenceError:

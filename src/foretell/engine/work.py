@@ -25,13 +25,18 @@ class Field:
     row_shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Group:
-    """What requests must have in common to share a call. Compared by identity: who makes groups keeps them."""
+    """What requests must have in common to share a call. Compared by identity: who makes groups keeps them.
+
+    `bulk`: they wait in the bulk lane. `bulk_twin`: the group of the bulk requests that could share a call with these.
+    """
 
     fields: tuple[Field, ...]
     context: Context = field(default_factory=Context)
     mergeable: bool = True
+    bulk: bool = False
+    bulk_twin: Group | None = None
 
 
 Part = list[Any] | Column
@@ -143,15 +148,26 @@ class Groups:
         self._most = most
         self._known: dict[tuple[Any, ...], Group] = {}
 
-    def get(self, fields: tuple[Field, ...], params: Mapping[str, Any], context: Context, mergeable: bool) -> Group:
-        """The group of requests with these fields, parameters, device and sequence."""
-        key = (fields, params_key(params), context.device, context.sequence, mergeable)
+    def get(
+        self,
+        fields: tuple[Field, ...],
+        params: Mapping[str, Any],
+        context: Context,
+        mergeable: bool,
+        bulk: bool = False,
+    ) -> Group:
+        """The group of requests with these fields, parameters, device, sequence and lane."""
+        key = (fields, params_key(params), context.device, context.sequence, mergeable, bulk)
         group = self._known.get(key)
         if group is None:
             if len(self._known) >= self._most:
                 self._known.clear()
             shared = Context(params=dict(params), sequence=context.sequence, device=context.device)
-            group = self._known[key] = Group(fields, shared, mergeable)
+            group = self._known[key] = Group(fields, shared, mergeable, bulk)
+            if bulk and mergeable:
+                self.get(fields, params, context, mergeable).bulk_twin = group
+            elif mergeable and (twin := self._known.get((*key[:-1], True))) is not None:
+                group.bulk_twin = twin
         return group
 
 

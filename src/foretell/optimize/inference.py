@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import numpy as np
 
 from foretell.backends import open_model
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
+from foretell.config import usable_cores
 from foretell.engine.engine import Engine
 from foretell.errors import InferenceError, InvalidSetting, rows_failed
 from foretell.forms import to_batch
@@ -174,7 +174,7 @@ class _Run:
 
 def _variants(passes: tuple[str, ...], threads: int) -> list[tuple[str, dict[str, Any]]]:
     """What to try, by name: each set of passes that the backend has, on one thread and on all."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     found: list[tuple[str, dict[str, Any]]] = []
     for count in range(1, len(passes) + 1):
         for number in [threads] if threads else sorted({1, cores}):

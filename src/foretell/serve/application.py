@@ -13,6 +13,7 @@ import orjson
 
 from foretell.catalog import Catalog, Served
 from foretell.config import ServerSettings
+from foretell.engine.decisions import decisions
 from foretell.engine.work import Completed, Part, Work
 from foretell.errors import InferenceError, ModelNotFound
 from foretell.observe import prometheus
@@ -212,7 +213,8 @@ class ModelDoor:
     def config(self, exchange: Exchange) -> None:
         served = self.served
         most = served.engine.settings.max_batch_size
-        exchange.respond(_json(oip_metadata.model_config(served.name, served.opened.framework, served.spec, most)))
+        config = oip_metadata.model_config(served.name, served.opened.framework, served.spec, most)
+        exchange.respond(_json({**config, "foretell": decisions(served.engine)}))
 
     def ready(self, exchange: Exchange) -> None:
         ready = self.served.engine.ready and not self.application.server.draining

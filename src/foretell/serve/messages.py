@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ REASONS = {
 
 _STATUS = {
     "invalid_input": 400, "invalid_setting": 400, "not_found": 404, "overloaded": 429, "cancelled": 499,
-    "unavailable_here": 501, "not_ready": 503, "transient": 503, "deadline_exceeded": 504,
+    "unavailable_here": 501, "not_ready": 503, "replica_lost": 503, "transient": 503, "deadline_exceeded": 504,
 }  # fmt: skip
 
 _REFUSED = re.compile(rb";\s*q\s*=\s*0(\.0*)?\s*$")
@@ -52,7 +53,8 @@ def error_status(error: InferenceError) -> tuple[int, tuple[tuple[bytes, bytes],
     """Status and extra headers of an error."""
     if isinstance(error, HttpError):
         return error.status, error.headers
-    headers = ((b"Retry-After", b"1"),) if error.retryable else ()
+    wait_s = max(1, math.ceil(error.retry_after_s or 0.0))
+    headers = ((b"Retry-After", b"%d" % wait_s),) if error.retryable else ()
     return _STATUS.get(error.code, 500), headers
 
 

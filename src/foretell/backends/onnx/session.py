@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import onnxruntime
 
 from foretell.backends.onnx.errors import clean, load_error
 from foretell.backends.onnx.file import OnnxFile
-from foretell.config import ModelSettings
+from foretell.config import ModelSettings, usable_cores
 from foretell.errors import InvalidSetting, Unavailable, nearest
 
 PASSES = ("graph_optimization", "kernel_fusion")
@@ -79,7 +78,7 @@ def _options(settings: ModelSettings) -> Any:
         PASSES[:1]: level.ORT_ENABLE_BASIC,
         PASSES: level.ORT_ENABLE_ALL,
     }[passes_of(settings)]
-    options.intra_op_num_threads = settings.threads or _cores()
+    options.intra_op_num_threads = settings.threads or usable_cores()
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # Threads that spin between calls take the cores from the server and from other models; within a call they help.
@@ -88,9 +87,3 @@ def _options(settings: ModelSettings) -> Any:
     # What goes wrong is raised, and said once, by us.
     options.log_severity_level = _FATAL_ONLY
     return options
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -11,16 +11,20 @@ from foretell.serve.codecs.oip_message import Parameters, shown
 _MOST_CHARACTERS = 16_384
 _RESERVED = "triton_"
 _LARGEST = 2**64
+_INTERACTIVE = 1
+"""As in Triton 1 is the highest priority and 0 the usual one; there are two levels: every other one is bulk work."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
-    """`rest` is what the model gets. `binary`: outputs that say nothing else are sent as binary data."""
+    """`rest` is what the model gets. `binary`: outputs that say nothing else are sent as binary data.
+    `bulk`: the request waits in the bulk lane."""
 
     rest: Parameters
     timeout_s: float | None
     binary: bool
     sequence: Sequence | None
+    bulk: bool
 
 
 def read_parameters(given: Parameters) -> RequestParameters:
@@ -30,7 +34,7 @@ def read_parameters(given: Parameters) -> RequestParameters:
     if size > _MOST_CHARACTERS:  # the engine remembers them, to find requests with equal ones
         raise InvalidInput("the parameters are too long", expected=f"at most {_MOST_CHARACTERS} characters", got=size)
     binary = flag(rest, "binary_data_output", False)
-    _number(rest, "priority", "a whole number from 0")  # without levels of priority, all requests have the same one
+    priority = _number(rest, "priority", "a whole number from 0")
     timeout = _number(rest, "timeout", "a whole number of microseconds")
     sequence = _sequence(rest)
     for name, value in rest.items():
@@ -38,7 +42,7 @@ def read_parameters(given: Parameters) -> RequestParameters:
             raise InvalidInput(f"parameter {shown(name)} is reserved")
         if type(value) is int and not -_LARGEST < value < _LARGEST:
             raise InvalidInput(f"wrong parameter {shown(name)}", expected="a number of at most 64 bits")
-    return RequestParameters(rest, timeout / 1e6 if timeout else None, binary, sequence)
+    return RequestParameters(rest, timeout / 1e6 if timeout else None, binary, sequence, (priority or 0) > _INTERACTIVE)
 
 
 def flag(params: Parameters, name: str, default: bool) -> bool:

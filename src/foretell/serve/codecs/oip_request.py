@@ -228,9 +228,11 @@ class RequestDecoder:
     def _with_parameters(self, layout: _Layout, params: RequestParameters) -> Group:
         """Requests share a call only with those that have the same parameters, and those of a sequence with none."""
         group = layout.group
-        if params.rest or params.sequence is not None:
+        if params.rest or params.sequence is not None or params.bulk:
             mergeable = group.mergeable and params.sequence is None
-            return self._groups.get(group.fields, params.rest, Context(sequence=params.sequence), mergeable)
+            return self._groups.get(
+                group.fields, params.rest, Context(sequence=params.sequence), mergeable, params.bulk
+            )
         return group
 
 

@@ -1,0 +1,44 @@
+"""One replica in the pool, and the worker thread its calls run on when they do not run on the event loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from foretell.engine.executors import ThreadExecutor
+from foretell.engine.replica import Replica
+
+
+class Member:
+    """A replica that takes batches until it is `gone`. The pool counts the batches it has."""
+
+    def __init__(self, number: int, replica: Replica, name: str, generation: int) -> None:
+        self.number, self.replica, self.generation = number, replica, generation
+        self.born = time.monotonic()
+        self.outstanding = 0
+        """Batches it has been given and has not ended; guarded by the pool."""
+        self.busy_s = 0.0
+        """Seconds of calls that have ended."""
+        self.gone = False
+        self._name = name
+        self._lock = threading.Lock()
+        self._thread: ThreadExecutor | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether it runs in a process of its own."""
+        return self.replica.model.apart
+
+    @property
+    def thread(self) -> ThreadExecutor:
+        """Its worker thread, started at first use."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = ThreadExecutor(self.replica, f"{self._name}-{self.number}")
+            return self._thread
+
+    def close(self, until: float) -> None:
+        """Ends what has not started, waits for what has until `until` (monotonic), gives back the model."""
+        if self._thread is not None:
+            self._thread.close(max(0.0, until - time.monotonic()))
+        self.replica.close(max(0.0, until - time.monotonic()))

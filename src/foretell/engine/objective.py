@@ -1,0 +1,51 @@
+"""The latency objective: how many rows a batch may have, and who is refused at once as the answer would be late."""
+
+from __future__ import annotations
+
+from foretell.engine import policy
+from foretell.engine.profile import Profile
+
+_FIRST_MARGIN = 0.1
+_MOST_MARGIN = 0.6
+_LATE_SHARE = 0.004
+_LEARN = 0.1
+
+
+class Objective:
+    """Keeps the answers of those who are admitted within `slo_s`, at the 99th percentile.
+
+    What a request will take is foretold from the queue before it, the batch under way and the learned time of calls.
+    The margin learns what that leaves out (the loop, the machine, calls slower than usual): each batch moves it by how
+    far the share of late answers was from 0.4%, as stochastic approximation of a quantile does (Robbins and Monro, "A
+    Stochastic Approximation Method", 1951).
+    """
+
+    def __init__(self, slo_s: float, max_rows: int, profile: Profile) -> None:
+        self.slo_s = slo_s
+        self._max_rows, self._profile = max_rows, profile
+        self.margin_s = _FIRST_MARGIN * slo_s
+        self.rows = 1
+        """Most rows of a batch."""
+        self._call_s: float | None = None
+        self.learned()
+
+    def learned(self) -> None:
+        """The profile has changed. Half of the objective is for the batch under way, half for the request's own."""
+        half_s = (self.slo_s - self.margin_s) / 2
+        self.rows = policy.rows_within(self._profile, half_s, self._max_rows)
+        self._call_s = self._profile.call_s(self.rows)
+
+    def admits(self, waiting_rows: int, rows: int, replicas: int, free_s: float) -> bool:
+        """Whether a request would be answered in time. `free_s`: seconds until the next replica is free."""
+        if self._call_s is None:  # nothing is known yet: one batch finds out
+            return waiting_rows < self._max_rows
+        batches_before = waiting_rows // self.rows
+        own_s = self._profile.call_s(rows) if rows > self.rows else self._call_s
+        wait_s = free_s + (batches_before // max(1, replicas)) * self._call_s
+        return wait_s + (own_s or 0.0) + self.margin_s <= self.slo_s
+
+    def answered(self, requests: int, late: int) -> None:
+        """`late` of the `requests` of a batch took longer than the objective."""
+        if requests:
+            moved = self.margin_s + _LEARN * self.slo_s * (late / requests - _LATE_SHARE)
+            self.margin_s = min(_MOST_MARGIN * self.slo_s, max(0.0, moved))

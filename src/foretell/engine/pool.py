@@ -1,0 +1,150 @@
+"""The replicas of one model: who is free, who is lost, and how many there should be."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from foretell.clock import Clock
+from foretell.config import ModelSettings
+from foretell.engine.executors import JOIN_S
+from foretell.engine.member import Member
+from foretell.engine.replica import Replica
+from foretell.errors import NotReady
+from foretell.model import Model
+
+Open = Callable[[], Model]
+"""Opens the artefact again: a model that is not loaded yet."""
+
+
+class Pool:
+    """Gives out replicas, the one with the least to do first. Safe from any thread.
+
+    Who acquires a member releases it; a member that leaves is closed only when nobody has it any more, so that
+    nothing accepted is lost when the pool shrinks or its members are replaced.
+    """
+
+    def __init__(self, settings: ModelSettings, clock: Clock, where: str, name: str) -> None:
+        self._settings, self._clock, self._where, self._name = settings, clock, where, name
+        self.members: tuple[Member, ...] = ()
+        self.closed = False
+        self.lost = 0
+        """Replicas that ended by themselves, or had to be given up."""
+        self.changed = threading.Condition()
+        """Guards everything here; notified at every change."""
+        self.hopeless = False
+        """Nobody is here, and nobody is expected soon."""
+        self._numbers = 0
+        self._watchers: list[Callable[[], None]] = []
+        self.on_lost: Callable[[Member], None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.members) and not self.closed
+
+    def make(self, model: Model, generation: int = 0) -> Member:
+        """A member of a loaded model, not yet one of those that take batches."""
+        with self.changed:
+            self._numbers += 1
+            number = self._numbers
+        replica = Replica(model, self._settings, self._clock, self._where)
+        return Member(number, replica, self._name, generation)
+
+    def add(self, member: Member) -> bool:
+        """Lets it take batches; False where the pool has been closed meanwhile."""
+        with self.changed:
+            if self.closed:
+                return False
+            self.members = (*self.members, member)
+            self.hopeless = False
+            self.changed.notify_all()
+        self._tell()
+        return True
+
+    def acquire(self, busy: Collection[Member] | Mapping[Member, object] = ()) -> Member | None:
+        """The member with the fewest batches that is not in `busy`; it counts one more until `release`."""
+        with self.changed:
+            best: Member | None = None
+            for member in self.members:
+                if member not in busy and (best is None or member.outstanding < best.outstanding):
+                    best = member
+            if best is not None:
+                best.outstanding += 1
+            return best
+
+    def release(self, member: Member, seconds: float = 0.0) -> None:
+        with self.changed:
+            member.outstanding -= 1
+            member.busy_s += seconds
+            if member.gone:
+                self.changed.notify_all()
+
+    def pick(self) -> Member:
+        """`acquire` for callers that wait. Raises `NotReady`."""
+        member = self.acquire()
+        if member is None:
+            raise self.not_ready()
+        return member
+
+    def not_ready(self) -> NotReady:
+        if self.closed:
+            return NotReady("the model is closed", where=self._where)
+        return NotReady("no replica of the model runs now", where=self._where, fix="try again later")
+
+    def leave(self, member: Member) -> bool:
+        """Takes it out; it gets no further batch. False where it has left before."""
+        with self.changed:
+            if member.gone:
+                return False
+            member.gone = True
+            self.members = tuple(other for other in self.members if other is not member)
+            self.changed.notify_all()
+        self._tell()
+        return True
+
+    def lose(self, member: Member) -> None:
+        """It ended by itself, or hangs. Harmless when repeated."""
+        if self.leave(member):
+            self.lost += 1
+            if self.on_lost is not None:
+                self.on_lost(member)
+
+    def retire(self, member: Member, patience_s: float) -> None:
+        """Takes it out, waits until nobody has it, closes it."""
+        self.leave(member)
+        until = time.monotonic() + patience_s
+        with self.changed:
+            self.changed.wait_for(lambda: not member.outstanding or self.closed, patience_s)
+        member.close(max(until, time.monotonic() + 1.0))
+
+    def watch(self, told: Callable[[], None]) -> None:
+        """`told` is called, on any thread, when members came or went."""
+        with self.changed:
+            self._watchers.append(told)
+
+    def unwatch(self, told: Callable[[], None]) -> None:
+        with self.changed:
+            self._watchers = [other for other in self._watchers if other is not told]
+
+    def give_up_for_now(self) -> None:
+        """The next replica will not be there soon: who waits is told at once."""
+        with self.changed:
+            self.hopeless = not self.members
+        self._tell()
+
+    def close(self) -> None:
+        """Closes every member, in `JOIN_S` all together."""
+        with self.changed:
+            self.closed = True
+            members, self.members = self.members, ()
+            for member in members:
+                member.gone = True
+            self.changed.notify_all()
+        until = time.monotonic() + JOIN_S
+        for member in members:
+            member.close(until)
+
+    def _tell(self) -> None:
+        for told in list(self._watchers):
+            told()

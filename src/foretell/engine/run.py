@@ -1,0 +1,21 @@
+"""One batch on its way through a replica."""
+
+from __future__ import annotations
+
+from foretell.engine.member import Member
+from foretell.engine.work import Work
+
+
+class Run:
+    """Requests that share a call, and the member that has them."""
+
+    __slots__ = ("attempt", "delivered", "ended", "expected", "member", "started", "works")
+
+    def __init__(self, member: Member, works: list[Work], attempt: int, started: float) -> None:
+        self.member, self.works, self.attempt, self.started = member, works, attempt, started
+        self.expected = started
+        """When it will probably end."""
+        self.delivered = False
+        """Whether it was answered, so that the end of its pause frees the member (a failed one is searched first)."""
+        self.ended = False
+        """Whether the member has been given back."""

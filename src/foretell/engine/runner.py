@@ -1,0 +1,180 @@
+"""A batch on its replica: how it gets there, and how each of its requests ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from foretell.clock import Clock
+from foretell.columns import Batch
+from foretell.engine import policy
+from foretell.engine.again import Again
+from foretell.engine.delivery import Delivery
+from foretell.engine.gather import gather
+from foretell.engine.isolate import budget, isolate
+from foretell.engine.lanes import Lanes
+from foretell.engine.objective import Objective
+from foretell.engine.pool import Pool
+from foretell.engine.profile import Profile
+from foretell.engine.run import Run
+from foretell.engine.work import Work, assemble, shared_context
+from foretell.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InferenceError,
+    NotReady,
+    ReplicaLost,
+    TransientError,
+)
+
+_OF_THE_CALL = (NotReady, TransientError, DeadlineExceeded, Cancelled)
+"""Failures that tell nothing of the requests: a search for a bad one would find none."""
+
+
+class Runner:
+    """Runs batches, on the loop or on the member's thread, and delivers. `free` is told when a member is free again."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        placement: policy.Placement,
+        profile: Profile,
+        lanes: Lanes,
+        again: Again,
+        delivery: Delivery,
+        objective: Objective | None,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        free: Callable[[Run], None],
+    ) -> None:
+        self._pool, self._placement, self._profile, self._lanes, self._again = pool, placement, profile, lanes, again
+        self._delivery, self._objective, self._clock, self._loop, self._free = delivery, objective, clock, loop, free
+
+    def start(self, run: Run) -> None:
+        batch, left_over = gather(run.works, self._delivery)
+        if left_over:
+            self._lanes.of(left_over[0]).put_back(left_over)
+        if batch is None:
+            self._free(run)
+        elif self._placement.inline and not run.member.apart:
+            self._run_inline(run, batch)
+        else:
+            self._run_threaded(run, batch)
+
+    def _run_inline(self, run: Run, batch: Batch) -> None:
+        works = run.works
+        try:
+            answer = run.member.replica.run(batch, shared_context(works), retry=False)
+        except InferenceError as error:
+            self._failed(run, error)
+            return
+        self._answered(run, answer, self._clock.monotonic())
+        self._free(run)
+
+    def _run_threaded(self, run: Run, batch: Batch) -> None:
+        call_s = self._profile.call_s(batch.rows) or 0.0
+        pause_s = policy.pause_s(call_s) if len(run.works) > 1 else 0.0
+        run.expected = run.started + call_s
+        threadsafe = self.threadsafe
+
+        def on_done(future: Future[Batch]) -> None:
+            threadsafe(self._finish_threaded, run, future, self._clock.monotonic())
+
+        run.member.thread.submit(
+            batch,
+            shared_context(run.works),
+            pause_s=pause_s,
+            on_done=on_done,
+            on_free=lambda: threadsafe(self._free_if_delivered, run),
+        )
+
+    def _finish_threaded(self, run: Run, future: Future[Batch], finished: float) -> None:
+        if run.ended:  # given up, see `_give_up`
+            return
+        error = future.exception()
+        if error is None:
+            self._answered(run, future.result(), finished)
+            run.delivered = True
+        else:
+            self._failed(run, self._delivery.unexpected(error))
+
+    def _answered(self, run: Run, answer: Batch, finished: float) -> None:
+        started, works = run.started, run.works
+        self._profile.learn(answer.rows, finished - started)
+        self._placement.follow(self._profile.recent_s)
+        self._lanes.ran(works, finished - started, finished)
+        self._delivery.answer(works, answer, started, finished)
+        if self._objective is not None:
+            now = self._clock.monotonic()
+            # What lies between the end of the call and now is also how late the loop hears of its sockets.
+            limit = now + (now - finished) - self._objective.slo_s
+            late = sum([work.arrived < limit for work in works])
+            self._objective.answered(len(works), late)
+            self._objective.learned()
+
+    def _failed(self, run: Run, error: InferenceError) -> None:
+        """A call failed whole: it is tried again, or searched for who made it fail, or everybody in it fails."""
+        if isinstance(error, ReplicaLost):
+            self._pool.lose(run.member)
+        if isinstance(error, TransientError) and self._again.take(run.works, run.attempt, error):
+            self._free(run)
+        elif len(run.works) == 1 or isinstance(error, _OF_THE_CALL):
+            self.end_failed(run, error)
+        else:
+            self._isolate(run, error)
+
+    def _isolate(self, run: Run, error: InferenceError) -> None:
+        """Finds who made a shared batch fail, off the loop; the others get their answers."""
+        works = run.works
+
+        def call(group: Sequence[Work]) -> Batch:
+            return run.member.thread.submit(assemble(group), shared_context(group)).result()
+
+        def search() -> None:
+            results: list[tuple[Sequence[Work], Batch | InferenceError]]
+            try:
+                results = isolate(works, call, error, budget(len(works)))
+            except BaseException as unexpected:
+                results = [(works, self._delivery.unexpected(unexpected))]
+            self.threadsafe(self._deliver_isolated, run, results)
+
+        try:
+            self._loop.run_in_executor(None, search)
+        except RuntimeError:  # the loop is about to end: it takes no more work for its threads
+            self.end_failed(run, error)
+
+    def _deliver_isolated(self, run: Run, results: list[tuple[Sequence[Work], Batch | InferenceError]]) -> None:
+        now = self._clock.monotonic()
+        for works, outcome in results:
+            if isinstance(outcome, InferenceError):
+                self._delivery.fail(works, outcome)
+                if isinstance(outcome, ReplicaLost):
+                    self._pool.lose(run.member)
+            else:
+                self._delivery.answer(works, outcome, now, now)
+        self._delivery.flush()
+        self._free(run)
+
+    def end_failed(self, run: Run, error: InferenceError) -> None:
+        self._delivery.fail(run.works, error)
+        self._delivery.flush()
+        self._free(run)
+
+    def _free_if_delivered(self, run: Run) -> None:
+        if run.delivered:
+            self._free(run)
+
+    def give_up(self, run: Run, limit_s: float, where: str) -> None:
+        """A call hangs: its callers are told, its replica is replaced, and what it may still answer is nobody's."""
+        error = ReplicaLost(f"the call took longer than {limit_s:g} s", where=where, fix="try again")
+        self._pool.lose(run.member)
+        self.end_failed(run, error)
+
+    def threadsafe(self, call: Callable[..., None], *args: object) -> None:
+        """Runs `call` on the loop; a loop that has closed has nobody waiting on it."""
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise

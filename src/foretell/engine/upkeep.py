@@ -1,0 +1,168 @@
+"""Keeps as many replicas running as are wanted: opens what is missing, replaces what is lost, retires what is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from foretell.config import ModelSettings
+from foretell.engine import policy
+from foretell.engine.member import Member
+from foretell.engine.pool import Open, Pool
+from foretell.engine.profile import Profile
+from foretell.errors import InferenceError, InvalidSetting, NotReady
+from foretell.model import Model
+from foretell.types import ModelSpec
+
+_LOOK_S = 1.0
+_RETIRE_S = 60.0
+_SOON_S = 2.0
+"""Who waits for a replica that will be opened within this time goes on waiting."""
+
+
+class Upkeep:
+    """A thread that compares what there is with what is wanted, at every change of the pool and once a second.
+
+    `opens`: makes a member that is ready to take batches. `apart`: opens the model in a process of its own; where it is
+    given, a model whose calls hold the event loop up is moved there (`policy.belongs_apart`).
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: ModelSettings,
+        profile: Profile,
+        opens: Callable[[Open, int], Member],
+        again: Open,
+        apart: Open | None,
+        waiting_rows: Callable[[], int],
+    ) -> None:
+        self._pool, self._settings, self._profile, self._opens = pool, settings, profile, opens
+        self._again, self._apart = again, apart
+        self._waiting_rows = waiting_rows
+        self.wanted = settings.replicas
+        self.generation = 0
+        self.last_error: str = ""
+        """Why the last replica could not be opened, for whoever asks."""
+        self._failures = 0
+        self._not_before = 0.0
+        self._busy_before, self._looked_at, self._quiet_since = 0.0, time.monotonic(), time.monotonic()
+        pool.on_lost = self._lost
+        self._thread = threading.Thread(target=self._run, name="foretell-upkeep", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """The pool has been closed: ends. A model that is just being opened is closed by its thread."""
+        if threading.current_thread() is not self._thread and self._thread.is_alive():
+            self._thread.join(_LOOK_S)
+
+    def _lost(self, member: Member) -> None:
+        lived_s = time.monotonic() - member.born
+        self._count_failure(lived_s)
+        closing = threading.Thread(target=self._pool.retire, args=(member, _LOOK_S), daemon=True)
+        closing.start()
+
+    def _count_failure(self, lived_s: float) -> None:
+        with self._pool.changed:
+            self._failures = 1 if lived_s >= policy.LIVED_S else self._failures + 1
+            delay_s = policy.restart_delay_s(self._failures, lived_s)
+            self._not_before = time.monotonic() + delay_s
+            self._pool.changed.notify_all()
+        if delay_s > _SOON_S:
+            self._pool.give_up_for_now()
+
+    def _run(self) -> None:
+        pool = self._pool
+        while not pool.closed:
+            step = self._step()
+            if step is not None:
+                step()
+                continue
+            with pool.changed:
+                if not pool.closed and self._step() is None:
+                    pool.changed.wait(self._pause_s())
+            self._look()
+
+    def _pause_s(self) -> float:
+        left_s = self._not_before - time.monotonic()
+        return min(_LOOK_S, left_s) if left_s > 0 else _LOOK_S
+
+    def _step(self) -> Callable[[], None] | None:
+        """What is to be done now; None: nothing."""
+        members = self._pool.members
+        old = [member for member in members if member.generation != self.generation]
+        new = len(members) - len(old)
+        if new < self.wanted and time.monotonic() >= self._not_before:
+            return self._open
+        if old and new:
+            return lambda: self._pool.retire(old[0], _RETIRE_S)
+        if len(members) > self.wanted and not old:
+            idlest = min(members, key=lambda member: (member.outstanding, -member.number))
+            return lambda: self._pool.retire(idlest, _RETIRE_S)
+        return None
+
+    def _open(self) -> None:
+        try:
+            member = self._opens(self._again, self.generation)
+        except InferenceError as error:
+            self.last_error = str(error)
+            self._count_failure(0.0)
+            return
+        if not self._pool.add(member):
+            member.close(time.monotonic() + _LOOK_S)
+
+    def _look(self) -> None:
+        """Once a second: where calls belong, and how many replicas the load needs."""
+        now = time.monotonic()
+        passed_s = now - self._looked_at
+        if passed_s < _LOOK_S / 2 or self._pool.closed:
+            return
+        members = self._pool.members
+        busy_s = sum(member.busy_s for member in members)
+        share = max(0.0, busy_s - self._busy_before) / (passed_s * len(members)) if members else 0.0
+        self._busy_before, self._looked_at = busy_s, now
+        if not policy.fewer_would_do(len(members), share):
+            self._quiet_since = now
+        least, most = self._settings.replicas, self._settings.max_replicas or self._settings.replicas
+        wanted = policy.replicas_wanted(
+            self.wanted, least, most, share, self._waiting_rows() > 0, now - self._quiet_since
+        )
+        if wanted < self.wanted:
+            self._quiet_since = now
+        self.wanted = wanted
+        if self._apart is not None and policy.belongs_apart(self._profile.recent_s):
+            self._again, self._apart = self._apart, None
+            self.generation += 1
+
+
+def loaded(open_again: Open, device: str, where: str) -> Model:
+    """A further model of the artefact, loaded. Raises `InferenceError`; what was begun is closed."""
+    model: Model | None = None
+    try:
+        model = open_again()
+        model.load(device)
+    except (Exception, SystemExit) as error:  # a model ends its loading, not who loads it
+        if model is not None:
+            model.close()
+        if isinstance(error, InferenceError):
+            raise
+        raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=where) from error
+    return model
+
+
+def check_replicas(settings: ModelSettings, spec: ModelSpec, opens_again: bool, where: str) -> None:
+    """Raises `InvalidSetting` where settings ask for further replicas of a model that cannot have any."""
+    least, most = settings.replicas, settings.max_replicas or settings.replicas
+    if most < least:
+        expected = f"at least {least}"
+        raise InvalidSetting("max_replicas is less than replicas", where=where, expected=expected, got=most)
+    asked = {"replicas": least > 1, "max_replicas": most > 1, "call_timeout_s": settings.call_timeout_s is not None}
+    for name in [name for name, is_asked in asked.items() if is_asked]:
+        if not opens_again:
+            what = f"{name} needs a model that can be opened again"
+            raise InvalidSetting(what, where=where, fix="serve it by its path or module:name")
+        if spec.stateful and name != "call_timeout_s":
+            raise InvalidSetting(f"{name}: a stateful model has one replica", where=where, fix="leave it out")
