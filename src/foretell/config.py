@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from foretell.config_checks import ENV_PREFIX, check_idle, check_values
 from foretell.errors import InvalidSetting, nearest
-
-ENV_PREFIX = "FORETELL_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +72,22 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     http_port: int = 8000
+    unix_socket: str | None = None
+    """Path of a Unix socket to listen on instead of an address."""
+    unix_socket_mode: str = "0600"
+    """Who may open it: permissions of a file, octal."""
+    tls_cert: str | None = None
+    """Certificate and what it was signed with, PEM; with it the address speaks HTTPS only."""
+    tls_key: str | None = None
+    """Private key, PEM; None: it stands in the file of the certificate."""
+    tls_client_ca: str | None = None
+    """Clients need a certificate from one of these authorities, PEM; None: they need none."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names for which requests are answered, "*": any. On loopback they add to the local names; elsewhere (): any."""
     max_connections: int = 10_000
     max_body_bytes: int = 64 * 2**20
     max_header_bytes: int = 64 * 2**10
+    max_headers: int = 128
     max_json_depth: int = 100
     max_elements: int = 16 * 2**20
     """Most elements of all tensors together of one request in JSON."""
@@ -130,10 +142,9 @@ def resolve(cls: type[SettingsT], layers: Sequence[Layer]) -> Resolved[SettingsT
                 raise InvalidSetting(f"unknown setting {key!r}", where=layer.origin, fix=nearest(key, known))
             if key not in values:
                 values[key], origins[key] = _convert(cls, key, value, layer.origin), layer.origin
-    _check_ranges(values, origins)
+    check_values(values, origins)
     settings = cls(**values)
-    if isinstance(settings, ModelSettings):
-        _check_idle(settings, origins)
+    check_idle(settings, cls(), origins)
     return Resolved(settings, origins)
 
 
@@ -213,66 +224,6 @@ def _words(kind: Any) -> str:
         return " or ".join(_words(part) for part in parts if part is not type(None))
     known = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return known.get(kind, "name=number pairs" if "Mapping" in str(kind) else "a list of texts")
-
-
-def _check_idle(settings: ModelSettings, origins: Mapping[str, str]) -> None:
-    """Raises `InvalidSetting` for a setting that another one leaves nothing to do, without overruling its place."""
-    needs = (
-        ("cache_ttl_s", "cache_size", settings.cache_size > 0),
-        ("retry_delay_s", "retries", settings.retries > 0),
-        ("retry_max_delay_s", "retries", settings.retries > 0),
-        ("inline_limit_ms", "executor", settings.executor == "auto"),
-        ("call_timeout_s", "executor", settings.executor != "inline"),
-        ("replicas", "executor", settings.executor != "inline"),
-        ("max_replicas", "executor", settings.executor != "inline"),
-        ("retry_delay_s", "retry_max_delay_s", settings.retry_delay_s <= settings.retry_max_delay_s),
-    )
-    usual = ModelSettings()
-    for key, other, acts in needs:
-        overruled = origins[other] != "default" and _place(origins[other]) != _place(origins[key])
-        if not acts and getattr(settings, key) != getattr(usual, key) and not overruled:
-            got = f"{other} = {getattr(settings, other)}"
-            fix = f"change {other}, or leave {key} out"
-            raise InvalidSetting(f"{key} would do nothing", where=origins[key], got=got, fix=fix)
-
-
-def _place(origin: str) -> str:
-    """Flags are given together, and so are variables."""
-    return next((kind for kind in ("--", ENV_PREFIX) if origin.startswith(kind)), origin)
-
-
-_AT_LEAST = {
-    "max_batch_size": 1, "max_queue_size": 1, "batch_size": 1, "num_workers": 0, "threads": 0, "cache_size": 0,
-    "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
-    "replicas": 1, "max_replicas": 1,
-    "max_connections": 1, "max_body_bytes": 1, "max_header_bytes": 1024, "max_json_depth": 3, "max_elements": 1,
-    "max_pipelined": 1, "drain_timeout_s": 0,
-}  # fmt: skip
-_POSITIVE = {
-    "slo_ms",
-    "call_timeout_s",
-    "timeout_s",
-    "cache_ttl_s",
-    "header_timeout_s",
-    "body_timeout_s",
-    "idle_timeout_s",
-    "request_timeout_s",
-}
-
-
-def _check_ranges(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    for key, value in values.items():
-        if not isinstance(value, (int, float)):
-            continue
-        least = _AT_LEAST.get(key)
-        if least is not None and not value >= least:
-            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=f"at least {least}", got=value)
-        if key in _POSITIVE and not value > 0:
-            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected="more than 0", got=value)
-        if key == "batch" and value < 1:
-            raise InvalidSetting("batch is out of range", where=origins[key], expected="1 or more", got=value)
-        if key == "http_port" and value > 65535:
-            raise InvalidSetting("http_port is out of range", where=origins[key], expected="at most 65535", got=value)
 
 
 def usable_cores() -> int:

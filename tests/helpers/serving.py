@@ -15,6 +15,7 @@ from foretell.catalog import Served, StaticCatalog
 from foretell.clock import Clock
 from foretell.config import ModelSettings, ServerSettings
 from foretell.engine.engine import Engine
+from foretell.errors import InferenceError
 from foretell.model import Model
 from foretell.observe.stats import Stats
 from foretell.serve.application import Application
@@ -46,19 +47,25 @@ class Running:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, args=(settings, new_loop), daemon=True)
         self._thread.start()
-        self.application = self._up.result(WAIT_S)
+        try:
+            self.application = self._up.result(WAIT_S)
+        except InferenceError:
+            self.close()
+            raise
         self.host, self.port = self.application.server.address
+        self.connecting: dict[str, Any] = {} if self.port else {"path": self.host}
+        """How a client reaches it; a test of TLS puts its context here."""
 
     @property
     def url(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def connect(self, **options: Any) -> Wire:
-        return Wire(self.port, **options)
+        return Wire(self.port, **{**self.connecting, **options})
 
-    def ask(self, request: bytes) -> Answer:
+    def ask(self, request: bytes, **options: Any) -> Answer:
         """The one reply to one request, on a connection of its own."""
-        with self.connect() as wire:
+        with self.connect(**options) as wire:
             return wire.send(request).answer()
 
     def on_loop(self, call: Callable[[], ResultT]) -> ResultT:
@@ -114,7 +121,7 @@ class Running:
         assert not self._thread.is_alive(), "the server does not stop"
 
     def close(self) -> None:
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._up.exception(WAIT_S):
             self.stop()
         self.join()
         for name in self.catalog.names():
@@ -133,6 +140,8 @@ class Running:
             await application.start()
         except BaseException as error:
             self._up.set_exception(error)
+            if isinstance(error, InferenceError):  # a start that is refused in a sentence
+                return
             raise
         self._up.set_result(application)
         await self._stop.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -48,13 +49,29 @@ class Answer:
 class Wire:
     """One connection. Every wait has an end, so that a server that hangs fails the test."""
 
-    def __init__(self, port: int, *, receive_buffer: int | None = None) -> None:
-        self.socket = socket.socket()
+    def __init__(
+        self,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        path: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
+        """`path`: of a Unix socket, instead of a port."""
+        self.socket = socket.socket(socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(WAIT_S)
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.socket.connect(path or (host, port))
+            if not path:
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+        except BaseException:
+            self.socket.close()
+            raise
         self._file = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> Wire:

@@ -21,7 +21,7 @@ from foretell.catalog import StaticCatalog
 from foretell.config import ServerSettings
 from foretell.types import DataType
 
-FRAMED = {200, 204, 400, 404, 405, 413, 501}
+FRAMED = {200, 204, 400, 404, 405, 413, 421, 501}
 ANY = FRAMED | {408, 431}
 
 

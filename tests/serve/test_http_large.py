@@ -22,7 +22,7 @@ def test_a_length_beyond_any_body_is_refused_before_the_body(serve: Any) -> None
 
 HEADS = {
     "one header": http("GET", "/v2", headers={"X": "y" * 5000}),
-    "many headers": http("GET", "/v2", headers={f"X{number}": "y" * 10 for number in range(500)}),
+    "many headers": http("GET", "/v2", headers={f"X{number}": "y" * 100 for number in range(50)}),
     "the path": http("GET", "/v2?" + "y" * 5000),
 }
 

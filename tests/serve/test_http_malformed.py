@@ -75,7 +75,10 @@ def test_transfer_codings_other_than_chunked_are_not_guessed(serve: Any, encodin
 def test_connect_is_no_tunnel(serve: Any) -> None:
     server = serve(echo=Echo())
     with server.connect() as wire:
-        assert wire.send(b"CONNECT test:80 HTTP/1.1\r\n\r\n" + http("GET", "/v2")).answer().status == 404
+        assert (
+            wire.send(b"CONNECT test:80 HTTP/1.1\r\nHost: localhost\r\n\r\n" + http("GET", "/v2")).answer().status
+            == 404
+        )
         assert wire.closed
 
 

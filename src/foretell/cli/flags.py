@@ -145,12 +145,26 @@ class ServerFlags:
     """Address to listen on."""
     http_port: Annotated[int | None, Parameter(name=["--http-port", "--port"])] = None
     """Port to listen on; 0: any free one."""
+    unix_socket: str | None = None
+    """Listen on a Unix socket at this path, instead of an address."""
+    unix_socket_mode: str | None = None
+    """Permissions of the Unix socket, octal."""
+    tls_cert: str | None = None
+    """Speak HTTPS with this certificate (PEM)."""
+    tls_key: str | None = None
+    """Its private key (PEM). If not set: it is in the file of the certificate."""
+    tls_client_ca: str | None = None
+    """Let in clients only that have a certificate of this authority (PEM)."""
+    allowed_hosts: tuple[str, ...] | None = None
+    """A name under which clients reach the server; repeat the flag, or "*" for any."""
     max_connections: int | None = None
     """Most clients at a time."""
     max_body_bytes: int | None = None
     """Largest request body, also when decompressed."""
     max_header_bytes: int | None = None
     """Largest request head."""
+    max_headers: int | None = None
+    """Most headers of a request."""
     max_json_depth: int | None = None
     """Deepest nesting of JSON."""
     max_elements: int | None = None

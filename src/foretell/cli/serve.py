@@ -16,13 +16,11 @@ from foretell.catalog import StaticCatalog
 from foretell.cli.flags import BatchingFlags, CallFlags, ModelFlags, ServerFlags, given, layers
 from foretell.cli.loading import load_all
 from foretell.config import ServerSettings, environment, resolve, toml_layer
-from foretell.errors import Unavailable
 from foretell.repository.settings import PROJECT_FILE
 from foretell.serve.application import Application
 from foretell.serve.loop import run_on_loop
 
 _GC_THRESHOLD = 50_000
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def serve(
@@ -59,14 +57,7 @@ async def _serve(catalog: StaticCatalog, settings: ServerSettings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    try:
-        await application.start()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise Unavailable(
-            f"cannot listen on {settings.host}:{settings.http_port}: {reason}",
-            fix="choose another --host or --http-port",
-        ) from error
+    await application.start()
     _announce(application, catalog)
     _spare_the_collector()
     await stopping.wait()
@@ -76,17 +67,20 @@ async def _serve(catalog: StaticCatalog, settings: ServerSettings) -> int:
 
 
 def _announce(application: Application, catalog: StaticCatalog) -> None:
-    host, port = application.server.address
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    listener = application.server.listener
+    host, base = listener.address[0], listener.url
     for name in catalog.names():
         for version in catalog.versions(name):
             served = catalog.resolve(name, version)
             rows, tensors = served.spec.batch is not None, served.spec.inputs or ()
             inputs = ", ".join(f"{t.name} {t.describe(rows=rows)}" for t in tensors) or "inputs not known yet"
             _say(f"{name} version {version} ({served.opened.framework}): {inputs}")
-    if host not in _LOOPBACK:
+    if not listener.local:
         _say(f"{host} can be reached from other machines, and nobody needs a password to ask for predictions")
-    _say(f"serving on {base}   try: foretell inspect MODEL, or curl {base}/v2/models/{catalog.names()[0]}")
+    curl = f"curl {base}"
+    if listener.address[1] == 0:
+        curl = f"curl --unix-socket {host} http://localhost"
+    _say(f"serving on {base}   try: foretell inspect MODEL, or {curl}/v2/models/{catalog.names()[0]}")
 
 
 def _spare_the_collector() -> None:

@@ -52,8 +52,8 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._exchanges.clear()
 
     def eof_received(self) -> bool:
-        """A client may close its side and still read: what it asked is answered first."""
-        if not self._exchanges:
+        """A client may close its side and still read: what it asked is answered first. TLS has no such half."""
+        if not self._exchanges or self._transport is None or not self._transport.can_write_eof():
             return False
         self.close_after_last()
         self._half_closed = True
@@ -187,12 +187,12 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         """Closes when everything is written.
 
         Where the client sent more than is answered, what still comes is read and dropped for a while: closing at once
-        would reset the connection, and the client might never see the last reply.
+        would reset the connection, and the client might never see the last reply. TLS does that by itself.
         """
         self.state, self.since = "closing", self.server.now
         if self._transport is None or self._transport.is_closing():
             return
-        if self._lingers:
+        if self._lingers and self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             self._transport.close()

@@ -14,8 +14,9 @@ JSON = b"application/json"
 BINARY = b"application/octet-stream"
 
 REASONS = {
-    100: b"Continue", 200: b"OK", 204: b"No Content", 400: b"Bad Request", 404: b"Not Found",
-    405: b"Method Not Allowed", 408: b"Request Timeout", 413: b"Content Too Large", 429: b"Too Many Requests",
+    100: b"Continue", 200: b"OK", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
+    404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout", 413: b"Content Too Large",
+    421: b"Misdirected Request", 429: b"Too Many Requests",
     431: b"Request Header Fields Too Large", 499: b"Client Closed Request", 500: b"Internal Server Error",
     501: b"Not Implemented", 503: b"Service Unavailable", 504: b"Gateway Timeout",
 }  # fmt: skip

@@ -19,6 +19,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PIECE_BYTES = 1 << 16
 _SMALL_BYTES = 1 << 12
 _MOST_MISSES = 8
+_SLASH = ord("/")
+_ONCE = frozenset((b"authorization", b"host", b"inference-header-content-length", b"origin"))
+"""Headers that decide something: two of them would let a proxy in front decide otherwise."""
 
 
 class RequestReader:
@@ -42,6 +45,8 @@ class RequestReader:
         """Read since the last piece of a body, and no part of it; None: a read that was in part."""
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._repeated = 0
+        """Headers that came again, and so are not counted by the length of `_headers`."""
         self._head: dict[bytes, bytes] = {}
         self._body: list[bytes | bytearray] = []
 
@@ -96,6 +101,8 @@ class RequestReader:
             self._head_bytes += 0 if self._shares_read else size
             if self._head_bytes > self._settings.max_header_bytes:
                 self._refuse(self._head_too_large())
+            elif len(self._headers) + self._repeated > self._settings.max_headers:
+                self._refuse(self._too_many_headers())
         elif self.state == "body":  # sizes and extensions of chunks, and trailers
             self._framing_bytes = 0 if self._framing_bytes is None else self._framing_bytes + size
             if self._framing_bytes > self._settings.max_header_bytes:
@@ -116,7 +123,7 @@ class RequestReader:
                     return
                 # Nobody has to grant an upgrade. The parser leaves the body to the other protocol: it starts again.
                 data = without_upgrade(self._parser.get_method(), self._url, self._head) + data[stop.args[0] :]
-                self._url, self._headers, self._upgrading = b"", {}, False
+                self._url, self._headers, self._repeated, self._upgrading = b"", {}, 0, False
                 self._parser = httptools.HttpRequestParser(self)
             else:
                 return
@@ -129,7 +136,19 @@ class RequestReader:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        name, headers = name.lower(), self._headers
+        if name in headers:
+            value = self._again(name, headers[name], value)
+        headers[name] = value
+
+    def _again(self, name: bytes, before: bytes, value: bytes) -> bytes:
+        """The value of a header that is there already: a list (RFC 9110, 5.3)."""
+        if name in _ONCE:
+            raise HttpError(400, f"there are two {name.decode().title()} headers; expected one")
+        self._repeated += 1
+        if self._repeated > self._settings.max_headers:
+            raise self._too_many_headers()
+        return b"%b%b %b" % (before, b";" if name == b"cookie" else b",", value)
 
     def on_headers_complete(self) -> None:
         if self._head_bytes + self._chunk_bytes > self._settings.max_header_bytes:
@@ -139,6 +158,11 @@ class RequestReader:
                 raise self._head_too_large()
         self.state, self.since = "body", self.server.now
         headers = self._head = self._headers
+        if len(headers) + self._repeated > self._settings.max_headers:
+            raise self._too_many_headers()
+        host = headers.get(b"host")
+        if host not in self.server.hosts.passed or self._url[0] != _SLASH:
+            self.server.hosts.check(host, self._url, self._parser.get_http_version())
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 18 or int(length) > self._settings.max_body_bytes):
             raise self._body_too_large()
@@ -179,7 +203,8 @@ class RequestReader:
             parser.should_keep_alive() and not self.server.draining and not self._is_old(),
         )
         self.state, self.since = "idle", self.server.now
-        self._url, self._headers, self._body, self._body_bytes, self._head_bytes = b"", {}, [], 0, 0
+        self._url, self._headers, self._body = b"", {}, []
+        self._body_bytes = self._head_bytes = self._repeated = 0
         self._accept(exchange)
 
     def _is_old(self) -> bool:
@@ -190,6 +215,9 @@ class RequestReader:
         return HttpError(
             431, f"the request head is too large; expected at most {self._settings.max_header_bytes} bytes"
         )
+
+    def _too_many_headers(self) -> HttpError:
+        return HttpError(431, f"there are too many headers; expected at most {self._settings.max_headers}")
 
     def _body_too_large(self) -> HttpError:
         return HttpError(413, f"the body is too large; expected at most {self._settings.max_body_bytes} bytes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import socket
 import time
 from typing import Protocol
 
@@ -13,10 +14,11 @@ from foretell.errors import InferenceError, NotReady
 from foretell.serve.connection import HttpConnection
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import HeadCache
+from foretell.serve.hosts import hosts_of
+from foretell.serve.listen import Listener, bind
 from foretell.serve.messages import Reply, head_of
 
 _SWEEP_S = 1.0
-_BACKLOG = 4096
 _LINGER_S = 1.0
 _GRACE_S = 0.5
 """How long requests may come over open connections after the end was announced by closing the door."""
@@ -46,9 +48,10 @@ class HttpServer:
         self._connections: set[HttpConnection] = set()
         self._json_heads: dict[int, bytes] = {}
         self.heads = HeadCache()
+        self.hosts = hosts_of(settings.allowed_hosts, settings.host, local=True)
         self._dirty: list[HttpConnection] = []
         self._flush_scheduled = False
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Event | None = None
@@ -58,20 +61,30 @@ class HttpServer:
         return len(self._connections)
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Host and port it really listens on. Raises `RuntimeError` before `start`."""
-        if self._server is None:
+    def listener(self) -> Listener:
+        """Where it listens. Raises `RuntimeError` before `start`."""
+        if self._listener is None:
             raise RuntimeError("the server has not been started")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return host, port
+        return self._listener
 
-    async def start(self) -> None:
-        """Listens. Raises OSError where the address is not to be had."""
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it really listens on; for a Unix socket its path and 0."""
+        return self.listener.address
+
+    async def start(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes clients in, from `sockets` or from those it binds itself.
+
+        Raises `Unavailable` where the address is not to be had, `InvalidSetting` for what the settings name and is not
+        what it should be.
+        """
         self._loop = asyncio.get_running_loop()
+        settings = self.settings
+        listener = self._listener = Listener(settings, bind(settings) if sockets is None else sockets)
+        tcp = not settings.unix_socket
+        self.hosts = hosts_of(settings.allowed_hosts, settings.host, local=listener.local, tcp=tcp)
         self._sweep()
-        self._server = await self._loop.create_server(
-            lambda: HttpConnection(self), self.settings.host, self.settings.http_port, backlog=_BACKLOG
-        )
+        await listener.start(lambda: HttpConnection(self), self.has_room)
 
     async def stop(self) -> None:
         """Takes no new connection, answers what was accepted (up to `drain_timeout_s`), closes.
@@ -81,8 +94,8 @@ class HttpServer:
         """
         self.draining = True
         await asyncio.sleep(0)  # whoever waits at the door comes in before it closes
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         for connection in list(self._connections):
             connection.close_after_last()
         await self._all_closed(min(_GRACE_S, self.settings.drain_timeout_s))
@@ -98,10 +111,16 @@ class HttpServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
+    def has_room(self, more: int = 0) -> bool:
+        """Whether another client may come in beside those that have, and `more` that are about to."""
+        if len(self._connections) + more < self.settings.max_connections:
+            return True
+        self.refused_connections += 1
+        return False
+
     def opened(self, connection: HttpConnection) -> bool:
         """Whether there is room for it."""
-        if len(self._connections) >= self.settings.max_connections:
-            self.refused_connections += 1
+        if not self.has_room():
             return False
         self._connections.add(connection)
         return True

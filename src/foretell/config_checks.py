@@ -1,0 +1,99 @@
+"""What values the settings may have, and which of them leave others nothing to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from foretell.errors import InvalidSetting
+
+ENV_PREFIX = "FORETELL_"
+
+
+def check_idle(settings: Any, usual: Any, origins: Mapping[str, str]) -> None:
+    """Raises `InvalidSetting` for a setting that another one leaves nothing to do, without overruling its place.
+
+    `usual`: the same settings with their defaults.
+    """
+    for key, other, acts in _needs(settings):
+        idle = not acts and getattr(settings, key) != getattr(usual, key)
+        if idle and not _nearer(origins[other], origins[key]):
+            got = f"{other} = {getattr(settings, other)}"
+            fix = f"change {other}, or leave {key} out"
+            raise InvalidSetting(f"{key} would do nothing", where=origins[key], got=got, fix=fix)
+
+
+def _needs(settings: Any) -> tuple[tuple[str, str, bool], ...]:
+    """A setting, the one it depends on, and whether it does something with it."""
+    if hasattr(settings, "unix_socket"):
+        tcp = settings.unix_socket is None
+        return (
+            ("unix_socket_mode", "unix_socket", not tcp),
+            *((key, "unix_socket", tcp) for key in ("host", "http_port", "tls_cert")),
+            *((key, "tls_cert", settings.tls_cert is not None) for key in ("tls_key", "tls_client_ca")),
+        )
+    if not hasattr(settings, "executor"):
+        return ()
+    return (
+        ("cache_ttl_s", "cache_size", settings.cache_size > 0),
+        ("retry_delay_s", "retries", settings.retries > 0),
+        ("retry_max_delay_s", "retries", settings.retries > 0),
+        ("inline_limit_ms", "executor", settings.executor == "auto"),
+        ("call_timeout_s", "executor", settings.executor != "inline"),
+        ("replicas", "executor", settings.executor != "inline"),
+        ("max_replicas", "executor", settings.executor != "inline"),
+        ("retry_delay_s", "retry_max_delay_s", settings.retry_delay_s <= settings.retry_max_delay_s),
+    )
+
+
+def _nearer(origin: str, than: str) -> bool:
+    """Whether a place overrules another. Flags are given together, and so are variables; of two files, either may."""
+    ranks = [next((at for at, kind in enumerate(("--", ENV_PREFIX)) if o.startswith(kind)), 2) for o in (origin, than)]
+    return origin != "default" and (ranks[0] < ranks[1] or (ranks == [2, 2] and origin != than))
+
+
+_AT_LEAST = {
+    "max_batch_size": 1, "max_queue_size": 1, "batch_size": 1, "num_workers": 0, "threads": 0, "cache_size": 0,
+    "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
+    "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_header_bytes": 1024,
+    "max_headers": 8, "max_json_depth": 3, "max_elements": 1, "max_pipelined": 1, "drain_timeout_s": 0,
+}  # fmt: skip
+_POSITIVE = {
+    "slo_ms", "call_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s",
+    "request_timeout_s",
+}  # fmt: skip
+
+
+def check_values(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    """Raises `InvalidSetting` for a number out of its range, and a text that its reader would not understand."""
+    for key, value in values.items():
+        _check_form(key, value, origins[key])
+        if not isinstance(value, (int, float)):
+            continue
+        least = _AT_LEAST.get(key)
+        if least is not None and not value >= least:
+            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=f"at least {least}", got=value)
+        if key in _POSITIVE and not value > 0:
+            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected="more than 0", got=value)
+        if key == "batch" and value < 1:
+            raise InvalidSetting("batch is out of range", where=origins[key], expected="1 or more", got=value)
+        if key == "http_port" and value > 65535:
+            raise InvalidSetting("http_port is out of range", where=origins[key], expected="at most 65535", got=value)
+
+
+_PATH = (re.compile(r"[^\0]+"), "a path")
+_FORMS = {
+    **dict.fromkeys(("unix_socket", "tls_cert", "tls_key", "tls_client_ca"), _PATH),
+    "unix_socket_mode": (re.compile(r"0?[0-7]{3}"), "permissions in octal, such as 0660"),
+    "allowed_hosts": (re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"), "names without a port, or *"),
+}
+
+
+def _check_form(key: str, value: Any, origin: str) -> None:
+    """Holds texts to the form that their reader understands."""
+    if key in _FORMS:
+        form, expected = _FORMS[key]
+        for text in (value,) if isinstance(value, str) else value or ():
+            if not form.fullmatch(text):
+                raise InvalidSetting(f"{key}: wrong value", where=origin, expected=expected, got=repr(text))
