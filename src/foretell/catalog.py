@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,8 +63,70 @@ class Catalog(Protocol):
         """Whether every model answers."""
         ...
 
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """`changed` is called after each change, on the thread that made it."""
+        ...
 
-class StaticCatalog:
+
+class _Shelf:
+    """Every model at one moment; never changed, so that whoever has it sees all of that moment and nothing of the next.
+
+    `labels` gives, per model, further names of its versions; one whose version is gone leads nowhere.
+    """
+
+    __slots__ = ("_labels", "_latest", "models")
+
+    def __init__(self, models: Mapping[str, Mapping[str, Served]], labels: Mapping[str, Mapping[str, str]]) -> None:
+        self.models = {name: _in_order(versions) for name, versions in sorted(models.items())}
+        self._latest = {name: versions[max(versions, key=int)] for name, versions in self.models.items()}
+        self._labels = labels
+
+    def resolve(self, name: str, version: str | None) -> Served:
+        versions = self.versions(name)
+        if version is None or version in {"", LATEST}:
+            return self._latest[name]
+        labels = self._labels.get(name, {})
+        found = versions.get(version) or versions.get(labels.get(version, ""))
+        if found is None:
+            known = [*versions, *(label for label, number in labels.items() if number in versions)]
+            raise _unknown_version(name, version, "known: " + ", ".join(known))
+        return found
+
+    def versions(self, name: str) -> Mapping[str, Served]:
+        versions = self.models.get(name)
+        if versions is None:
+            shown = name[:_SHOWN]
+            raise ModelNotFound(f"Request for unknown model: {shown!r} is not found", fix=nearest(shown, self.models))
+        return versions
+
+    def ready(self) -> bool:
+        return bool(self.models) and all(
+            one.engine.ready for versions in self.models.values() for one in versions.values()
+        )
+
+    def with_models(self, models: Mapping[str, Mapping[str, Served]]) -> _Shelf:
+        return _Shelf(models, self._labels)
+
+
+class _Reads:
+    """What a catalogue answers, from the shelf of the moment."""
+
+    _shelf: _Shelf
+
+    def resolve(self, name: str, version: str | None = None) -> Served:
+        return self._shelf.resolve(name, version)
+
+    def names(self) -> list[str]:
+        return list(self._shelf.models)
+
+    def versions(self, name: str) -> list[str]:
+        return list(self._shelf.versions(name))
+
+    def ready(self) -> bool:
+        return self._shelf.ready()
+
+
+class StaticCatalog(_Reads):
     """A catalogue that never changes: what was loaded at the start.
 
     `labels` gives, per model, further names of its versions: `{"fraud": {"stable": "2"}}`. Raises `InvalidSetting`
@@ -71,61 +134,119 @@ class StaticCatalog:
     """
 
     def __init__(self, served: Iterable[Served], labels: Mapping[str, Mapping[str, str]] | None = None) -> None:
-        self._models: dict[str, dict[str, Served]] = {}
-        for one in served:
-            versions = self._models.setdefault(check_name(one.name), {})
-            if check_version(one.version) in versions:
-                raise InvalidSetting(f"model {one.name!r} version {one.version} is served twice")
-            versions[one.version] = one
-        self._models = {name: _in_order(versions) for name, versions in sorted(self._models.items())}
-        self._latest = {name: versions[max(versions, key=int)] for name, versions in self._models.items()}
-        self._labels = {name: dict(given) for name, given in (labels or {}).items()}
-        for name, given in self._labels.items():
-            for label, number in given.items():
-                self._check_label(name, label, number)
+        self._shelf = _filled(served, labels or {})
 
-    def resolve(self, name: str, version: str | None = None) -> Served:
-        versions = self._versions(name)
-        if version is None or version in {"", LATEST}:
-            return self._latest[name]
-        found = versions.get(version) or versions.get(self._labels.get(name, {}).get(version, ""))
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """There will be nothing to tell."""
+
+
+class LiveCatalog(_Reads):
+    """A catalogue whose models come and go: each change is one step, and readers see either all of it or none.
+
+    Bounded: `most_models` names, `most_versions` of each. Raises as `StaticCatalog`.
+    """
+
+    def __init__(
+        self,
+        served: Iterable[Served] = (),
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        most_models: int = 1024,
+        most_versions: int = 64,
+    ) -> None:
+        self._shelf = _filled(served, labels or {})
+        self._most_models, self._most_versions = most_models, most_versions
+        self._lock = threading.Lock()
+        self._told: list[Callable[[], None]] = []
+        self._check_room(self._shelf.models)
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        self._told.append(changed)
+
+    def put(self, served: Served) -> None:
+        """Adds a version. Raises `InvalidSetting` for one that is there, and where there is no room."""
+        with self._lock:
+            models = self._copied()
+            _add(models, served)
+            self._check_room(models)
+            self._shelf = self._shelf.with_models(models)
+        self._tell()
+
+    def remove(self, name: str, version: str | None = None) -> list[Served]:
+        """Takes a version out, or without one all of them in one step; gives what it took. Raises `ModelNotFound`."""
+        with self._lock:
+            models = self._copied()
+            gone = list(self._shelf.versions(name).values()) if version is None else [self._exact(name, version)]
+            for one in gone:
+                del models[name][one.version]
+            self._shelf = self._shelf.with_models({name: left for name, left in models.items() if left})
+        self._tell()
+        return gone
+
+    def swap(self, old: Served, new: Served) -> None:
+        """Puts `new` in the place of `old`, the same version of the same model. Raises `ModelNotFound` where `old` is
+        not there any more."""
+        with self._lock:
+            models = self._copied()
+            if self._exact(new.name, new.version) is not old:
+                raise _unknown_version(new.name, new.version)
+            models[new.name][new.version] = new
+            self._shelf = self._shelf.with_models(models)
+        self._tell()
+
+    def _exact(self, name: str, version: str) -> Served:
+        found = self._shelf.versions(name).get(version)
         if found is None:
-            shown = repr(version[:_SHOWN])[1:-1]
-            raise ModelNotFound(
-                f"Request for unknown model: {name!r} version {shown} is not found",
-                fix="known: " + ", ".join([*versions, *self._labels.get(name, ())]),
-            )
+            raise _unknown_version(name, version)
         return found
 
-    def names(self) -> list[str]:
-        return list(self._models)
+    def _check_room(self, models: Mapping[str, Mapping[str, Served]]) -> None:
+        if len(models) > self._most_models:
+            raise InvalidSetting("there are too many models", expected=f"at most {self._most_models}", got=len(models))
+        for name, versions in models.items():
+            if len(versions) > self._most_versions:
+                most = f"at most {self._most_versions}"
+                what = f"model {name!r} has too many versions"
+                raise InvalidSetting(what, expected=most, got=len(versions))
 
-    def versions(self, name: str) -> list[str]:
-        return list(self._versions(name))
+    def _copied(self) -> dict[str, dict[str, Served]]:
+        return {name: dict(versions) for name, versions in self._shelf.models.items()}
 
-    def ready(self) -> bool:
-        return bool(self._models) and all(
-            one.engine.ready for versions in self._models.values() for one in versions.values()
-        )
+    def _tell(self) -> None:
+        for changed in list(self._told):
+            changed()
 
-    def _versions(self, name: str) -> Mapping[str, Served]:
-        versions = self._models.get(name)
-        if versions is None:
-            shown = name[:_SHOWN]
-            raise ModelNotFound(f"Request for unknown model: {shown!r} is not found", fix=nearest(shown, self._models))
-        return versions
 
-    def _check_label(self, name: str, label: str, number: str) -> None:
-        if name not in self._models:
-            raise InvalidSetting(f"label {label!r} is for an unknown model {name!r}", fix=nearest(name, self._models))
-        if label in {"", LATEST} or _VERSION.fullmatch(label):
-            raise InvalidSetting(f"{label!r} cannot be a label", where=name, expected="a word that is no version")
-        if number not in self._models[name]:
-            raise InvalidSetting(
-                f"label {label!r} is for an unknown version {number!r}",
-                where=name,
-                fix=nearest(number, self._models[name]),
-            )
+def _filled(served: Iterable[Served], labels: Mapping[str, Mapping[str, str]]) -> _Shelf:
+    models: dict[str, dict[str, Served]] = {}
+    for one in served:
+        _add(models, one)
+    for name, given in labels.items():
+        for label, number in given.items():
+            _check_label(models, name, label, number)
+    return _Shelf(models, {name: dict(given) for name, given in labels.items()})
+
+
+def _add(models: dict[str, dict[str, Served]], served: Served) -> None:
+    versions = models.setdefault(check_name(served.name), {})
+    if check_version(served.version) in versions:
+        raise InvalidSetting(f"model {served.name!r} version {served.version} is served twice")
+    versions[served.version] = served
+
+
+def _unknown_version(name: str, version: str, fix: str = "") -> ModelNotFound:
+    shown = repr(version[:_SHOWN])[1:-1]
+    return ModelNotFound(f"Request for unknown model: {name!r} version {shown} is not found", fix=fix)
+
+
+def _check_label(models: Mapping[str, Mapping[str, Served]], name: str, label: str, number: str) -> None:
+    if name not in models:
+        raise InvalidSetting(f"label {label!r} is for an unknown model {name!r}", fix=nearest(name, models))
+    if label in {"", LATEST} or _VERSION.fullmatch(label):
+        raise InvalidSetting(f"{label!r} cannot be a label", where=name, expected="a word that is no version")
+    if number not in models[name]:
+        fix = nearest(number, models[name])
+        raise InvalidSetting(f"label {label!r} is for an unknown version {number!r}", where=name, fix=fix)
 
 
 def _in_order(versions: Mapping[str, Served]) -> dict[str, Served]:

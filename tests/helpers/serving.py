@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from wire import Answer, Wire, infer, values
 
 from foretell.backends.opened import Opened
-from foretell.catalog import Served, StaticCatalog
+from foretell.catalog import LiveCatalog, Served, StaticCatalog
 from foretell.clock import Clock
 from foretell.config import ModelSettings, ServerSettings
 from foretell.engine.engine import Engine
@@ -39,7 +39,7 @@ def served(
 class Running:
     """A started server. `problems`: what reached the loop's exception handler; no test may leave any behind."""
 
-    def __init__(self, catalog: StaticCatalog, settings: ServerSettings, new_loop: LoopFactory) -> None:
+    def __init__(self, catalog: StaticCatalog | LiveCatalog, settings: ServerSettings, new_loop: LoopFactory) -> None:
         self.catalog = catalog
         self.problems: list[str] = []
         self._up: Future[Application] = Future()

@@ -11,7 +11,7 @@ import uvloop
 from served_models import Echo
 from serving import LoopFactory, Running, served
 
-from foretell.catalog import Served, StaticCatalog
+from foretell.catalog import LiveCatalog, Served
 from foretell.config import ServerSettings
 from foretell.model import Model
 from foretell.types import DataType
@@ -36,7 +36,7 @@ def serve(new_loop: LoopFactory) -> Iterator[Serve]:
         models = [served(model, name) for name, model in named.items() if isinstance(model, Model)]
         limits = {name: value for name, value in named.items() if not isinstance(value, Model)}
         settings = ServerSettings(**{"http_port": 0, "drain_timeout_s": 5.0, **limits})
-        running.append(Running(StaticCatalog([*models, *more]), settings, new_loop))
+        running.append(Running(LiveCatalog([*models, *more]), settings, new_loop))
         return running[-1]
 
     yield start

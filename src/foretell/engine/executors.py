@@ -82,21 +82,26 @@ class ThreadExecutor:
             del job  # an idle thread holds no batch
 
     def _run(self, job: _Job) -> None:
-        if self._closed:
-            job.future.set_exception(NotReady("the model is closed"))
-            return
         try:
-            job.future.set_result(self._replica.run(job.batch, job.ctx, retry=False))
-        except BaseException as error:  # whatever it is, it ends this call and not the thread that others wait for
-            job.future.set_exception(error)
-        if job.on_free is not None:
-            if job.pause_s:
-                time.sleep(job.pause_s)
-            job.on_free()
+            if self._closed:
+                job.future.set_exception(NotReady("the model is closed"))
+                return
+            try:
+                job.future.set_result(self._replica.run(job.batch, job.ctx, retry=False))
+            except BaseException as error:  # whatever it is, it ends this call and not the thread that others wait for
+                job.future.set_exception(error)
+            if job.on_free is not None:
+                if job.pause_s:
+                    time.sleep(job.pause_s)
+                job.on_free()
+        finally:
+            del job  # an error holds this frame, and the frame would hold the job, and the job the error
 
 
 class _Job:
-    __slots__ = ("batch", "ctx", "future", "on_free", "pause_s")
+    """A call to make. It and its future are not a circle: the collector rests, and who waits for it holds its batch."""
+
+    __slots__ = ("_held", "ctx", "future", "on_free", "pause_s")
 
     def __init__(
         self,
@@ -105,10 +110,11 @@ class _Job:
         pause_s: float,
         on_free: Callable[[], None] | None,
     ) -> None:
-        self.batch, self.ctx, self.pause_s, self.on_free = batch, ctx, pause_s, on_free
+        self.ctx, self.pause_s, self.on_free = ctx, pause_s, on_free
         self.future: Future[Batch] = Future()
-        self.future.add_done_callback(self._let_go)
+        self._held = held = [batch]
+        self.future.add_done_callback(lambda future: held.clear() if future.cancelled() else None)
 
-    def _let_go(self, future: Future[Batch]) -> None:
-        if future.cancelled():
-            self.batch = Batch({}, 0)
+    @property
+    def batch(self) -> Batch:
+        return self._held[0]

@@ -15,7 +15,7 @@ from foretell.catalog import Catalog, Served
 from foretell.config import ServerSettings
 from foretell.engine.decisions import decisions
 from foretell.engine.work import Completed, Part, Work
-from foretell.errors import InferenceError, ModelNotFound
+from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe import prometheus
 from foretell.observe.stats import Stats
 from foretell.serve.codecs import oip_metadata
@@ -57,13 +57,11 @@ class Application:
         self.server = HttpServer(self, settings)
         self._routes: dict[bytes, Route] = {}
         self._doors: dict[tuple[str, str], ModelDoor] = {}
+        catalog.subscribe(self._catalog_changed)
 
     async def start(self) -> None:
-        """Listens. Each engine writes to the sockets right after a delivery."""
+        """Listens. From now on the catalogue changes on this thread only."""
         await self.server.start()
-        loop = asyncio.get_running_loop()
-        for served in self._all():
-            served.engine.batcher(loop).delivery.after = self.server.flush
 
     async def stop(self) -> None:
         """Not ready, no new connections, answers what was accepted, closes. The engines stay open."""
@@ -124,6 +122,20 @@ class Application:
         handler, scope = routes[path]
         return Route({b"GET": handler}, scope)
 
+    def _catalog_changed(self) -> None:
+        """Nothing here may answer for a model that is gone, nor keep it in memory."""
+        self._routes.clear()
+        for key, door in list(self._doors.items()):
+            if not self._is_served(door.served):
+                del self._doors[key]
+                door.retired = True
+
+    def _is_served(self, served: Served) -> bool:
+        try:
+            return self.catalog.resolve(served.name, served.version) is served
+        except ModelNotFound:
+            return False
+
     def _overview(self) -> dict[str, Any]:
         """For whoever opens the address to see what is there."""
         models = {name: f"/v2/models/{quote(name, safe='')}" for name in self.catalog.names()}
@@ -175,21 +187,28 @@ class Application:
 
 
 class ModelDoor:
-    """The requests of one model version."""
+    """The requests of one model version. The engine writes to the sockets right after a delivery."""
 
     def __init__(self, served: Served, application: Application) -> None:
         self.served, self.application = served, application
+        self.retired = False
+        """Another version has taken over: what still comes this way is its to answer."""
         engine = served.engine
         self.encoder = ReplyEncoder(served.name, served.version)
         self._where = f"model {served.name!r}"
         settings = application.settings
         self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
-        self._submit = engine.submitter(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._submit = engine.submitter(loop)
+        engine.batcher(loop).delivery.after = application.server.flush
         self.now = engine.clock.monotonic
         self.timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
 
     def infer(self, exchange: Exchange) -> None:
         """Hands the request to the engine. What is refused before counts as an outcome too."""
+        if self.retired:
+            self.application.handle(exchange)
+            return
         headers, body = exchange.headers, exchange.body
         try:
             if b"content-encoding" in headers:
@@ -262,8 +281,15 @@ class InferWork(Work):
         exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
 
     def fail(self, error: InferenceError) -> None:
-        if not self._exchange.abandoned:
-            self._exchange.respond(self._door.application.error_reply(error))
+        if self._exchange.abandoned:
+            return
+        application, exchange = self._door.application, self._exchange
+        if not self._door.retired or type(error) is not NotReady:
+            exchange.respond(application.error_reply(error))
+            return
+        application.handle(exchange)  # it had not begun: whoever answers for this model now, begins it
+        if isinstance(exchange.work, InferWork):  # in the time that the request had from the start
+            exchange.work.arrived, exchange.work.deadline = self.arrived, self.deadline
 
 
 def _json(value: object, status: int = 200) -> Reply:
