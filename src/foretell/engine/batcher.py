@@ -132,6 +132,8 @@ class Batcher:
                 self._runner.end_failed(run, self.delivery.unexpected(error))
                 if isinstance(error, KeyboardInterrupt):
                     raise
+            if self._settings.call_timeout_s is not None and self._sweeper is None:
+                self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
             if run.ended:  # it ran on the loop, which reads its sockets before the next one
                 break
         self._settle()
@@ -229,7 +231,7 @@ class Batcher:
         members, free_s = len(self._pool.members), 0.0
         if members and len(self._busy) >= members:
             free_s = max(0.0, min([run.expected for run in self._busy.values()]) - work.arrived)
-        return objective.admits(waiting, work.rows, members, free_s)
+        return objective.admits(work.arrived, waiting, work.rows, members, free_s)
 
     def _drain_s(self) -> float | None:
         """About how long what waits now will take."""

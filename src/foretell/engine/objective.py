@@ -9,6 +9,7 @@ _FIRST_MARGIN = 0.1
 _MOST_MARGIN = 0.6
 _LATE_SHARE = 0.004
 _LEARN = 0.1
+_PROBE_S = 1.0
 
 
 class Objective:
@@ -27,6 +28,7 @@ class Objective:
         self.rows = 1
         """Most rows of a batch."""
         self._call_s: float | None = None
+        self._probed = float("-inf")
         self.learned()
 
     def learned(self) -> None:
@@ -35,14 +37,22 @@ class Objective:
         self.rows = policy.rows_within(self._profile, half_s, self._max_rows)
         self._call_s = self._profile.call_s(self.rows)
 
-    def admits(self, waiting_rows: int, rows: int, replicas: int, free_s: float) -> bool:
-        """Whether a request would be answered in time. `free_s`: seconds until the next replica is free."""
+    def admits(self, now: float, waiting_rows: int, rows: int, replicas: int, free_s: float) -> bool:
+        """Whether a request would be answered in time. `free_s`: seconds until the next replica is free.
+
+        Where even an idle replica seems too slow, one request a second is let in: it tells whether that is still so.
+        """
         if self._call_s is None:  # nothing is known yet: one batch finds out
             return waiting_rows < self._max_rows
         batches_before = waiting_rows // self.rows
         own_s = self._profile.call_s(rows) if rows > self.rows else self._call_s
         wait_s = free_s + (batches_before // max(1, replicas)) * self._call_s
-        return wait_s + (own_s or 0.0) + self.margin_s <= self.slo_s
+        if wait_s + (own_s or 0.0) + self.margin_s <= self.slo_s:
+            return True
+        if waiting_rows or free_s or now - self._probed < _PROBE_S:
+            return False
+        self._probed = now
+        return True
 
     def answered(self, requests: int, late: int) -> None:
         """`late` of the `requests` of a batch took longer than the objective."""

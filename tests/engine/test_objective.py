@@ -1,0 +1,142 @@
+"""The latency objective, against a model whose calls cost what the test says, on a clock of the test's own."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from foretell.engine.objective import Objective
+from foretell.engine.profile import Profile
+
+SLO_S = 0.05
+MOST = 16
+
+
+@dataclass
+class Outcome:
+    """What `simulate` saw in the second half of its time. `within_s`: answers within the objective, per second."""
+
+    latencies: list[float]
+    refused: int
+    within_s: float
+
+    def p99(self) -> float:
+        return sorted(self.latencies)[int(0.99 * len(self.latencies))]
+
+
+def simulate(
+    arrivals_s: float,
+    cost: Callable[[int], float],
+    *,
+    slo: bool,
+    most: int = MOST,
+    queue: int = 10**9,
+    lasts_s: float = 12.0,
+) -> Outcome:
+    """One replica, open-loop Poisson arrivals of single rows, work-conserving batches of at most `most` rows."""
+    rng, profile = random.Random(7), Profile()
+    objective = Objective(SLO_S, most, profile)
+    waiting: deque[float] = deque()
+    latencies: list[float] = []
+    refused, free_at, running, arrival = 0, 0.0, list[float](), 0.0
+    started = 0.0
+
+    def finish() -> None:
+        nonlocal running
+        seconds = free_at - started
+        profile.learn(len(running), seconds)
+        objective.answered(len(running), sum(free_at - begun > SLO_S for begun in running))
+        objective.learned()
+        if free_at > lasts_s / 2:
+            latencies.extend(free_at - begun for begun in running)
+        running = []
+
+    while arrival < lasts_s:
+        arrival += rng.expovariate(arrivals_s)
+        while waiting or running:
+            if running:
+                if free_at > arrival:
+                    break
+                finish()
+            if waiting:
+                started = max(free_at, waiting[0])
+                if started > arrival:
+                    break
+                rows = min(len(waiting), objective.rows if slo else most)
+                running = [waiting.popleft() for _ in range(rows)]
+                free_at = started + cost(rows) * rng.uniform(0.95, 1.25)
+        free_s = max(0.0, free_at - arrival) if running else 0.0
+        if (slo and not objective.admits(arrival, len(waiting), 1, 1, free_s)) or (not slo and len(waiting) >= queue):
+            refused += arrival > lasts_s / 2
+        else:
+            waiting.append(arrival)
+    return Outcome(latencies, refused, sum(took <= SLO_S for took in latencies) / (lasts_s / 2))
+
+
+COSTS: dict[str, Callable[[int], float]] = {
+    "constant": lambda rows: 0.005,
+    "linear": lambda rows: 0.0003 * rows,
+    "mixed": lambda rows: 0.002 + 0.0002 * rows,
+}
+
+
+@pytest.mark.parametrize("load", [0.5, 0.8, 1.2, 5.0])
+@pytest.mark.parametrize("cost", COSTS)
+def test_who_is_admitted_is_answered_within_the_objective_at_any_load(cost: str, load: float) -> None:
+    """And as many are as with the best fixed queue that a sweep by hand finds."""
+    capacity_s = MOST / COSTS[cost](MOST) / 1.1
+    found = simulate(load * capacity_s, COSTS[cost], slo=True)
+    assert found.p99() <= SLO_S
+    fixed = [
+        simulate(load * capacity_s, COSTS[cost], slo=False, most=most, queue=queue)
+        for most in (4, MOST)
+        for queue in (16, 96, 128)
+    ]
+    assert found.within_s >= 0.9 * max(one.within_s for one in fixed)
+    if load <= 0.5:
+        assert not found.refused
+
+
+def test_batches_grow_step_by_step_to_what_half_of_the_objective_allows() -> None:
+    profile = Profile()
+    objective = Objective(0.1, 64, profile)
+    sizes = []
+    for _ in range(12):
+        sizes.append(objective.rows)
+        profile.learn(objective.rows, 0.001 * objective.rows)
+        objective.learned()
+    assert sizes[:5] == [1, 2, 4, 8, 16]
+    assert sizes[-1] == 46, "about 0.045 s is half of what the objective leaves beside its margin"
+
+
+def test_a_model_slower_than_the_objective_is_tried_once_a_second_in_case_it_has_become_faster() -> None:
+    profile = Profile()
+    profile.learn(1, 1.0)
+    objective = Objective(0.1, 64, profile)
+    assert objective.rows == 1
+    assert [objective.admits(now, 0, 1, 1, 0.0) for now in (5.0, 5.1, 5.9, 6.1)] == [True, False, False, True]
+    assert not objective.admits(9.0, 1, 1, 1, 0.0) and not objective.admits(9.0, 0, 1, 1, 0.1), "only an idle one"
+    for _ in range(40):
+        profile.learn(1, 0.001)
+    objective.learned()
+    assert objective.admits(9.0, 0, 1, 1, 0.0) and objective.admits(9.0, 1, 1, 1, 0.0)
+
+
+def test_before_anything_is_known_one_batch_is_let_in_to_find_out() -> None:
+    objective = Objective(0.001, 8, Profile())
+    assert [objective.admits(0.0, waiting, 1, 1, 0.0) for waiting in (0, 7, 8)] == [True, True, False]
+
+
+def test_late_answers_make_the_margin_wider_and_good_ones_narrower_within_bounds() -> None:
+    objective = Objective(0.1, 8, Profile())
+    for _ in range(1000):
+        objective.answered(10, 10)
+    widest = objective.margin_s
+    assert 0.05 < widest < 0.1
+    for _ in range(100_000):
+        objective.answered(10, 0)
+    assert objective.margin_s == 0
