@@ -45,7 +45,12 @@ def test_the_docstring_shows_the_whole_tree() -> None:
 
 
 def test_only_what_may_succeed_later_is_retryable() -> None:
-    assert {error.__name__ for error in tree() if error.retryable} == {"Overloaded", "NotReady", "TransientError"}
+    assert {error.__name__ for error in tree() if error.retryable} == {
+        "Overloaded",
+        "NotReady",
+        "ReplicaLost",
+        "TransientError",
+    }
 
 
 @pytest.mark.parametrize("error", tree())

@@ -47,6 +47,8 @@ class ModelSettings:
     """As many instances there may be under load; None: no more than `replicas`."""
     call_timeout_s: float | None = None
     """A replica that takes longer for one call is given up and replaced; None: no limit."""
+    load_timeout_s: float = 120.0
+    """Longest time a process may take to load the model."""
     cache_size: int = 0
     """Answers kept, in rows; 0: no cache."""
     cache_ttl_s: float | None = None

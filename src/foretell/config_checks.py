@@ -60,8 +60,8 @@ _AT_LEAST = {
     "max_headers": 8, "max_json_depth": 3, "max_elements": 1, "max_pipelined": 1, "drain_timeout_s": 0,
 }  # fmt: skip
 _POSITIVE = {
-    "slo_ms", "call_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s",
-    "request_timeout_s",
+    "slo_ms", "call_timeout_s", "load_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s",
+    "idle_timeout_s", "request_timeout_s",
 }  # fmt: skip
 
 

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from live_models import loaded
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from foretell import BasePredictor, Predictor, TransientError
+from foretell.columns import Batch, Dense, Ragged
+from foretell.model import Context
 from foretell.types import DataType, TensorSpec
 
 
@@ -51,6 +54,19 @@ def test_what_may_not_be_written_is_taken(rows: np.ndarray[Any, Any]) -> None:
     rows.flags.writeable = False
     with Predictor(Doubles()) as predictor:
         np.testing.assert_array_equal(np.asarray(predictor.predict(rows)), 2 * rows)
+
+
+def test_a_row_without_values_that_may_not_be_written_is_taken() -> None:
+    def doubled(values: Any) -> list[float]:
+        for row in values:
+            row *= 2
+        return [row.sum() for row in values]
+
+    nothing = np.zeros(0)
+    nothing.flags.writeable = False
+    model = loaded(doubled)
+    answer = model.predict(Batch({"values": Ragged(Dense(nothing), np.array([0, 0]))}, 1), Context())
+    assert answer.dense("output").tolist() == [0.0]
 
 
 def test_a_search_for_bad_rows_sees_every_row_as_it_came(rows: np.ndarray[Any, Any]) -> None:

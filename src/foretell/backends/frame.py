@@ -23,7 +23,7 @@ def own_array(column: Column, datatype: DataType | None = None) -> Array:
     if not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))
     shared = isinstance(column, Dense) and np.may_share_memory(array, column.data)
-    return array.copy() if shared else array
+    return array.copy() if shared or not array.flags.writeable else array  # an empty array shares nothing
 
 
 def data_frame(columns: Mapping[str, Column]) -> Any:

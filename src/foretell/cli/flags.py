@@ -121,6 +121,8 @@ class BatchingFlags:
     """A replica that takes longer for one call is given up and replaced. If not set: no limit."""
     inline_limit_ms: float | None = None
     """Native calls faster than this run on the event loop."""
+    load_timeout_s: float | None = None
+    """Longest time a process may take to load the model."""
     cache_size: int | None = None
     """Answers to keep, in rows; 0: none."""
     cache_ttl_s: float | None = None

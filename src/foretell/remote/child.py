@@ -1,0 +1,53 @@
+"""The program of the child process: `python -m foretell.remote.child SOCKET LIFELINE REQUESTS ANSWERS`.
+
+`SOCKET`: the number of an inherited socket. `LIFELINE`: of the reading end of a pipe that the parent holds open as long
+as it lives. `REQUESTS`, `ANSWERS`: the numbers of the files of shared memory, joined by commas. Imports nothing but the
+standard library before the recipe has said where packages are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+
+from foretell.remote.recipe import read_recipe
+
+
+def main(arguments: list[str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when its children end
+    _end_with_parent(int(arguments[1]))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    connection = socket.socket(fileno=int(arguments[0]))
+    recipe = read_recipe(connection)
+    sys.path[:] = recipe.search  # modules are looked for where the parent does, in the same order
+
+    from foretell.remote.worker import work
+
+    requests, answers = ([int(number) for number in each.split(",")] for each in arguments[2:4])
+    work(recipe, connection, requests, answers)
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Ends this process, with what it has started itself, once the parent has ended, whatever it is doing."""
+    if sys.platform == "linux":
+        # The kernel does it when the other end closes: also under code that never lets another thread run.
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_watch, args=(lifeline,), name="foretell-parent-watch", daemon=True).start()
+
+
+def _watch(lifeline: int) -> None:
+    os.read(lifeline, 1)  # nothing is ever written: it returns when the other end is closed
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,140 @@
+"""The parent's side of one child: its process, the conversation with it, and the memory they share."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+
+from foretell.clock import Clock
+from foretell.columns import Batch
+from foretell.errors import InferenceError, InvalidInput
+from foretell.model import Context
+from foretell.remote.channel import Channel, Garbage
+from foretell.remote.faults import fault
+from foretell.remote.memory import Files, Reader, TooLarge, Writer
+from foretell.remote.messages import BatchNote, Call, Close, FaultNote, Reply, reply_decoder
+from foretell.remote.packing import copied, pack, unpack
+from foretell.remote.parameters import told
+from foretell.remote.process import Process
+from foretell.remote.recipe import Recipe
+
+_CHILD = "foretell.remote.child"
+_LEAVE_S = 5.0
+_LOOK_S = 0.02
+_NEVER = Context().cancelled
+
+
+class Link:
+    """Not thread-safe but for `process`, since the two sides take turns."""
+
+    def __init__(self, recipe: Recipe, on_end: Callable[[], None], name: str) -> None:
+        """Starts the child, which loads the model and says so; see `receive`.
+
+        `on_end` is called once, on a thread of its own, when the child has ended. Raises `Unavailable`, and
+        `Overloaded` where there is no room for the memory they share.
+        """
+        self._calls = 0
+        self._on_end = on_end
+        with ExitStack() as shared, ExitStack() as theirs:
+            ours, connection = socket.socketpair()
+            shared.callback(ours.close)
+            theirs.callback(connection.close)
+            lifeline, held = os.pipe()
+            shared.callback(os.close, held)
+            theirs.callback(os.close, lifeline)
+            requests, answers = (shared.enter_context(closing(Files())) for _ in range(2))
+            self._channel = Channel(ours)
+            self._writer = shared.enter_context(closing(Writer(requests.numbers)))
+            self._reader = shared.enter_context(closing(Reader(answers.numbers)))
+            given = [(connection.fileno(),), (lifeline,), requests.numbers, answers.numbers]
+            self.process = Process(
+                _CHILD, [",".join(map(str, numbers)) for numbers in given], [n for numbers in given for n in numbers],
+                self._ended, name,
+            )  # fmt: skip
+            self._shared = shared.pop_all()
+        with suppress(OSError):  # if it has ended already, `receive` tells
+            recipe.send(ours)
+
+    def ask(self, batch: Batch, ctx: Context, clock: Clock, limit_s: float | None) -> Reply | None:
+        """The reply to a batch; None where it has not come within `limit_s`. `clock`: that of the deadline.
+
+        Raises `InvalidInput` for data or parameters that cannot be sent, and then nothing was; `ChannelClosed`,
+        `Garbage`.
+        """
+        until = None if limit_s is None else time.monotonic() + limit_s
+        try:
+            self._call(batch, ctx, clock, limit_s)
+        except TimeoutError:
+            return None
+        if ctx.deadline is not None or ctx.cancelled is not _NEVER:
+            while not (ctx.cancelled() or (ctx.deadline is not None and clock.monotonic() >= ctx.deadline)):
+                soon = _LOOK_S if until is None else min(_LOOK_S, until - time.monotonic())
+                reply = self.receive(max(0.0, soon))
+                if reply is not None or (until is not None and time.monotonic() >= until):
+                    return reply
+            self._writer.flag(self._calls)  # nobody waits for the answer any more: the child may stop early
+        return self.receive(None if until is None else max(0.0, until - time.monotonic()))
+
+    def _call(self, batch: Batch, ctx: Context, clock: Clock, limit_s: float | None) -> None:
+        self._calls += 1
+        sequence = None if ctx.sequence is None else (ctx.sequence.id, ctx.sequence.start, ctx.sequence.end)
+        try:
+            note, params = pack(batch, self._writer), told(ctx.params)
+            left_s = None if ctx.deadline is None else ctx.deadline - clock.monotonic()
+            self._channel.send(Call(self._calls, note, params, left_s, sequence, ctx.device), limit_s)
+        except TooLarge as error:
+            what = "the batch is too large for a process of its own"
+            raise InvalidInput(what, got=error, fix="send fewer rows") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            what = "the batch cannot be sent to the process of its model"
+            raise InvalidInput(what, expected="columns of numbers, flags or bytes", got=error) from error
+
+    def ask_to_close(self, timeout_s: float) -> Reply | None:
+        """The reply to it. Raises `ChannelClosed` and `Garbage`."""
+        self._channel.send(Close())
+        return self.receive(timeout_s)
+
+    def receive(self, timeout_s: float | None) -> Reply | None:
+        """The next message; None where it has not come within `timeout_s`.
+
+        Raises `ChannelClosed` and `Garbage`.
+        """
+        message = self._channel.receive(timeout_s)
+        if message is None:
+            return None
+        try:
+            reply: Reply = reply_decoder.decode(message)
+        except ValueError as error:
+            raise Garbage(f"no reply: {error}") from error
+        return reply
+
+    def batch(self, note: BatchNote) -> Batch:
+        """The batch of an answer, in memory of its own. Raises `Garbage`."""
+        try:
+            return unpack(note, self._reader, copied)
+        except (MemoryError, InferenceError):
+            raise
+        except Exception as error:  # whatever a note can be wrong in
+            raise Garbage(f"no batch: {error}") from error
+
+    def error(self, note: FaultNote) -> InferenceError:
+        """Raises `Garbage`."""
+        try:
+            return fault(note)
+        except ValueError as error:
+            raise Garbage(str(error)) from error
+
+    def end(self, patience_s: float) -> None:
+        """Waits for the child to end by itself, then ends it, and gives back what was shared with it."""
+        if not self.process.wait(patience_s):
+            self.process.kill()
+            self.process.wait(_LEAVE_S)
+        self.process.join(_LEAVE_S)
+        self._shared.close()
+
+    def _ended(self) -> None:
+        self._channel.shut()  # wakes whoever waits, even where something that the child has started holds its end
+        self._on_end()

@@ -1,0 +1,59 @@
+"""From a recipe to a loaded model, in the child process: as an engine does it, with the same errors."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from dataclasses import dataclass
+
+from foretell.backends import Opened, open_model
+from foretell.clock import SystemClock
+from foretell.config import ModelSettings
+from foretell.engine.replica import Replica
+from foretell.engine.warm_up import warm_up
+from foretell.errors import InferenceError, NotReady, Unavailable
+from foretell.model import Model
+from foretell.remote.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    opened: Opened
+    replica: Replica
+    where: str
+
+
+def load(recipe: Recipe) -> Loaded:
+    """Raises an `InferenceError` for whatever goes wrong; the model is closed then."""
+    where = f"model {recipe.name!r}"
+    settings = dataclasses.replace(recipe.model_settings(), retries=0)  # who asks decides whether to try again
+    try:
+        os.chdir(recipe.folder)
+        opened = open_model(recipe.opened(), settings)
+    except InferenceError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _failed(error, where) from error
+    try:
+        return Loaded(opened, _loaded(opened.model, settings, where), where)
+    except (Exception, SystemExit) as error:
+        with contextlib.suppress(Exception):  # what ended the loading is what counts
+            opened.model.close()
+        if isinstance(error, InferenceError):
+            raise
+        raise _failed(error, where) from error
+
+
+def _loaded(model: Model, settings: ModelSettings, where: str) -> Replica:
+    if settings.device != "cpu" and type(model).load is Model.load:
+        fix, got = "use cpu, or give the model a method load(self, device)", settings.device
+        raise Unavailable("the model knows of no devices", where=where, expected="cpu", got=got, fix=fix)
+    model.load(settings.device)
+    replica = Replica(model, settings, SystemClock(), where)
+    warm_up(replica, settings, where)
+    return replica
+
+
+def _failed(error: BaseException, where: str) -> NotReady:
+    return NotReady(f"loading failed: {type(error).__name__}: {error}", where=where)

@@ -1,0 +1,132 @@
+"""What the two processes say to each other, in msgpack. The parent asks, the child answers, one after the other.
+
+The recipe comes before all this, in JSON: until the child has it, it cannot know where its packages are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from foretell.types import ModelSpec
+
+Piece = bytes | tuple[int, int]
+"""The bytes of an array: themselves where they are few, else start and length in the shared memory."""
+
+
+class DenseNote(msgspec.Struct, array_like=True, tag=0):
+    """`dtype`: as NumPy writes it, with the order of bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: Piece
+    valid: Piece | None
+
+
+class BytesNote(msgspec.Struct, array_like=True, tag=1):
+    offsets: Piece
+    data: Piece
+    row_shape: tuple[int, ...]
+    valid: Piece | None
+
+
+class RaggedNote(msgspec.Struct, array_like=True, tag=2):
+    values: DenseNote | BytesNote
+    offsets: Piece
+
+
+ColumnNote = DenseNote | BytesNote | RaggedNote
+
+RowNote = tuple[str, str, int]
+"""Code, message and attempts of a `RowError`."""
+
+
+class BatchNote(msgspec.Struct, array_like=True):
+    """`file`, `size`: the place of the shared memory that the pieces are in."""
+
+    rows: int
+    columns: dict[str, ColumnNote]
+    errors: dict[int, RowNote]
+    file: int
+    size: int
+
+
+class Call(msgspec.Struct, array_like=True, tag=0):
+    """`number` is shown in the memory of the batch once nobody waits for the answer. `left_s`: until the deadline."""
+
+    number: int
+    batch: BatchNote
+    params: Any
+    left_s: float | None
+    sequence: tuple[int | str, bool, bool] | None
+    device: str
+
+
+class Close(msgspec.Struct, array_like=True, tag=1):
+    """Close the model and end."""
+
+
+class FaultNote(msgspec.Struct, array_like=True):
+    """An `InferenceError`. `kind`: its class in `foretell.errors`; `text`, `code`, `retryable`: what it says itself."""
+
+    kind: str
+    code: str
+    retryable: bool
+    text: str
+    what: str
+    where: str
+    expected: str
+    got: str
+    fix: str
+    rows: dict[int, RowNote]
+
+
+class ModelNote(msgspec.Struct, array_like=True):
+    """What the model says of itself, which its calls may change."""
+
+    spec: ModelSpec
+    bare_output: bool
+
+
+class Hello(msgspec.Struct, array_like=True, tag=0):
+    """The model is loaded. The rest is what `Opened` knows of it."""
+
+    model: ModelNote
+    variant: dict[str, str]
+    name: str
+    digest: str
+    source: str
+    framework: str
+    size_bytes: int | None
+    passes: tuple[str, ...]
+    permission: str
+
+
+class Answer(msgspec.Struct, array_like=True, tag=1):
+    """`model`: where the call has changed it."""
+
+    batch: BatchNote
+    model: ModelNote | None
+
+
+class Failed(msgspec.Struct, array_like=True, tag=2):
+    """The call, or loading or closing, ended with an error; the process goes on."""
+
+    fault: FaultNote
+    model: ModelNote | None
+
+
+class OutOfMemory(msgspec.Struct, array_like=True, tag=3):
+    """The process is about to end."""
+
+
+class Closed(msgspec.Struct, array_like=True, tag=4):
+    """The model is closed, and the process about to end."""
+
+
+Request = Call | Close
+Reply = Hello | Answer | Failed | OutOfMemory | Closed
+
+request_decoder = msgspec.msgpack.Decoder(Request)
+reply_decoder = msgspec.msgpack.Decoder(Reply)

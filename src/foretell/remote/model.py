@@ -1,0 +1,247 @@
+"""A model that runs in a child process, as a `Model` like any other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+
+from foretell.backends import Opened
+from foretell.clock import Clock, SystemClock
+from foretell.columns import Batch
+from foretell.errors import InferenceError, NotReady, ReplicaLost
+from foretell.model import Context, Model
+from foretell.remote.channel import ChannelClosed, Garbage
+from foretell.remote.link import Link
+from foretell.remote.messages import Answer, Failed, Hello, ModelNote, OutOfMemory, Reply
+from foretell.remote.recipe import Recipe
+
+_NOTICE_S = 0.5
+_CLOSE_S = 10.0
+
+
+class RemoteModel(Model):
+    """Runs the model of `recipe` in a process of its own, all three stages of it in `predict`.
+
+    One call at a time. `on_lost` is called once, on a thread of its own, when the process has ended other than by
+    `close`; from then on `lost` is true and every call raises `ReplicaLost`. Safe from any thread.
+    """
+
+    apart = True
+
+    def __init__(
+        self, recipe: Recipe, *, on_lost: Callable[[], None] | None = None, clock: Clock | None = None
+    ) -> None:
+        self.recipe, self.on_lost = recipe, on_lost
+        self._clock: Clock = clock or SystemClock()
+        self._settings = recipe.model_settings()
+        self._where = f"model {recipe.name!r}"
+        self._turn = threading.Lock()
+        self._guard = threading.Lock()
+        self._link: Link | None = None
+        self._hello: Hello | None = None
+        self._lost: str | None = None
+        self._closed = False
+
+    @property
+    def lost(self) -> bool:
+        return self._lost is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, once it is started."""
+        return None if self._link is None else self._link.process.pid
+
+    @property
+    def opened(self) -> Opened:
+        """What opening the model in this process would have told. Raises `NotReady` before `load`."""
+        told = self._hello
+        if told is None:
+            raise NotReady("the model is not loaded", where=self._where)
+        return Opened(
+            self, told.name, told.digest, told.source, told.framework, told.size_bytes, told.passes, told.permission
+        )
+
+    def load(self, device: str) -> None:
+        """Starts the process and waits until it has loaded the model.
+
+        Raises what loading the model here would raise; `NotReady` where it takes longer than `load_timeout_s`;
+        `ReplicaLost` where the process ends over it.
+        """
+        with self._turn:
+            link = self._started(device)
+            try:
+                hello = self._greeting(link)
+                self._learn(hello.model)
+                with self._guard:  # who ends from here on is noticed by `_ended`
+                    if link.process.ended.is_set():
+                        raise self._ended_early(link.process.ending)
+                    self._hello = hello
+            except BaseException:
+                link.process.kill()
+                link.end(0.0)
+                raise
+
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        """The answer of all stages. Raises what the model raises, and `ReplicaLost` when its process has ended, hung
+        for `call_timeout_s` or answered what is no answer."""
+        with self._turn:
+            link = self._ready()
+            try:
+                return self._answer(link, link.ask(batch, ctx, self._clock, self._settings.call_timeout_s))
+            except (ChannelClosed, Garbage) as error:
+                raise self._lose(link, _reason(link, error)) from error
+            except (InferenceError, MemoryError):  # the conversation is in order
+                raise
+            except BaseException:  # the answer may still come, and would be taken for that to another call
+                self._lose(link, "was left in the middle of a call")
+                raise
+
+    def close(self) -> None:
+        """Closes the model in its process, then ends that, within a bounded time. Harmless when repeated.
+
+        Raises what closing the model raises. A call that lasts longer, or the loading, ends with `NotReady`.
+        """
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            link, loaded = self._link, self._hello is not None
+        if link is None:
+            return
+        until = time.monotonic() + _CLOSE_S
+        if not loaded or not self._turn.acquire(timeout=_CLOSE_S):
+            link.process.kill()
+            self._turn.acquire()  # whoever has it finds the conversation ended
+        failure = None
+        try:
+            if loaded and not self.lost:
+                failure = self._farewell(link, until - time.monotonic())
+        finally:
+            link.end(until - time.monotonic())
+            self._turn.release()
+        if failure is not None:
+            raise failure
+
+    def variant(self) -> Mapping[str, str]:
+        """Empty before `load`."""
+        return {} if self._hello is None else self._hello.variant
+
+    def _started(self, device: str) -> Link:
+        settings = {**self.recipe.settings, "device": device}
+        myself = weakref.ref(self)
+
+        def on_end() -> None:
+            model = myself()
+            if model is not None:
+                model._ended()
+
+        with self._guard:
+            if self._closed:
+                raise self._is_closed()
+            if self._link is not None:
+                raise NotReady("the model was loaded before", where=self._where)
+            link = Link(dataclasses.replace(self.recipe, settings=settings), on_end, self.recipe.name)
+            self._link = link
+        weakref.finalize(self, _abandon, link, os.getpid())
+        return link
+
+    def _greeting(self, link: Link) -> Hello:
+        limit_s = self._settings.load_timeout_s
+        try:
+            reply = link.receive(limit_s)
+            if isinstance(reply, Hello):
+                return reply
+            if isinstance(reply, Failed):
+                raise link.error(reply.fault)
+        except (ChannelClosed, Garbage) as error:
+            raise self._ended_early(_reason(link, error)) from error
+        if reply is None:
+            what, fix = f"loading took longer than {limit_s:g} s", "give it more with load_timeout_s"
+            raise NotReady(what, where=self._where, fix=fix)
+        raise self._ended_early("ran out of memory")
+
+    def _ready(self) -> Link:
+        link = self._link
+        if self._closed:
+            raise self._is_closed()
+        if link is None or self._hello is None:
+            raise NotReady("the model is not loaded", where=self._where)
+        if self._lost is not None:
+            raise self._is_lost(self._lost)
+        return link
+
+    def _answer(self, link: Link, reply: Reply | None) -> Batch:
+        if isinstance(reply, (Answer, Failed)):
+            if reply.model is not None:
+                self._learn(reply.model)
+            if isinstance(reply, Failed):
+                raise link.error(reply.fault)
+            return link.batch(reply.batch)
+        if reply is None:
+            raise self._lose(link, f"took longer than {self._settings.call_timeout_s} s for a call")
+        if isinstance(reply, OutOfMemory):
+            raise self._lose(link, "ran out of memory")
+        raise Garbage("a reply to another request")
+
+    def _farewell(self, link: Link, patience_s: float) -> InferenceError | None:
+        """What closing the model raises."""
+        try:
+            reply = link.ask_to_close(patience_s)
+            return link.error(reply.fault) if isinstance(reply, Failed) else None
+        except (ChannelClosed, Garbage):
+            return None  # it has ended, or is about to be ended
+
+    def _learn(self, note: ModelNote) -> None:
+        # One process answers one call after the other, whatever the model could do.
+        self.spec = note.spec.with_changes(concurrent=False)
+        self.bare_output = note.bare_output
+
+    def _lose(self, link: Link, what: str) -> NotReady:
+        """Ends the process, which `what` is the matter with."""
+        with self._guard:
+            if self._closed:
+                return self._is_closed()
+            if self._lost is None:
+                self._lost = what
+        link.process.kill()
+        return self._is_lost(self._lost)
+
+    def _ended(self) -> None:
+        """Called by the watching thread."""
+        link = self._link
+        with self._guard:
+            if self._closed or self._hello is None or link is None:
+                return
+            if self._lost is None:
+                self._lost = link.process.ending
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def _ended_early(self, what: str) -> NotReady:
+        if self._closed:
+            return self._is_closed()
+        return ReplicaLost(f"its process {what} while it loaded the model", where=self._where)
+
+    def _is_lost(self, what: str) -> ReplicaLost:
+        return ReplicaLost(f"its process {what}", where=self._where, fix="try again")
+
+    def _is_closed(self) -> NotReady:
+        return NotReady("the model is closed", where=self._where)
+
+
+def _reason(link: Link, error: ChannelClosed | Garbage) -> str:
+    """What is the matter with a process that does not answer as it should."""
+    if isinstance(error, Garbage):
+        return "answered what is no answer"
+    return link.process.ending if link.process.wait(_NOTICE_S) else "closed its connection"
+
+
+def _abandon(link: Link, owner: int) -> None:
+    """What is left of a model that nobody closed. In a copy of its process, the child is not there to end."""
+    if os.getpid() == owner:
+        link.process.kill()
+        link.end(0.0)

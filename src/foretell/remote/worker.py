@@ -1,0 +1,184 @@
+"""What the child process does: loads the model of the recipe, then answers one call after the other."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+
+from foretell.errors import InferenceError, InvalidModel, ModelError
+from foretell.model import Context
+from foretell.model import Sequence as Conversation
+from foretell.remote.channel import Channel, ChannelClosed
+from foretell.remote.faults import fault_note
+from foretell.remote.loading import Loaded, load
+from foretell.remote.memory import Memory, Reader, TooLarge, Writer
+from foretell.remote.messages import (
+    Answer,
+    Call,
+    Close,
+    Closed,
+    Failed,
+    Hello,
+    ModelNote,
+    OutOfMemory,
+    Reply,
+    request_decoder,
+)
+from foretell.remote.packing import as_it_is, copied, pack, text, unpack
+from foretell.remote.parameters import heard
+from foretell.remote.recipe import Recipe
+from foretell.types import ModelSpec
+
+_OWN_BACKENDS = "foretell.backends."
+_CLOSE_S = 10.0
+
+
+def work(recipe: Recipe, connection: socket.socket, requests: Sequence[int], answers: Sequence[int]) -> None:
+    """`requests`, `answers`: descriptors of the shared memory. Returns once the model is closed or could not load."""
+    channel = Channel(connection)
+    try:
+        loaded = load(recipe)
+        worker = _Worker(loaded, channel, Reader(requests), Writer(answers))
+        channel.send(worker.hello())
+    except InferenceError as error:
+        if _is_memory_error(error):
+            _give_up(channel)
+        channel.send(Failed(fault_note(error), None))
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        worker.run()
+    except MemoryError:
+        _give_up(channel)
+    except ChannelClosed:
+        return
+
+
+class _Worker:
+    def __init__(self, loaded: Loaded, channel: Channel, reader: Reader, writer: Writer) -> None:
+        self._loaded, self._channel, self._reader, self._writer = loaded, channel, reader, writer
+        self._model, self._where = loaded.opened.model, loaded.where
+        self._told: tuple[object, object] = (None, None)
+        # Our own backends neither keep nor change what they are given; a user's model may do both.
+        self._bring = as_it_is if type(self._model).__module__.startswith(_OWN_BACKENDS) else copied
+
+    def hello(self) -> Hello:
+        """Raises `InvalidModel` where what the model says of itself is not what it should be."""
+        model, opened = self._news(), self._loaded.opened
+        variant = {text(key): text(value) for key, value in self._model.variant().items()}
+        return Hello(
+            model or ModelNote(self._model.spec, False), variant, opened.name, opened.digest, text(opened.source),
+            opened.framework, opened.size_bytes, opened.passes, opened.permission,
+        )  # fmt: skip
+
+    def run(self) -> None:
+        while True:
+            message = self._channel.receive()
+            request = request_decoder.decode(message or b"")
+            del message
+            if isinstance(request, Close):
+                self._say(self._close())
+                return
+            self._say(self._answer(request))
+
+    def _answer(self, call: Call) -> Reply:
+        try:
+            batch = unpack(call.batch, self._reader, self._bring)
+            memory = self._reader.at(call.batch.file, call.batch.size)
+            answer = self._loaded.replica.run(batch, _context(call, memory), retry=False)
+            return Answer(pack(answer, self._writer), self._news())
+        except InferenceError as error:
+            if _is_memory_error(error):
+                raise MemoryError from error
+            return self._failed(error)
+        except TooLarge as error:
+            return self._failed(ModelError("its answer is too large for a process of its own", where=self._where,
+                                           got=error))  # fmt: skip
+        except (TypeError, ValueError) as error:
+            return self._failed(self._stays_here(error))
+
+    def _close(self) -> Reply:
+        try:
+            self._loaded.replica.close(_CLOSE_S)
+        except InferenceError as error:
+            return Failed(fault_note(error), None)
+        except (Exception, SystemExit) as error:
+            what = f"close failed: {type(error).__name__}: {error}"
+            return Failed(fault_note(ModelError(what, where=self._where)), None)
+        return Closed()
+
+    def _say(self, reply: Reply) -> None:
+        try:
+            self._channel.send(reply)
+        except (TypeError, ValueError, OverflowError) as error:  # before anything was sent
+            self._channel.send(self._failed(self._stays_here(error)))
+
+    def _stays_here(self, error: Exception) -> ModelError:
+        expected = "columns of numbers, flags or bytes"
+        return ModelError("its answer cannot leave its process", where=self._where, expected=expected, got=error)
+
+    def _failed(self, error: InferenceError) -> Failed:
+        try:
+            news = self._news()
+        except InvalidModel as wrong:
+            error, news = wrong, None
+        return Failed(fault_note(error), news)
+
+    def _news(self) -> ModelNote | None:
+        """What the model says of itself, if that is not what it has said before."""
+        spec, bare = self._model.spec, self._model.bare_output
+        if spec is self._told[0] and bare is self._told[1]:
+            return None
+        note = ModelNote(_plain(spec, self._where), bool(bare))
+        self._told = (spec, bare)
+        return note
+
+
+def _context(call: Call, memory: Memory) -> Context:
+    left = call.left_s
+    return Context(
+        params=heard(call.params),
+        deadline=None if left is None else time.monotonic() + left,
+        cancelled=_cancelled(call.number, memory),
+        sequence=None if call.sequence is None else Conversation(*call.sequence),
+        device=call.device,
+    )
+
+
+def _cancelled(number: int, memory: Memory) -> Callable[[], bool]:
+    flag = memory[:8].view(np.int64)
+    return lambda: bool(flag[0] == number)
+
+
+def _plain(spec: ModelSpec, where: str) -> ModelSpec:
+    """The spec in values that can be told. Raises `InvalidModel`."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(spec, enc_hook=_without_numpy), ModelSpec)
+    except (msgspec.ValidationError, TypeError, ValueError, NotImplementedError) as error:
+        expected = "a ModelSpec of plain values"
+        raise InvalidModel("its spec is wrong", where=where, expected=expected, got=error) from error
+
+
+def _without_numpy(value: object) -> object:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise NotImplementedError(f"a {type(value).__name__}")
+
+
+def _is_memory_error(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__
+    return error is not None
+
+
+def _give_up(channel: Channel) -> None:
+    """A process without memory is not to be trusted with another call."""
+    channel.send(OutOfMemory())
+    os._exit(1)

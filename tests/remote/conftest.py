@@ -1,0 +1,32 @@
+"""Nothing may be left of a model that was closed: no process, no thread, no open file."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+
+def open_files() -> dict[str, str]:
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            continue  # the listing itself
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    gc.collect()
+    before, threads = open_files(), set(threading.enumerate())
+    yield
+    gc.collect()
+    assert psutil.Process().children(recursive=True) == []
+    assert [thread.name for thread in set(threading.enumerate()) - threads] == []
+    assert {n: name for n, name in open_files().items() if before.get(n) != name} == {}
