@@ -23,7 +23,7 @@ from foretell.serve.codecs.oip_known import Asked
 from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, error_body, wanted_outputs
 from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
-from foretell.serve.messages import HttpError, Reply, compressed, decompressed, error_status
+from foretell.serve.messages import COMPRESS_FROM_BYTES, HttpError, Reply, compressed, decompressed, error_status
 from foretell.serve.server import HttpServer
 
 _MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config))?/?")
@@ -266,7 +266,7 @@ class InferWork(Work):
         try:
             if self._wanted is None:
                 body = door.encoder.json(completed, start, self.rows, self._id, door.served.spec)
-                if b"accept-encoding" not in exchange.headers:
+                if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in exchange.headers:
                     exchange.respond_json(body)
                     return
                 reply = Reply(body)

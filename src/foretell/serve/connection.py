@@ -179,7 +179,8 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._lingers = True
             return
         self._closing, self._lingers = True, lingers
-        exchange = Exchange(self, b"", b"", {}, b"", keep_alive=False)
+        headers = self._head if self.state == "body" else {}
+        exchange = Exchange(self, b"", self._url, headers, b"", keep_alive=False, plain=False)
         self._exchanges.append(exchange)
         exchange.respond(self.server.error_reply(error))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from foretell.serve.messages import Reply, head_of
+from foretell.serve.messages import Reply, head_of, own_request_id
 
 if TYPE_CHECKING:
     from foretell.serve.reading import RequestReader
@@ -14,13 +14,24 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
+_ASK = frozenset((b"x-request-id",))
+"""Headers that ask for more in the reply than the answer."""
+
+
+def is_plain(headers: dict[bytes, bytes]) -> bool:
+    """Whether the reply is the answer and what every reply has."""
+    return _ASK.isdisjoint(headers)
+
+
 class Exchange:
     """One request and the reply it will have. The application calls `respond` or `respond_json` once.
 
-    `headers` has lower-case names; a repeated one keeps its last value.
+    `headers` has lower-case names; a repeated one keeps its last value. `plain`: see `is_plain`.
     """
 
-    __slots__ = ("_connection", "abandoned", "body", "headers", "keep_alive", "method", "out", "url", "work")
+    __slots__ = (
+        "_connection", "_id", "abandoned", "body", "headers", "keep_alive", "method", "out", "plain", "url", "work",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -30,23 +41,44 @@ class Exchange:
         headers: dict[bytes, bytes],
         body: bytes,
         keep_alive: bool,
+        plain: bool,
     ) -> None:
         self._connection = connection
-        self.method, self.url, self.headers, self.body = method, url, headers, body
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
         self.keep_alive = keep_alive
+        self.plain = plain
         self.out: bytes | None = None
         self.abandoned = False
         self.work: Cancellable | None = None
         """Cancelled when the client goes away before its reply is there."""
+        self._id: bytes | None = None
+
+    @property
+    def request_id(self) -> bytes:
+        """The caller's own where it is sane, else one of ours; the same in the reply and in the log."""
+        if self._id is None:
+            self._id = own_request_id(self.headers) or self._connection.server.reply_heads.new_id()
+            self.plain = False  # somebody knows this id: the reply may not have another one
+        return self._id
 
     def respond(self, reply: Reply) -> None:
-        head = head_of(reply, self._connection.server.date, self.keep_alive)
+        server = self._connection.server
+        server.responses[reply.status // 100] += 1
+        head = head_of(reply, server.date, self.keep_alive, self.request_id)
         self._leave(head if self.method == b"HEAD" else head + reply.body)
 
     def respond_json(self, body: bytes) -> None:
-        """The reply of most requests: status 200, JSON. Its head is remembered by length."""
-        if self.keep_alive and self.method != b"HEAD":
-            self._leave(self._connection.server.json_head(len(body)) + body)
+        """The reply of most requests: status 200, JSON, no method but POST or GET. Its head is remembered by length."""
+        if self.plain and self.keep_alive and self.out is None:
+            connection = self._connection
+            self.out = connection.server.json_head(len(body)) + body
+            self.work = None
+            connection.replied(self)
+        elif self.keep_alive:
+            self._leave(self._connection.server.reply_heads.others(len(body), self.request_id) + body)
         else:
             self.respond(Reply(body))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from foretell.serve.exchange import Exchange
+from foretell.serve.exchange import Exchange, is_plain
 
 _MOST_HEADS = 1024
 _MOST_BYTES = 2048
 _END = b"\r\n\r\n"
 _NEVER = frozenset((b"authorization", b"cookie", b"expect", b"proxy-authorization", b"transfer-encoding", b"upgrade"))
+
+Headers = dict[bytes, bytes]
 
 
 class Head(NamedTuple):
@@ -17,7 +19,8 @@ class Head(NamedTuple):
 
     method: bytes
     url: bytes
-    headers: dict[bytes, bytes]
+    headers: Headers
+    plain: bool
     length: int
 
 
@@ -52,4 +55,4 @@ class HeadCache:
         if end > 3 and exchange.keep_alive and length == len(data) - end and not _NEVER & headers.keys():
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
-            self._heads[data[:end]] = Head(exchange.method, exchange.url, headers, length)
+            self._heads[data[:end]] = Head(exchange.method, exchange.url, headers, is_plain(headers), length)

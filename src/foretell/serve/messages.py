@@ -27,7 +27,10 @@ _STATUS = {
 }  # fmt: skip
 
 _REFUSED = re.compile(rb";\s*q\s*=\s*0(\.0*)?\s*$")
-_COMPRESS_FROM_BYTES = 1024
+COMPRESS_FROM_BYTES = 1024
+_LONGEST_ID = 128
+_VISIBLE = bytes(byte if 0x21 <= byte < 0x7F else byte ^ 0x80 for byte in range(256))
+"""Changes every byte that is not visible ASCII."""
 
 
 @dataclass(slots=True)
@@ -59,15 +62,21 @@ def error_status(error: InferenceError) -> tuple[int, tuple[tuple[bytes, bytes],
     return _STATUS.get(error.code, 500), headers
 
 
-def head_of(reply: Reply, date: bytes, keep_alive: bool) -> bytes:
-    """Status line and headers, with the blank line that ends them."""
+def head_of(reply: Reply, date: bytes, keep_alive: bool, request_id: bytes) -> bytes:
+    """Status line and headers, with the blank line that ends them. The last header is the id of the request."""
     extra = b"".join([b"%b: %b\r\n" % header for header in reply.headers])
     close = b"" if keep_alive else b"Connection: close\r\n"
     length = b"" if reply.status == 204 else b"Content-Length: %d\r\n" % len(reply.body)
     kind = b"Content-Type: %b\r\n" % reply.content_type if reply.body else b""
-    return b"HTTP/1.1 %d %b\r\n%b%b%b%b%b\r\n" % (
-        reply.status, REASONS.get(reply.status, b"Unknown"), date, kind, length, extra, close
+    return b"HTTP/1.1 %d %b\r\n%b%b%b%b%bX-Request-Id: %b\r\n\r\n" % (
+        reply.status, REASONS.get(reply.status, b"Unknown"), date, kind, length, extra, close, request_id
     )  # fmt: skip
+
+
+def own_request_id(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """The id that the caller gave, if a log and a header can hold it: visible ASCII, at most 128 characters."""
+    value = headers.get(b"x-request-id")
+    return value if value and len(value) <= _LONGEST_ID and value.translate(_VISIBLE) == value else None
 
 
 def without_upgrade(method: bytes, url: bytes, headers: Mapping[bytes, bytes]) -> bytes:
@@ -110,7 +119,7 @@ def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 def compressed(reply: Reply, accept: bytes) -> Reply:
     """The reply in an encoding the client accepts; as it is where that would not be worth it."""
-    if len(reply.body) < _COMPRESS_FROM_BYTES or reply.status != 200:
+    if len(reply.body) < COMPRESS_FROM_BYTES or reply.status != 200:
         return reply
     offered = {part.partition(b";")[0].strip() for part in accept.lower().split(b",") if not _REFUSED.search(part)}
     for name, bits in ((b"gzip", 31), (b"deflate", 15)):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from foretell.serve.exchange import Exchange
-from foretell.serve.heads import Head
+from foretell.serve.exchange import Exchange, is_plain
+from foretell.serve.heads import Head, Headers
 from foretell.serve.messages import HttpError, without_upgrade
+from foretell.serve.templates import Template, changing, with_template
 
 if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
@@ -40,14 +41,17 @@ class RequestReader:
         """Whether the parser has ever had a byte; before that, it is as idle as between two requests."""
         self._misses = 0
         """Heads in a row that were not known; a client whose heads all differ is not worth looking up."""
+        self._templates: tuple[Template, ...] = ()
+        self._before: Headers | None = None
+        """The headers of the last request that was parsed although its head could have been known."""
         self._head_bytes = self._body_bytes = self._chunk_bytes = 0
         self._framing_bytes: int | None = None
         """Read since the last piece of a body, and no part of it; None: a read that was in part."""
         self._url = b""
-        self._headers: dict[bytes, bytes] = {}
+        self._headers: Headers = {}
         self._repeated = 0
         """Headers that came again, and so are not counted by the length of `_headers`."""
-        self._head: dict[bytes, bytes] = {}
+        self._head: Headers = {}
         self._body: list[bytes | bytearray] = []
 
     def replied(self, exchange: Exchange) -> None:
@@ -73,9 +77,11 @@ class RequestReader:
         began = self.state == "idle" or not self._fed
         if began:
             if self._misses < _MOST_MISSES:
+                if self._templates and self._take_fitting(data):
+                    return
                 found = self.server.heads.find(data)
                 if found is not None:
-                    self._take(*found)
+                    self._take(found[0], found[0].headers, found[1])
                     return
                 self._misses += 1
             self.state, self.since, self._fed = "head", self.server.now, True
@@ -91,7 +97,7 @@ class RequestReader:
             return
         if self.state == "idle":
             if began and self._misses < _MOST_MISSES and self._exchanges:
-                self.server.heads.learn(data, self._exchanges[-1])
+                self._learn(data, self._exchanges[-1])
         else:
             self._limit_what_is_unfinished(len(data))
 
@@ -108,10 +114,30 @@ class RequestReader:
             if self._framing_bytes > self._settings.max_header_bytes:
                 self._refuse(self._head_too_large())
 
-    def _take(self, head: Head, body: bytes) -> None:
+    def _take(self, head: Head | Template, headers: Headers, body: bytes) -> None:
         """A request whose head was parsed before; the parser is idle and stays so."""
         self._misses, self.state, self.since = 0, "idle", self.server.now
-        self._accept(Exchange(self, head.method, head.url, head.headers, body, not self.server.draining))
+        self._accept(Exchange(self, head.method, head.url, headers, body, not self.server.draining, head.plain))
+
+    def _take_fitting(self, data: bytes) -> bool:
+        """Takes a request that one of the templates fits."""
+        for template in self._templates:
+            fits = template.fit(data)
+            if fits is not None:
+                self._take(template, *fits)
+                return True
+        return False
+
+    def _learn(self, data: bytes, exchange: Exchange) -> None:
+        """Remembers a head, unless it is a client's first: one that asks once shall take nobody's place."""
+        before, self._before = self._before, exchange.headers
+        if before is None:
+            return
+        names = changing(exchange.headers, before)
+        if names:
+            self._templates = with_template(self._templates, data, exchange, names, self._settings)
+        else:
+            self.server.heads.learn(data, exchange)
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -201,6 +227,7 @@ class RequestReader:
             self._head,
             bytes(body[0]) if len(body) == 1 else b"".join(body),
             parser.should_keep_alive() and not self.server.draining and not self._is_old(),
+            is_plain(self._head),
         )
         self.state, self.since = "idle", self.server.now
         self._url, self._headers, self._body = b"", {}, []

@@ -16,13 +16,13 @@ from foretell.serve.exchange import Exchange
 from foretell.serve.heads import HeadCache
 from foretell.serve.hosts import hosts_of
 from foretell.serve.listen import Listener, bind
-from foretell.serve.messages import Reply, head_of
+from foretell.serve.messages import Reply
+from foretell.serve.reply_heads import ReplyHeads
 
 _SWEEP_S = 1.0
 _LINGER_S = 1.0
 _GRACE_S = 0.5
 """How long requests may come over open connections after the end was announced by closing the door."""
-_MOST_HEADS = 4096
 
 
 class Application(Protocol):
@@ -46,7 +46,10 @@ class HttpServer:
         self.handle = application.handle
         self.error_reply = application.error_reply
         self._connections: set[HttpConnection] = set()
-        self._json_heads: dict[int, bytes] = {}
+        self.reply_heads = ReplyHeads()
+        self.json_head = self.reply_heads.own
+        self.responses = [0] * 6
+        """Replies by the first digit of their status, but for those whose heads were remembered."""
         self.heads = HeadCache()
         self.hosts = hosts_of(settings.allowed_hosts, settings.host, local=True)
         self._dirty: list[HttpConnection] = []
@@ -71,6 +74,11 @@ class HttpServer:
     def address(self) -> tuple[str, int]:
         """Host and port it really listens on; for a Unix socket its path and 0."""
         return self.listener.address
+
+    def responses_by_class(self) -> dict[str, int]:
+        """Replies so far: "2xx" and the like."""
+        remembered = {2: self.reply_heads.count}
+        return {f"{digit}xx": self.responses[digit] + remembered.get(digit, 0) for digit in range(1, 6)}
 
     async def start(self, sockets: list[socket.socket] | None = None) -> None:
         """Takes clients in, from `sockets` or from those it binds itself.
@@ -130,15 +138,6 @@ class HttpServer:
         if self._empty is not None and not self._connections:
             self._empty.set()
 
-    def json_head(self, length: int) -> bytes:
-        """Status line and headers of a JSON reply of `length` bytes on a connection that stays open."""
-        head = self._json_heads.get(length)
-        if head is None:
-            head = head_of(Reply(b" "), self.date, True).replace(b"Length: 1\r", b"Length: %d\r" % length)
-            if len(self._json_heads) < _MOST_HEADS:
-                self._json_heads[length] = head
-        return head
-
     def dirty(self, connection: HttpConnection) -> None:
         """Remembers a connection with something to write, for `flush`."""
         self._dirty.append(connection)
@@ -156,7 +155,7 @@ class HttpServer:
     def _sweep(self) -> None:
         self.now = time.monotonic()
         self.date = b"Date: %b\r\n" % email.utils.formatdate(usegmt=True).encode()
-        self._json_heads.clear()
+        self.reply_heads.renew(self.date)
         for connection in list(self._connections):
             connection.expire(self.now)
         if self._loop is not None:
