@@ -1,4 +1,4 @@
-"""The routes of the HTTP door, and an inference request on its way from a connection to the engine and back."""
+"""The routes of the HTTP door, and what every one of them needs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
-import orjson
-
 from foretell.catalog import Catalog, Served
 from foretell.config import ServerSettings
-from foretell.engine.decisions import decisions
-from foretell.engine.work import Completed, Part, Work
-from foretell.errors import InferenceError, ModelNotFound, NotReady
+from foretell.errors import InferenceError, ModelNotFound
 from foretell.observe import prometheus
 from foretell.observe.stats import Stats
 from foretell.serve.codecs import oip_metadata
-from foretell.serve.codecs.oip_known import Asked
-from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, error_body, wanted_outputs
-from foretell.serve.codecs.oip_request import RequestDecoder
+from foretell.serve.codecs.oip_reply import error_body
 from foretell.serve.exchange import Exchange
-from foretell.serve.messages import COMPRESS_FROM_BYTES, HttpError, Reply, compressed, decompressed, error_status
+from foretell.serve.messages import HttpError, Reply, error_status, json_reply
+from foretell.serve.model_door import ModelDoor
 from foretell.serve.server import HttpServer
 
 _MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config))?/?")
@@ -110,10 +105,10 @@ class Application:
 
     def _fixed(self, path: bytes) -> Route | None:
         routes: dict[bytes, tuple[Handler, Scope]] = {
-            b"/": (lambda e: e.respond(_json(self._overview())), "open"),
-            b"/v2": (lambda e: e.respond(_json(oip_metadata.server_metadata())), "open"),
-            b"/v2/": (lambda e: e.respond(_json(oip_metadata.server_metadata())), "open"),
-            b"/v2/health/live": (lambda e: e.respond(_json({"live": True, "ready": self.ready})), "open"),
+            b"/": (lambda e: e.respond(json_reply(self._overview())), "open"),
+            b"/v2": (lambda e: e.respond(json_reply(oip_metadata.server_metadata())), "open"),
+            b"/v2/": (lambda e: e.respond(json_reply(oip_metadata.server_metadata())), "open"),
+            b"/v2/health/live": (lambda e: e.respond(json_reply({"live": True, "ready": self.ready})), "open"),
             b"/v2/health/ready": (self._ready, "open"),
             b"/metrics": (self._metrics, "metrics"),
         }
@@ -143,7 +138,7 @@ class Application:
 
     def _ready(self, exchange: Exchange) -> None:
         ready = self.ready
-        exchange.respond(_json({"live": True, "ready": ready}, 200 if ready else 503))
+        exchange.respond(json_reply({"live": True, "ready": ready}, 200 if ready else 503))
 
     def _model_route(self, name: str, version: str | None, verb: str) -> Route:
         served = self.catalog.resolve(name, version)
@@ -184,116 +179,6 @@ class Application:
 
     def _all(self) -> list[Served]:
         return [self.catalog.resolve(n, v) for n in self.catalog.names() for v in self.catalog.versions(n)]
-
-
-class ModelDoor:
-    """The requests of one model version. The engine writes to the sockets right after a delivery."""
-
-    def __init__(self, served: Served, application: Application) -> None:
-        self.served, self.application = served, application
-        self.retired = False
-        """Another version has taken over: what still comes this way is its to answer."""
-        engine = served.engine
-        self.encoder = ReplyEncoder(served.name, served.version)
-        self._where = f"model {served.name!r}"
-        settings = application.settings
-        self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
-        loop = asyncio.get_running_loop()
-        self._submit = engine.submitter(loop)
-        engine.batcher(loop).delivery.after = application.server.flush
-        self.now = engine.clock.monotonic
-        self.timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
-
-    def infer(self, exchange: Exchange) -> None:
-        """Hands the request to the engine. What is refused before counts as an outcome too."""
-        if self.retired:
-            self.application.handle(exchange)
-            return
-        headers, body = exchange.headers, exchange.body
-        try:
-            if b"content-encoding" in headers:
-                body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
-            parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
-            wanted = None
-            if asked.outputs or asked.binary:
-                wanted = wanted_outputs(asked.outputs, asked.binary, self.served.spec, self._where)
-        except InferenceError as error:
-            self.served.engine.recorder.failed(error.code)
-            raise
-        work = exchange.work = InferWork(exchange, parts, asked, wanted, self)
-        self._submit(work)
-
-    def metadata(self, exchange: Exchange) -> None:
-        served = self.served
-        versions = self.application.catalog.versions(served.name)
-        body = oip_metadata.model_metadata(served.name, versions, served.opened.framework, served.spec)
-        exchange.respond(_json(body))
-
-    def config(self, exchange: Exchange) -> None:
-        served = self.served
-        most = served.engine.settings.max_batch_size
-        config = oip_metadata.model_config(served.name, served.opened.framework, served.spec, most)
-        exchange.respond(_json({**config, "foretell": decisions(served.engine)}))
-
-    def ready(self, exchange: Exchange) -> None:
-        ready = self.served.engine.ready and not self.application.server.draining
-        exchange.respond(_json({"name": self.served.name, "ready": ready}, 200 if ready else 503))
-
-
-class InferWork(Work):
-    """An inference request in the engine, and the exchange that waits for it."""
-
-    __slots__ = ("_door", "_exchange", "_id", "_wanted")
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        parts: list[Part],
-        asked: Asked,
-        wanted: tuple[Wanted, ...] | None,
-        door: ModelDoor,
-    ) -> None:
-        super().__init__(parts, asked.rows, asked.group)
-        self.arrived = now = door.now()
-        timeout_s = asked.timeout_s
-        self.deadline = now + (door.timeout_s if timeout_s is None else min(door.timeout_s, timeout_s))
-        self._exchange, self._id, self._wanted, self._door = exchange, asked.id, wanted, door
-
-    def done(self, completed: Completed, start: int) -> None:
-        exchange, door = self._exchange, self._door
-        if exchange.abandoned:
-            return
-        try:
-            if self._wanted is None:
-                body = door.encoder.json(completed, start, self.rows, self._id, door.served.spec)
-                if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in exchange.headers:
-                    exchange.respond_json(body)
-                    return
-                reply = Reply(body)
-            else:
-                batch = completed.batch.slice(start, start + self.rows)
-                reply = door.encoder.mixed(batch, self._id, self._wanted, door.served.spec)
-        except InferenceError as error:
-            reply = door.application.error_reply(error)
-        except Exception as error:
-            # Whoever shares the batch still has to get an answer.
-            reply = door.application.failed(exchange, error)
-        exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
-
-    def fail(self, error: InferenceError) -> None:
-        if self._exchange.abandoned:
-            return
-        application, exchange = self._door.application, self._exchange
-        if not self._door.retired or type(error) is not NotReady:
-            exchange.respond(application.error_reply(error))
-            return
-        application.handle(exchange)  # it had not begun: whoever answers for this model now, begins it
-        if isinstance(exchange.work, InferWork):  # in the time that the request had from the start
-            exchange.work.arrived, exchange.work.deadline = self.arrived, self.deadline
-
-
-def _json(value: object, status: int = 200) -> Reply:
-    return Reply(orjson.dumps(value), status)
 
 
 def _text(raw: bytes) -> str:

@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import orjson
+
 from foretell.errors import InferenceError, InvalidInput
 
 JSON = b"application/json"
@@ -41,6 +43,10 @@ class Reply:
     status: int = 200
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+def json_reply(value: object, status: int = 200) -> Reply:
+    return Reply(orjson.dumps(value), status)
 
 
 class HttpError(InferenceError):

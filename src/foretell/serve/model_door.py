@@ -1,0 +1,126 @@
+"""One version of a model at the HTTP door: its requests on their way to the engine, and the answers on theirs back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from foretell.catalog import Served
+from foretell.engine.decisions import decisions
+from foretell.engine.work import Completed, Part, Work
+from foretell.errors import InferenceError, NotReady
+from foretell.serve.codecs import oip_metadata
+from foretell.serve.codecs.oip_known import Asked
+from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, wanted_outputs
+from foretell.serve.codecs.oip_request import RequestDecoder
+from foretell.serve.exchange import Exchange
+from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, compressed, decompressed, json_reply
+
+if TYPE_CHECKING:
+    from foretell.serve.application import Application
+
+
+class ModelDoor:
+    """The requests of one model version. The engine writes to the sockets right after a delivery."""
+
+    def __init__(self, served: Served, application: Application) -> None:
+        self.served, self.application = served, application
+        self.retired = False
+        """Another version has taken over: what still comes this way is its to answer."""
+        engine = served.engine
+        self.encoder = ReplyEncoder(served.name, served.version)
+        self._where = f"model {served.name!r}"
+        settings = application.settings
+        self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
+        loop = asyncio.get_running_loop()
+        self._submit = engine.submitter(loop)
+        engine.batcher(loop).delivery.after = application.server.flush
+        self.now = engine.clock.monotonic
+        self.timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
+
+    def infer(self, exchange: Exchange) -> None:
+        """Hands the request to the engine. What is refused before counts as an outcome too."""
+        if self.retired:
+            self.application.handle(exchange)
+            return
+        headers, body = exchange.headers, exchange.body
+        try:
+            if b"content-encoding" in headers:
+                body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
+            parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
+            wanted = None
+            if asked.outputs or asked.binary:
+                wanted = wanted_outputs(asked.outputs, asked.binary, self.served.spec, self._where)
+        except InferenceError as error:
+            self.served.engine.recorder.failed(error.code)
+            raise
+        work = exchange.work = InferWork(exchange, parts, asked, wanted, self)
+        self._submit(work)
+
+    def metadata(self, exchange: Exchange) -> None:
+        served = self.served
+        versions = self.application.catalog.versions(served.name)
+        body = oip_metadata.model_metadata(served.name, versions, served.opened.framework, served.spec)
+        exchange.respond(json_reply(body))
+
+    def config(self, exchange: Exchange) -> None:
+        served = self.served
+        most = served.engine.settings.max_batch_size
+        config = oip_metadata.model_config(served.name, served.opened.framework, served.spec, most)
+        exchange.respond(json_reply({**config, "foretell": decisions(served.engine)}))
+
+    def ready(self, exchange: Exchange) -> None:
+        ready = self.served.engine.ready and not self.application.server.draining
+        exchange.respond(json_reply({"name": self.served.name, "ready": ready}, 200 if ready else 503))
+
+
+class InferWork(Work):
+    """An inference request in the engine, and the exchange that waits for it."""
+
+    __slots__ = ("_door", "_exchange", "_id", "_wanted")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        parts: list[Part],
+        asked: Asked,
+        wanted: tuple[Wanted, ...] | None,
+        door: ModelDoor,
+    ) -> None:
+        super().__init__(parts, asked.rows, asked.group)
+        self.arrived = now = door.now()
+        timeout_s = asked.timeout_s
+        self.deadline = now + (door.timeout_s if timeout_s is None else min(door.timeout_s, timeout_s))
+        self._exchange, self._id, self._wanted, self._door = exchange, asked.id, wanted, door
+
+    def done(self, completed: Completed, start: int) -> None:
+        exchange, door = self._exchange, self._door
+        if exchange.abandoned:
+            return
+        try:
+            if self._wanted is None:
+                body = door.encoder.json(completed, start, self.rows, self._id, door.served.spec)
+                if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in exchange.headers:
+                    exchange.respond_json(body)
+                    return
+                reply = Reply(body)
+            else:
+                batch = completed.batch.slice(start, start + self.rows)
+                reply = door.encoder.mixed(batch, self._id, self._wanted, door.served.spec)
+        except InferenceError as error:
+            reply = door.application.error_reply(error)
+        except Exception as error:
+            # Whoever shares the batch still has to get an answer.
+            reply = door.application.failed(exchange, error)
+        exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
+
+    def fail(self, error: InferenceError) -> None:
+        if self._exchange.abandoned:
+            return
+        application, exchange = self._door.application, self._exchange
+        if not self._door.retired or type(error) is not NotReady:
+            exchange.respond(application.error_reply(error))
+            return
+        application.handle(exchange)  # it had not begun: whoever answers for this model now, begins it
+        if isinstance(exchange.work, InferWork):  # in the time that the request had from the start
+            exchange.work.arrived, exchange.work.deadline = self.arrived, self.deadline
