@@ -165,24 +165,13 @@ async def test_a_replica_that_hangs_is_given_up_and_replaced() -> None:
 async def test_replicas_come_while_all_are_busy_and_go_when_fewer_do() -> None:
     made = Made()
     engine = engine_of(made, max_replicas=2, max_batch_size=1)
+    assert engine.upkeep is not None
+    asked = [asyncio.create_task(engine.infer(rows(n))) for n in range(4)]
+    await until(lambda: len(engine.pool.members) == 2)
+    await until(made.models[1].started.is_set)
     for model in made.models:
         model.gate.set()
-    assert engine.upkeep is not None
-    stop = asyncio.Event()
-
-    async def ask() -> None:
-        while not stop.is_set():
-            await engine.infer(rows(1))
-
-    asking = [asyncio.create_task(ask()) for _ in range(4)]
-    try:
-        await until(lambda: len(made.models) == 2)
-        made.models[1].gate.set()
-        await until(lambda: len(engine.pool.members) == 2)
-        assert answers(await engine.infer(rows(3))) == [6]
-    finally:
-        stop.set()
-        await asyncio.gather(*asking)
+    assert [answers(await one) for one in asked] == [[2 * n] for n in range(4)]
     engine.upkeep._quiet_since -= 60  # as after a minute with nothing to do
     await until(lambda: len(engine.pool.members) == 1 and made.models[1].closed)
     assert answers(await engine.infer(rows(4))) == [8]

@@ -175,8 +175,7 @@ class Batcher:
         if run.ended:
             return
         run.ended = True
-        now = self._clock.monotonic()
-        self._pool.release(run.member, now - run.started)
+        self._pool.release(run.member)
         if self._busy.get(run.member) is run:
             del self._busy[run.member]
         if self._lanes or self._again.due:

@@ -119,14 +119,14 @@ class Direct:
     @contextlib.contextmanager
     def _held(self) -> Iterator[Member]:
         """A replica for one call. One that is lost in it leaves the pool."""
-        member, started = self._pool.pick(), self._clock.monotonic()
+        member = self._pool.pick()
         try:
             yield member
         except ReplicaLost:
             self._pool.lose(member)
             raise
         finally:
-            self._pool.release(member, self._clock.monotonic() - started)
+            self._pool.release(member)
 
     def _run_cached(self, cache: PredictionCache, batch: Batch, ctx: Context, arrived: float, apart: bool) -> Batch:
         def run(missing: Batch) -> Batch:

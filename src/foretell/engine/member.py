@@ -17,8 +17,8 @@ class Member:
         self.born = time.monotonic()
         self.outstanding = 0
         """Batches it has been given and has not ended; guarded by the pool."""
-        self.busy_s = 0.0
-        """Seconds of calls that have ended."""
+        self.busy_s, self.busy_since = 0.0, 0.0
+        """Seconds for which it had a batch, up to `busy_since`: when it got the first of those it has now."""
         self.gone = False
         self._name = name
         self._lock = threading.Lock()

@@ -70,15 +70,23 @@ class Pool:
                 if member not in busy and (best is None or member.outstanding < best.outstanding):
                     best = member
             if best is not None:
+                if not best.outstanding:
+                    best.busy_since = time.monotonic()
                 best.outstanding += 1
             return best
 
-    def release(self, member: Member, seconds: float = 0.0) -> None:
+    def release(self, member: Member) -> None:
         with self.changed:
             member.outstanding -= 1
-            member.busy_s += seconds
+            if not member.outstanding:
+                member.busy_s += time.monotonic() - member.busy_since
             if member.gone:
                 self.changed.notify_all()
+
+    def busy_s(self, now: float) -> float:
+        """Seconds for which its members have had something to do until `now` (monotonic), added up."""
+        with self.changed:
+            return sum(m.busy_s + (now - m.busy_since if m.outstanding else 0.0) for m in self.members)
 
     def pick(self) -> Member:
         """`acquire` for callers that wait. Raises `NotReady`."""

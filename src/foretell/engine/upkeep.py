@@ -121,7 +121,7 @@ class Upkeep:
         if passed_s < _LOOK_S / 2 or self._pool.closed:
             return
         members = self._pool.members
-        busy_s = sum(member.busy_s for member in members)
+        busy_s = self._pool.busy_s(now)
         share = max(0.0, busy_s - self._busy_before) / (passed_s * len(members)) if members else 0.0
         self._busy_before, self._looked_at = busy_s, now
         if not policy.fewer_would_do(len(members), share):
