@@ -116,7 +116,10 @@ class Batcher:
     def _dispatch(self) -> None:
         """Gives what waits now to the replicas that are free."""
         self._scheduled = False
-        while (member := self._pool.acquire(self._busy)) is not None:
+        while self._lanes or self._again.due:
+            member = self._pool.acquire(self._busy)
+            if member is None:
+                break
             works, attempt = self._take()
             if not works:
                 self._pool.release(member)
@@ -133,8 +136,7 @@ class Batcher:
                 self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
             if run.ended:  # it ran on the loop, which reads its sockets before the next one
                 break
-        if self._idle is not None:
-            self._settle()
+        self._settle()
 
     def _take(self) -> tuple[list[Work], int]:
         """The next batch's requests that still want an answer, and how often they were tried before."""
@@ -149,8 +151,8 @@ class Batcher:
         free = len(self._pool.members) - len(self._busy)
         if free > 1:
             most = min(most, policy.share_rows(self._lanes.rows, free, self._profile))
-        works = self._alive(self._lanes.take(most, now), now)
-        while not works and self._lanes:
+        works = []
+        while self._lanes and not works:
             works = self._alive(self._lanes.take(most, now), now)
         return works, 0
 
@@ -178,7 +180,7 @@ class Batcher:
             del self._busy[run.member]
         if self._lanes or self._again.due:
             self._wake()
-        elif self._idle is not None:
+        else:
             self._settle()
 
     def _wake(self) -> None:

@@ -65,7 +65,7 @@ class Runner:
     def _run_inline(self, run: Run, batch: Batch) -> None:
         works = run.works
         try:
-            answer = run.member.replica.run(batch, shared_context(works, watched=False), retry=False)
+            answer = run.member.replica.run(batch, shared_context(works), retry=False)
         except InferenceError as error:
             self._failed(run, error)
             return
@@ -103,8 +103,7 @@ class Runner:
         started, works = run.started, run.works
         self._profile.learn(answer.rows, finished - started)
         self._placement.follow(self._profile.recent_s)
-        if self._lanes.counts:
-            self._lanes.ran(works, finished - started, finished)
+        self._lanes.ran(works, finished - started, finished)
         self._delivery.answer(works, answer, started, finished)
         if self._objective is not None:
             now = self._clock.monotonic()

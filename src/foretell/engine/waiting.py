@@ -13,28 +13,30 @@ class Waiting:
     """Requests that wait. Those of one group leave together; the group that has waited longest has the next turn."""
 
     def __init__(self) -> None:
-        self.groups: dict[Group, deque[Work]] = {}
-        """The groups that have requests here, in the order of their turns."""
+        self._groups: dict[Group, deque[Work]] = {}
         self.rows = 0
 
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
     def __iter__(self) -> Iterator[Work]:
-        for queue in self.groups.values():
+        for queue in self._groups.values():
             yield from queue
 
     def add(self, work: Work) -> None:
         self.rows += work.rows
-        queue = self.groups.get(work.group)
+        queue = self._groups.get(work.group)
         if queue is None:
-            queue = self.groups[work.group] = deque()
+            queue = self._groups[work.group] = deque()
         queue.append(work)
 
     def take(self, max_rows: int) -> list[Work]:
         """The next batch's requests, at most `max_rows` rows unless the first is larger; empty where nothing waits."""
-        if not self.groups:
+        if not self._groups:
             return []
-        group, queue = next(iter(self.groups.items()))
-        del self.groups[group]
-        if self.rows <= max_rows and not self.groups and group.mergeable:  # the usual case: all of it
+        group, queue = next(iter(self._groups.items()))
+        del self._groups[group]
+        if self.rows <= max_rows and not self._groups and group.mergeable:  # the usual case: all of it
             self.rows = 0
             return list(queue)
         count = policy.take((work.rows for work in queue), max_rows) if group.mergeable else 1
@@ -42,32 +44,32 @@ class Waiting:
             works = list(queue)
         else:
             works = [queue.popleft() for _ in range(count)]
-            self.groups[group] = queue
+            self._groups[group] = queue
         self.rows -= sum([work.rows for work in works])
         return works
 
     def take_of(self, group: Group, max_rows: int) -> list[Work]:
         """Requests of `group`, from its head, of together at most `max_rows` rows; the others keep their place."""
-        queue, works = self.groups.get(group), []
+        queue, works = self._groups.get(group), []
         while queue and queue[0].rows <= max_rows:
             work = queue.popleft()
             max_rows -= work.rows
             works.append(work)
         if queue is not None and not queue:
-            del self.groups[group]
+            del self._groups[group]
         self.rows -= sum([work.rows for work in works])
         return works
 
     def put_back(self, works: Sequence[Work]) -> None:
         """Requests of one group, taken and not run, before those of their group that still wait."""
-        queue = self.groups.setdefault(works[0].group, deque())
+        queue = self._groups.setdefault(works[0].group, deque())
         queue.extendleft(reversed(works))
         self.rows += sum([work.rows for work in works])
 
     def clear(self) -> list[Work]:
         """Takes everything."""
         works = list(self)
-        self.groups.clear()
+        self._groups.clear()
         self.rows = 0
         return works
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextvars
 import itertools
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from foretell.columns import Array, Batch, Bytes, Column, Dense, concat_columns
+from foretell.columns import Batch, Bytes, Column, Dense, concat_columns
 from foretell.errors import InferenceError, InvalidInput
 from foretell.model import Context
 from foretell.types import DataType
@@ -96,18 +94,17 @@ def assemble(works: Sequence[Work]) -> Batch:
     return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
 
 
-def shared_context(works: Sequence[Work], *, watched: bool = True) -> Context:
-    """What the requests of a batch share, the latest of their deadlines, and whether all of them have gone.
-
-    `watched` False: for a call on the loop's thread, where nobody can go before it ends.
-    """
+def shared_context(works: Sequence[Work]) -> Context:
+    """What the requests of a batch share, the latest of their deadlines, and whether all of them have gone."""
     shared = works[0].group.context
     deadlines = [work.deadline for work in works if work.deadline is not None]
-    latest = max(deadlines) if len(deadlines) == len(works) else None
-    if not watched:
-        return Context(shared.params, latest, sequence=shared.sequence, device=shared.device)
-    gone = lambda: all(work.cancelled or work.ended for work in works)  # noqa: E731
-    return Context(shared.params, latest, gone, shared.sequence, shared.device)
+    return Context(
+        shared.params,
+        max(deadlines) if len(deadlines) == len(works) else None,
+        lambda: all(work.cancelled or work.ended for work in works),
+        shared.sequence,
+        shared.device,
+    )
 
 
 def _column(spec: Field, parts: list[Part], rows: int) -> Column:
@@ -120,23 +117,12 @@ def _column(spec: Field, parts: list[Part], rows: int) -> Column:
     )
 
 
-class _Strict(threading.local):
-    """A context in which NumPy raises for what overflows; each thread has one. Entering it costs less than
-    `np.errstate` does."""
-
-    def __init__(self) -> None:
-        self.context = contextvars.copy_context()
-        self.context.run(np.seterr, over="raise")
-
-
-_strict = _Strict()
-
-
 def _from_list(spec: Field, flat: list[Any], rows: int) -> Column:
     if spec.datatype is DataType.BYTES:
         return Bytes.of(flat, spec.row_shape)
     try:
-        array: Array = _strict.context.run(np.array, flat, spec.datatype.numpy)
+        with np.errstate(over="raise"):
+            array = np.array(flat, spec.datatype.numpy)
     except (OverflowError, FloatingPointError):
         raise InvalidInput(
             "a value is out of range", where=f"input {spec.name!r}", expected=f"values of {spec.datatype}"

@@ -28,7 +28,7 @@ class ModelDoor:
         self.retired = False
         """Another version has taken over: what still comes this way is its to answer."""
         engine = served.engine
-        self.encoder = ReplyEncoder(served.name, served.version, lambda: engine.spec)
+        self.encoder = ReplyEncoder(served.name, served.version)
         self._where = f"model {served.name!r}"
         settings = application.settings
         self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
@@ -99,14 +99,14 @@ class InferWork(Work):
             return
         try:
             if self._wanted is None:
-                body = door.encoder.json(completed, start, self.rows, self._id)
+                body = door.encoder.json(completed, start, self.rows, self._id, door.served.spec)
                 if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in exchange.headers:
                     exchange.respond_json(body)
                     return
                 reply = Reply(body)
             else:
                 batch = completed.batch.slice(start, start + self.rows)
-                reply = door.encoder.mixed(batch, self._id, self._wanted)
+                reply = door.encoder.mixed(batch, self._id, self._wanted, door.served.spec)
         except InferenceError as error:
             reply = door.application.error_reply(error)
         except Exception as error:
