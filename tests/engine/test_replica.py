@@ -237,8 +237,8 @@ def test_closing_waits_for_the_call_under_way_and_lets_none_begin() -> None:
         closing = pool.submit(replica.close, WAIT_S)
         with pytest.raises(NotReady, match="closed"):
             while True:  # until the other thread has come to close it
-                replica._calls.__enter__()
-                replica._calls.__exit__(None, None, None)
+                replica._calls.begin()
+                replica._calls.end()
         assert model.closed == 0
         model.gate.set()
         assert answers(running.result(WAIT_S)) == [2]

@@ -116,10 +116,7 @@ class Batcher:
     def _dispatch(self) -> None:
         """Gives what waits now to the replicas that are free."""
         self._scheduled = False
-        while self._lanes or self._again.due:
-            member = self._pool.acquire(self._busy)
-            if member is None:
-                break
+        while (member := self._pool.acquire(self._busy)) is not None:
             works, attempt = self._take()
             if not works:
                 self._pool.release(member)
@@ -136,7 +133,8 @@ class Batcher:
                 self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
             if run.ended:  # it ran on the loop, which reads its sockets before the next one
                 break
-        self._settle()
+        if self._idle is not None:
+            self._settle()
 
     def _take(self) -> tuple[list[Work], int]:
         """The next batch's requests that still want an answer, and how often they were tried before."""
@@ -151,8 +149,8 @@ class Batcher:
         free = len(self._pool.members) - len(self._busy)
         if free > 1:
             most = min(most, policy.share_rows(self._lanes.rows, free, self._profile))
-        works = []
-        while self._lanes and not works:
+        works = self._alive(self._lanes.take(most, now), now)
+        while not works and self._lanes:
             works = self._alive(self._lanes.take(most, now), now)
         return works, 0
 
@@ -180,7 +178,7 @@ class Batcher:
             del self._busy[run.member]
         if self._lanes or self._again.due:
             self._wake()
-        else:
+        elif self._idle is not None:
             self._settle()
 
     def _wake(self) -> None:

@@ -14,6 +14,7 @@ from foretell.engine.cache import LeaderFailed, PredictionCache
 from foretell.engine.cached import Lookup
 from foretell.engine.delivery import row_failure
 from foretell.engine.recorder import Recorder
+from foretell.engine.run import Run
 from foretell.engine.work import Completed, Work, assemble
 from foretell.errors import DeadlineExceeded, InferenceError, InvalidInput
 from foretell.types import Identity, ModelSpec
@@ -22,7 +23,7 @@ from foretell.types import Identity, ModelSpec
 class CachedWork(Work):
     """The rows of `original` that the cache lacks, on their way through the batcher. Records the end of `original`."""
 
-    __slots__ = ("_clock", "_lookup", "_loop", "_original", "_recorder", "_remaining", "_submit", "_timer")
+    __slots__ = ("_clock", "_lookup", "_loop", "_original", "_ran", "_recorder", "_remaining", "_submit", "_timer")
 
     takes_errors = True
 
@@ -41,6 +42,8 @@ class CachedWork(Work):
         original.arrived = self.arrived = original.arrived or clock.monotonic()
         self._original, self._lookup, self._submit, self._loop = original, lookup, submit, loop
         self._recorder, self._clock = recorder, clock
+        self._ran: Run | None = None
+        """The call that computed the rows that were missing."""
         self._remaining = len(lookup.waits) + (1 if missing is not None else 0)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -60,6 +63,7 @@ class CachedWork(Work):
 
     def done(self, completed: Completed, start: int) -> None:
         self._lookup.computed(completed.batch.slice(start, start + self.rows))
+        self._ran = completed.run
         self._step()
 
     def fail(self, error: InferenceError) -> None:
@@ -110,7 +114,7 @@ class CachedWork(Work):
             return
         self._stop(original)
         self._recorder.answered([original.arrived], self._clock.monotonic())
-        original.done(Completed(answer), 0)
+        original.done(Completed(answer, self._ran, self._lookup.hits), 0)
 
     def _expire(self) -> None:
         self._record_and_end(DeadlineExceeded("the time limit of the request passed"))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from types import TracebackType
 
 from foretell.errors import NotReady
 
 
 class CallsUnderWay:
-    """Enter it around each call of the model. Safe from any thread.
+    """`begin` and `end` stand around each call of the model. Safe from any thread.
 
-    A deque counts: its `append` and `pop` are atomic, and entering costs no lock. A call counts itself before it asks
+    A deque counts: its `append` and `pop` are atomic, and a call costs no lock. A call counts itself before it asks
     whether the model is closed, and `close` says so before it counts: one of the two sees the other.
     """
 
@@ -22,19 +21,14 @@ class CallsUnderWay:
         self._closed = False
         self._ended = threading.Condition()
 
-    def __enter__(self) -> None:
-        """Raises `NotReady` once closed."""
+    def begin(self) -> None:
+        """Raises `NotReady` once closed; then there is nothing to end."""
         self._calls.append(None)
         if self._closed:
-            self._leave()
+            self.end()
             raise NotReady("the model is closed", where=self._where)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
+    def end(self) -> None:
         self._calls.pop()
         if self._closed:
             with self._ended:

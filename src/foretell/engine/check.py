@@ -30,8 +30,12 @@ def check_batch(batch: Batch, spec: ModelSpec) -> Batch:
         check_lengths(batch)
         return batch
     columns, rows = batch.columns, batch.rows
-    if len(columns) == len(inputs) and all(_fits(columns.get(tensor.name), tensor, rows) for tensor in inputs):
-        return batch
+    if len(columns) == len(inputs):
+        for tensor in inputs:
+            if not _fits(columns.get(tensor.name), tensor, rows):
+                break
+        else:
+            return batch
     _check_names(columns, inputs)
     errors: dict[int, RowError] = {}
     checked = {tensor.name: _Check(tensor, rows, errors).column(columns[tensor.name]) for tensor in inputs}
@@ -57,7 +61,7 @@ def _fits(column: Column | None, tensor: TensorSpec, rows: int) -> bool:
         if kind is not None and (kind is DataType.BYTES or data.dtype != kind.numpy):
             return False
         certain = tensor.allow_nan or (data.dtype.kind in "iub" and kind is not DataType.BF16)
-        return certain and _shape_fits(data.shape[1:], tensor.shape)
+        return certain and (data.shape[1:] == tensor.shape or _shape_fits(data.shape[1:], tensor.shape))
     if isinstance(column, Bytes) and column.valid is None and len(column) == rows:
         return tensor.datatype in (DataType.BYTES, None) and _shape_fits(column.row_shape, tensor.shape)
     return False

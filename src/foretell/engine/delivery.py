@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from foretell.columns import Batch
 from foretell.engine.recorder import Recorder
+from foretell.engine.run import Run
 from foretell.engine.work import Completed, Work
 from foretell.errors import InferenceError, ModelError, rows_failed
 
@@ -19,9 +20,9 @@ class Delivery:
         self.after: Callable[[], None] | None = None
         """Called after answers were handed out; a door writes them to its sockets here."""
 
-    def answer(self, works: Sequence[Work], answer: Batch, started: float, finished: float) -> None:
-        """Resolves the requests of a batch; `started` and `finished`: when the model ran."""
-        completed, start = Completed(answer), 0
+    def answer(self, works: Sequence[Work], answer: Batch, started: float, finished: float, run: Run) -> None:
+        """Resolves the requests of a batch; `started` and `finished`: when the model ran, in a call of `run`."""
+        completed, start = Completed(answer, run), 0
         arrivals = []
         for work in works:
             stop = start + work.rows

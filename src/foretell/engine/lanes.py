@@ -21,14 +21,14 @@ class Lanes:
     def __init__(self, max_rows: int, profile: Profile) -> None:
         self.interactive, self.bulk = Waiting(), Waiting()
         self._max_rows, self._profile = max_rows, profile
-        self._used = False
-        """Whether there was ever bulk work; before, nothing need be counted."""
+        self.counts = False
+        """Whether there was ever bulk work; before, `ran` need not be told."""
         self._total_s = self._bulk_s = 0.0
         self._interactive_s = 0.0
         self._interactive_at = float("-inf")
 
     def __bool__(self) -> bool:
-        return bool(self.interactive) or bool(self.bulk)
+        return bool(self.interactive.groups or self.bulk.groups)
 
     def __iter__(self) -> Iterator[Work]:
         yield from self.interactive
@@ -47,14 +47,14 @@ class Lanes:
         """The queue of a request."""
         if not work.group.bulk:
             return self.interactive
-        self._used = True
+        self.counts = True
         return self.bulk
 
     def take(self, max_rows: int, now: float) -> list[Work]:
         """The next batch's requests, which share a call; at most `max_rows` rows unless the first alone is larger."""
-        if not self.bulk:
+        if not self.bulk.groups:
             return self.interactive.take(max_rows)
-        if not self.interactive or policy.bulk_starves(self._bulk_s, self._total_s):
+        if not self.interactive.groups or policy.bulk_starves(self._bulk_s, self._total_s):
             lately = self._interactive_s if now - self._interactive_at < _LATELY_S else None
             return self.bulk.take(min(max_rows, policy.bulk_rows(self._profile, lately, self._max_rows)))
         works = self.interactive.take(max_rows)
@@ -66,8 +66,6 @@ class Lanes:
 
     def ran(self, works: Sequence[Work], seconds: float, now: float) -> None:
         """A batch took `seconds` and has ended."""
-        if not self._used:
-            return
         bulk = [work.rows for work in works if work.group.bulk]
         rows = sum([work.rows for work in works])
         self._total_s += seconds

@@ -31,8 +31,9 @@ class Pool:
         self.closed = False
         self.lost = 0
         """Replicas that ended by themselves, or had to be given up."""
-        self.changed = threading.Condition()
-        """Guards everything here; notified at every change."""
+        self._lock = threading.RLock()
+        self.changed = threading.Condition(self._lock)
+        """Guards everything here; notified at every change. Who only counts takes the lock itself: it costs less."""
         self.hopeless = False
         """Nobody is here, and nobody is expected soon."""
         self._numbers = 0
@@ -64,7 +65,7 @@ class Pool:
 
     def acquire(self, busy: Collection[Member] | Mapping[Member, object] = ()) -> Member | None:
         """The member with the fewest batches that is not in `busy`; it counts one more until `release`."""
-        with self.changed:
+        with self._lock:
             best: Member | None = None
             for member in self.members:
                 if member not in busy and (best is None or member.outstanding < best.outstanding):
@@ -76,7 +77,7 @@ class Pool:
             return best
 
     def release(self, member: Member) -> None:
-        with self.changed:
+        with self._lock:
             member.outstanding -= 1
             if not member.outstanding:
                 member.busy_s += time.monotonic() - member.busy_since

@@ -45,6 +45,12 @@ class Replica:
         if batch.rows > self._max_rows and self.model.spec.mergeable:
             pieces = [batch.slice(at, at + self._max_rows) for at in range(0, batch.rows, self._max_rows)]
             return joined([self.run(piece, ctx, retry=retry) for piece in pieces], self._where)
+        if self._before is None and self._after is None:
+            checked = check_batch(batch, self.model.spec)
+            if not checked.errors:
+                answer = self._attempt(checked, ctx, retry)
+                return answer if not answer.errors else Prepared(answer, answer.rows).answer()
+            return self.finish(Prepared(checked, batch.rows, self), ctx, retry=retry)
         return self.finish(self.prepare(batch, ctx), ctx, retry=retry)
 
     def prepare(self, batch: Batch, ctx: Context) -> Prepared:
@@ -56,12 +62,7 @@ class Replica:
 
     def finish(self, prepared: Prepared, ctx: Context, *, retry: bool = True) -> Batch:
         if prepared.goes_on:
-            if retry and self._retry.retries:
-                call = partial(self._predict, prepared.batch, ctx)
-                answer = with_retries(call, self._retry, self._clock, self._rng, ctx.deadline)
-            else:
-                answer = self._predict(prepared.batch, ctx)
-            prepared.advance(answer)
+            prepared.advance(self._attempt(prepared.batch, ctx, retry))
         if self._after is not None and prepared.goes_on:
             prepared.advance(self._call("postprocess", self._after, prepared.batch, ctx))
         return prepared.answer()
@@ -82,6 +83,11 @@ class Replica:
         self.run(batch, ctx, retry=False)
         return self._clock.monotonic() - started
 
+    def _attempt(self, batch: Batch, ctx: Context, retry: bool) -> Batch:
+        if not retry or not self._retry.retries:
+            return self._predict(batch, ctx)
+        return with_retries(partial(self._predict, batch, ctx), self._retry, self._clock, self._rng, ctx.deadline)
+
     def _predict(self, batch: Batch, ctx: Context) -> Batch:
         if self.model.spec.concurrent:
             return self._predict_now(batch, ctx)
@@ -96,9 +102,9 @@ class Replica:
         return self._call("predict", self.model.predict, batch, ctx)
 
     def _call(self, name: str, stage: Stage, batch: Batch, ctx: Context) -> Batch:
+        self._calls.begin()
         try:
-            with self._calls:
-                answer = stage(batch, ctx)
+            answer = stage(batch, ctx)
         except KeyboardInterrupt:
             raise
         except InferenceError as error:
@@ -108,6 +114,8 @@ class Replica:
         except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
             kind = TransientError if isinstance(error, self.model.transient) else ModelError
             raise kind(f"{name} failed: {type(error).__name__}: {error}", where=self._where) from error
+        finally:
+            self._calls.end()
         check_answer(answer, batch.rows, name, self._where)
         return answer
 

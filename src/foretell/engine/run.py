@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from foretell.columns import Batch
 from foretell.engine.member import Member
 from foretell.engine.work import Work
 
@@ -9,12 +10,29 @@ from foretell.engine.work import Work
 class Run:
     """Requests that share a call, and the member that has them."""
 
-    __slots__ = ("attempt", "delivered", "ended", "expected", "member", "started", "works")
+    __slots__ = (
+        "attempt",
+        "batch",
+        "delivered",
+        "ended",
+        "expected",
+        "finished",
+        "inline",
+        "member",
+        "started",
+        "works",
+    )
 
     def __init__(self, member: Member, works: list[Work], attempt: int, started: float) -> None:
         self.member, self.works, self.attempt, self.started = member, works, attempt, started
         self.expected = started
         """When it will probably end."""
+        self.finished = started
+        """When the model was done with it."""
+        self.batch: Batch | None = None
+        """What the model got; None before it starts."""
+        self.inline = False
+        """Whether it ran on the event loop."""
         self.delivered = False
         """Whether it was answered, so that the end of its pause frees the member (a failed one is searched first)."""
         self.ended = False

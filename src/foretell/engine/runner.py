@@ -52,20 +52,21 @@ class Runner:
         self._delivery, self._objective, self._clock, self._loop, self._free = delivery, objective, clock, loop, free
 
     def start(self, run: Run) -> None:
-        batch, left_over = gather(run.works, self._delivery)
+        run.batch, left_over = gather(run.works, self._delivery)
         if left_over:
             self._lanes.of(left_over[0]).put_back(left_over)
-        if batch is None:
+        if run.batch is None:
             self._free(run)
         elif self._placement.inline and not run.member.apart:
-            self._run_inline(run, batch)
+            run.inline = True
+            self._run_inline(run, run.batch)
         else:
-            self._run_threaded(run, batch)
+            self._run_threaded(run, run.batch)
 
     def _run_inline(self, run: Run, batch: Batch) -> None:
         works = run.works
         try:
-            answer = run.member.replica.run(batch, shared_context(works), retry=False)
+            answer = run.member.replica.run(batch, shared_context(works, watched=False), retry=False)
         except InferenceError as error:
             self._failed(run, error)
             return
@@ -101,10 +102,12 @@ class Runner:
 
     def _answered(self, run: Run, answer: Batch, finished: float) -> None:
         started, works = run.started, run.works
+        run.finished = finished
         self._profile.learn(answer.rows, finished - started)
         self._placement.follow(self._profile.recent_s)
-        self._lanes.ran(works, finished - started, finished)
-        self._delivery.answer(works, answer, started, finished)
+        if self._lanes.counts:
+            self._lanes.ran(works, finished - started, finished)
+        self._delivery.answer(works, answer, started, finished, run)
         if self._objective is not None:
             now = self._clock.monotonic()
             # What lies between the end of the call and now is also how late the loop hears of its sockets.
@@ -145,14 +148,14 @@ class Runner:
             self.end_failed(run, error)
 
     def _deliver_isolated(self, run: Run, results: list[tuple[Sequence[Work], Batch | InferenceError]]) -> None:
-        now = self._clock.monotonic()
+        now = run.finished = self._clock.monotonic()
         for works, outcome in results:
             if isinstance(outcome, InferenceError):
                 self._delivery.fail(works, outcome)
                 if isinstance(outcome, ReplicaLost):
                     self._pool.lose(run.member)
             else:
-                self._delivery.answer(works, outcome, now, now)
+                self._delivery.answer(works, outcome, now, now, run)
         self._delivery.flush()
         self._free(run)
 

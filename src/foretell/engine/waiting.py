@@ -13,30 +13,28 @@ class Waiting:
     """Requests that wait. Those of one group leave together; the group that has waited longest has the next turn."""
 
     def __init__(self) -> None:
-        self._groups: dict[Group, deque[Work]] = {}
+        self.groups: dict[Group, deque[Work]] = {}
+        """The groups that have requests here, in the order of their turns."""
         self.rows = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._groups)
-
     def __iter__(self) -> Iterator[Work]:
-        for queue in self._groups.values():
+        for queue in self.groups.values():
             yield from queue
 
     def add(self, work: Work) -> None:
         self.rows += work.rows
-        queue = self._groups.get(work.group)
+        queue = self.groups.get(work.group)
         if queue is None:
-            queue = self._groups[work.group] = deque()
+            queue = self.groups[work.group] = deque()
         queue.append(work)
 
     def take(self, max_rows: int) -> list[Work]:
         """The next batch's requests, at most `max_rows` rows unless the first is larger; empty where nothing waits."""
-        if not self._groups:
+        if not self.groups:
             return []
-        group, queue = next(iter(self._groups.items()))
-        del self._groups[group]
-        if self.rows <= max_rows and not self._groups and group.mergeable:  # the usual case: all of it
+        group, queue = next(iter(self.groups.items()))
+        del self.groups[group]
+        if self.rows <= max_rows and not self.groups and group.mergeable:  # the usual case: all of it
             self.rows = 0
             return list(queue)
         count = policy.take((work.rows for work in queue), max_rows) if group.mergeable else 1
@@ -44,32 +42,32 @@ class Waiting:
             works = list(queue)
         else:
             works = [queue.popleft() for _ in range(count)]
-            self._groups[group] = queue
+            self.groups[group] = queue
         self.rows -= sum([work.rows for work in works])
         return works
 
     def take_of(self, group: Group, max_rows: int) -> list[Work]:
         """Requests of `group`, from its head, of together at most `max_rows` rows; the others keep their place."""
-        queue, works = self._groups.get(group), []
+        queue, works = self.groups.get(group), []
         while queue and queue[0].rows <= max_rows:
             work = queue.popleft()
             max_rows -= work.rows
             works.append(work)
         if queue is not None and not queue:
-            del self._groups[group]
+            del self.groups[group]
         self.rows -= sum([work.rows for work in works])
         return works
 
     def put_back(self, works: Sequence[Work]) -> None:
         """Requests of one group, taken and not run, before those of their group that still wait."""
-        queue = self._groups.setdefault(works[0].group, deque())
+        queue = self.groups.setdefault(works[0].group, deque())
         queue.extendleft(reversed(works))
         self.rows += sum([work.rows for work in works])
 
     def clear(self) -> list[Work]:
         """Takes everything."""
         works = list(self)
-        self._groups.clear()
+        self.groups.clear()
         self.rows = 0
         return works
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from foretell.columns import Batch, Bytes, Column, Dense, concat_columns
+from foretell.columns import Array, Batch, Bytes, Column, Dense, concat_columns
 from foretell.errors import InferenceError, InvalidInput
 from foretell.model import Context
 from foretell.types import DataType
+
+if TYPE_CHECKING:
+    from foretell.engine.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,16 @@ Part = list[Any] | Column
 
 
 class Completed:
-    """A batch that has been answered. `scratch` lets a codec encode it once and hand each request its slice."""
+    """A batch that has been answered. `scratch` lets a codec encode it once and hand each request its slice.
 
-    __slots__ = ("batch", "scratch")
+    `run`: the call that answered it, None where the cache did without one. `cached_rows`: rows of the request that the
+    cache had; None: it was not asked.
+    """
 
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
+    __slots__ = ("batch", "cached_rows", "run", "scratch")
+
+    def __init__(self, batch: Batch, run: Run | None = None, cached_rows: int | None = None) -> None:
+        self.batch, self.run, self.cached_rows = batch, run, cached_rows
         self.scratch: dict[Any, Any] = {}
 
 
@@ -94,17 +103,18 @@ def assemble(works: Sequence[Work]) -> Batch:
     return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
 
 
-def shared_context(works: Sequence[Work]) -> Context:
-    """What the requests of a batch share, the latest of their deadlines, and whether all of them have gone."""
+def shared_context(works: Sequence[Work], *, watched: bool = True) -> Context:
+    """What the requests of a batch share, the latest of their deadlines, and whether all of them have gone.
+
+    `watched` False: for a call on the loop's thread, where nobody can go before it ends.
+    """
     shared = works[0].group.context
     deadlines = [work.deadline for work in works if work.deadline is not None]
-    return Context(
-        shared.params,
-        max(deadlines) if len(deadlines) == len(works) else None,
-        lambda: all(work.cancelled or work.ended for work in works),
-        shared.sequence,
-        shared.device,
-    )
+    latest = max(deadlines) if len(deadlines) == len(works) else None
+    if not watched:
+        return Context(shared.params, latest, sequence=shared.sequence, device=shared.device)
+    gone = lambda: all(work.cancelled or work.ended for work in works)  # noqa: E731
+    return Context(shared.params, latest, gone, shared.sequence, shared.device)
 
 
 def _column(spec: Field, parts: list[Part], rows: int) -> Column:
@@ -117,12 +127,23 @@ def _column(spec: Field, parts: list[Part], rows: int) -> Column:
     )
 
 
+class _Strict(threading.local):
+    """A context in which NumPy raises for what overflows; each thread has one. Entering it costs less than
+    `np.errstate` does."""
+
+    def __init__(self) -> None:
+        self.context = contextvars.copy_context()
+        self.context.run(np.seterr, over="raise")
+
+
+_strict = _Strict()
+
+
 def _from_list(spec: Field, flat: list[Any], rows: int) -> Column:
     if spec.datatype is DataType.BYTES:
         return Bytes.of(flat, spec.row_shape)
     try:
-        with np.errstate(over="raise"):
-            array = np.array(flat, spec.datatype.numpy)
+        array: Array = _strict.context.run(np.array, flat, spec.datatype.numpy)
     except (OverflowError, FloatingPointError):
         raise InvalidInput(
             "a value is out of range", where=f"input {spec.name!r}", expected=f"values of {spec.datatype}"

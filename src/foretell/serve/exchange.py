@@ -14,7 +14,7 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
-_ASK = frozenset((b"x-request-id",))
+_ASK = frozenset((b"x-request-id", b"foretell-explain"))
 """Headers that ask for more in the reply than the answer."""
 
 

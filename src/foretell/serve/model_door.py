@@ -14,6 +14,7 @@ from foretell.serve.codecs.oip_known import Asked
 from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, wanted_outputs
 from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
+from foretell.serve.explain import asks, explained, explanation
 from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, compressed, decompressed, json_reply
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ModelDoor:
         self.retired = False
         """Another version has taken over: what still comes this way is its to answer."""
         engine = served.engine
-        self.encoder = ReplyEncoder(served.name, served.version)
+        self.encoder = ReplyEncoder(served.name, served.version, lambda: engine.spec)
         self._where = f"model {served.name!r}"
         settings = application.settings
         self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
@@ -48,13 +49,15 @@ class ModelDoor:
             if b"content-encoding" in headers:
                 body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
             parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
+            plain = exchange.plain or not asks(headers)
             wanted = None
             if asked.outputs or asked.binary:
                 wanted = wanted_outputs(asked.outputs, asked.binary, self.served.spec, self._where)
         except InferenceError as error:
             self.served.engine.recorder.failed(error.code)
             raise
-        work = exchange.work = InferWork(exchange, parts, asked, wanted, self)
+        make = InferWork if plain else ExplainedWork
+        work = exchange.work = make(exchange, parts, asked, wanted, self)
         self._submit(work)
 
     def metadata(self, exchange: Exchange) -> None:
@@ -99,19 +102,15 @@ class InferWork(Work):
             return
         try:
             if self._wanted is None:
-                body = door.encoder.json(completed, start, self.rows, self._id, door.served.spec)
+                body = door.encoder.json(completed, start, self.rows, self._id)
                 if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in exchange.headers:
                     exchange.respond_json(body)
                     return
                 reply = Reply(body)
             else:
-                batch = completed.batch.slice(start, start + self.rows)
-                reply = door.encoder.mixed(batch, self._id, self._wanted, door.served.spec)
-        except InferenceError as error:
-            reply = door.application.error_reply(error)
+                reply = self._reply(completed, start)
         except Exception as error:
-            # Whoever shares the batch still has to get an answer.
-            reply = door.application.failed(exchange, error)
+            reply = self._failed(error)
         exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
 
     def fail(self, error: InferenceError) -> None:
@@ -119,8 +118,45 @@ class InferWork(Work):
             return
         application, exchange = self._door.application, self._exchange
         if not self._door.retired or type(error) is not NotReady:
-            exchange.respond(application.error_reply(error))
+            exchange.respond(self._error_reply(error))
             return
         application.handle(exchange)  # it had not begun: whoever answers for this model now, begins it
         if isinstance(exchange.work, InferWork):  # in the time that the request had from the start
             exchange.work.arrived, exchange.work.deadline = self.arrived, self.deadline
+
+    def _reply(self, completed: Completed, start: int) -> Reply:
+        """Raises `InferenceError` for an output that has no such form."""
+        encoder = self._door.encoder
+        if self._wanted is None:
+            return Reply(encoder.json(completed, start, self.rows, self._id))
+        return encoder.mixed(completed.batch.slice(start, start + self.rows), self._id, self._wanted)
+
+    def _error_reply(self, error: InferenceError) -> Reply:
+        return self._door.application.error_reply(error)
+
+    def _failed(self, error: Exception) -> Reply:
+        """Whoever shares the batch still has to get an answer."""
+        if isinstance(error, InferenceError):
+            return self._error_reply(error)
+        return self._door.application.failed(self._exchange, error)
+
+
+class ExplainedWork(InferWork):
+    """The request of somebody who asked why the answer takes its time."""
+
+    __slots__ = ()
+
+    def done(self, completed: Completed, start: int) -> None:
+        exchange, door = self._exchange, self._door
+        if exchange.abandoned:
+            return
+        try:
+            told = explanation(completed, door.served.spec, self.arrived, door.now())
+            reply = explained(self._reply(completed, start), told, self.rows)
+        except Exception as error:
+            reply = self._failed(error)
+        exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
+
+    def _error_reply(self, error: InferenceError) -> Reply:
+        spent_ms = (self._door.now() - self.arrived) * 1e3
+        return explained(super()._error_reply(error), {"total_ms": round(spent_ms, 3)}, self.rows)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from foretell.serve.codecs.oip_parameters import flag
 from foretell.serve.messages import BINARY, Reply
 from foretell.types import DataType, ModelSpec
 
-_LENGTH_HEADER = b"Inference-Header-Content-Length"
+LENGTH_HEADER = b"Inference-Header-Content-Length"
 _MOST_HEADS = 4096
 _SHOWN = 80
 _LONGEST_ERROR = 1500
@@ -66,21 +67,22 @@ def wanted_outputs(
 class ReplyEncoder:
     """Encodes the replies of one model version. Remembers the fixed bytes of replies."""
 
-    def __init__(self, name: str, version: str) -> None:
+    def __init__(self, name: str, version: str, spec: Callable[[], ModelSpec]) -> None:
+        """`spec`: what the model says of itself now; its first answer may tell more."""
         model = orjson.dumps({"model_name": name, "model_version": version})[1:-1]
         self._model = b"{" + model + b',"outputs":['
         self._heads: dict[Any, bytes] = {}
-        self._spec: ModelSpec | None = None
+        self._spec, self._last_spec = spec, spec()
         self._fixed: dict[tuple[str, int, tuple[int, ...]], tuple[DataType, bytes]] = {}
 
-    def json(self, completed: Completed, start: int, rows: int, request_id: str | None, spec: ModelSpec) -> bytes:
+    def json(self, completed: Completed, start: int, rows: int, request_id: str | None) -> bytes:
         """The reply to a request of rows [start, start + rows) that wants every output as JSON.
 
         Raises `InferenceError` for an output that has no JSON form.
         """
         frame: _Frame | None = completed.scratch.get(rows)
         if frame is None:
-            frame = completed.scratch[rows] = self._frame(completed, rows, spec)
+            frame = completed.scratch[rows] = self._frame(completed, rows)
         lead, outputs, end = frame
         if request_id is not None:
             lead = b'{"id":' + orjson.dumps(request_id) + b"," + lead[1:]
@@ -92,14 +94,15 @@ class ReplyEncoder:
         pieces.append(end)
         return b"".join(pieces)
 
-    def _frame(self, completed: Completed, rows: int, spec: ModelSpec) -> _Frame:
+    def _frame(self, completed: Completed, rows: int) -> _Frame:
         """What all replies of `rows` rows of a batch share, and its values, encoded once."""
+        spec = self._spec()
         known: dict[str, JsonRows] = completed.scratch.setdefault("json", {})
         outputs: list[tuple[bytes, JsonRows]] = []
         for name, column in completed.batch.columns.items():
             row_shape = _row_shape(name, column)
             key = (name, rows, row_shape)
-            fixed = self._fixed.get(key) if spec is self._spec else None
+            fixed = self._fixed.get(key) if spec is self._last_spec else None
             if fixed is None:
                 fixed = self._fix(key, _datatype(name, column, spec), spec)
             datatype, head = fixed
@@ -115,9 +118,9 @@ class ReplyEncoder:
     ) -> tuple[DataType, bytes]:
         """Datatype and head of an output; remembered while the model's spec stays, where the spec tells the type."""
         name, rows, row_shape = key
-        if spec is not self._spec or len(self._fixed) >= _MOST_HEADS:
+        if spec is not self._last_spec or len(self._fixed) >= _MOST_HEADS:
             self._fixed.clear()
-            self._spec = spec
+            self._last_spec = spec
         fixed = datatype, self._head(name, datatype, _shape(rows, row_shape, spec))
         known = spec.output(name)
         if known is not None and known.datatype is not None:
@@ -135,9 +138,9 @@ class ReplyEncoder:
             self._heads[key] = head
         return head
 
-    def mixed(self, batch: Batch, request_id: str | None, wanted: tuple[Wanted, ...], spec: ModelSpec) -> Reply:
+    def mixed(self, batch: Batch, request_id: str | None, wanted: tuple[Wanted, ...]) -> Reply:
         """The reply to a request that chose its outputs, or wants some of them binary; `batch`: its rows alone."""
-        rows = batch.rows
+        rows, spec = batch.rows, self._spec()
         if wanted == (Wanted("", True),):  # outputs that only the first answer told
             wanted = tuple(Wanted(name, True) for name in batch.columns)
         tensors, blobs = [], []
@@ -161,7 +164,7 @@ class ReplyEncoder:
         text = lead + b",".join(tensors) + b"]}"
         if not blobs:
             return Reply(text)
-        header = (_LENGTH_HEADER, b"%d" % len(text))
+        header = (LENGTH_HEADER, b"%d" % len(text))
         return Reply(b"".join([text, *blobs]), content_type=BINARY, headers=(header,))
 
 
