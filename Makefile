@@ -14,7 +14,7 @@ help:
 	@echo "make demo    make three small models, predict one by one and in batches, serve, compare"
 	@echo "make test    lint, then every test in random order"
 	@echo "make lint    ruff, mypy and the import contracts"
-	@echo "make bench   the benchmarks, each beside its limit"
+	@echo "make bench   the benchmarks, each beside its limit and its peers; in less than 3 minutes: make bench ARGS=--quick"
 	@echo "make soak    the long tests"
 	@echo "make lock    write requirements.lock anew from the ranges in pyproject.toml"
 	@echo "make clean   remove the environment and every cache"
@@ -32,7 +32,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/soak -m soak --timeout 900
@@ -69,5 +69,5 @@ lock:
 	mv "$$fresh/lock" requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache foretell-demo
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache foretell-demo benchmarks/.envs
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

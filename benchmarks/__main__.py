@@ -1,23 +1,72 @@
-"""Runs every benchmark, or those named: python -m benchmarks [startup] [online] [batch]."""
+"""Runs every benchmark, or those named: python -m benchmarks [startup] [online] [online.tiny] [batch] ..."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks import batch, online, startup
+from benchmarks.process import Unavailable
+from benchmarks.report import Report
+from benchmarks.run import Run
 
-EVERY = {"startup": startup.main, "online": online.main, "batch": batch.main}
+EVERY: dict[str, Callable[[Run], None]] = {
+    "startup": startup.main,
+    **{f"online.{name}": case for name, case in online.CASES.items()},
+    "batch": batch.main,
+}
 
 
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in EVERY]
-    if unknown:
-        print(f"unknown benchmark {unknown[0]!r}; known: {', '.join(EVERY)}", file=sys.stderr)
-        return 2
-    for name in names or EVERY:
-        EVERY[name]()
-        print()
-    return 0
+def main(arguments: list[str]) -> int:
+    given = _parse(arguments)
+    report = Report()
+    started = time.monotonic()
+    for name in given.names:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(report, Path(folder), given.seconds, given.rounds, given.peers, given.quick)
+            try:
+                EVERY[name](run)
+            except Unavailable as reason:
+                report.note(f"skipped {name}: {reason}")
+            except Exception as error:  # the other cases go on; the end and the exit status tell of it
+                report.failed(name, error)
+    report.end()
+    print(f"took {time.monotonic() - started:.0f} s")
+    if given.json:
+        report.write(given.json, {"arguments": arguments, "seconds": given.seconds, "rounds": given.rounds})
+    return 1 if report.failures else 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all if not given; known: online, {', '.join(EVERY)}")
+    parser.add_argument("--quick", action="store_true", help="one round of one second each, and fewer settings")
+    parser.add_argument("--seconds", type=_whole, help="of each measurement (default 2)")
+    parser.add_argument("--rounds", type=_whole, help="measurements of each server, in turns (default 3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="only foretell and the bare servers")
+    given = parser.parse_args(arguments)
+    given.seconds = given.seconds or (1 if given.quick else 2)
+    given.rounds = given.rounds or (1 if given.quick else 3)
+    names: list[str] = []
+    for name in given.names or EVERY:
+        found = [known for known in EVERY if known == name or known.startswith(f"{name}.")]
+        if not found:
+            parser.error(f"unknown benchmark {name!r}; known: online, {', '.join(EVERY)}")
+        names += [each for each in found if each not in names]
+    given.names = names
+    return given
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return value
 
 
 if __name__ == "__main__":

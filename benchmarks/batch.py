@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from benchmarks.models import small
-from benchmarks.report import line, median, title
+from benchmarks.report import Goal, Row
+from benchmarks.run import Run, middle, ratios
 from foretell import Predictor
 
 ROWS = 1_000_000
@@ -22,41 +23,38 @@ REST_S = 0.3
 """Before each measurement: the bare session's threads spin on after its last call, and would take a core from ours."""
 
 
-def main() -> None:
-    title(f"batch: small network, {ROWS:,} rows x 20 float32")
+def main(run: Run) -> None:
+    run.report.title("batch", f"small network, {ROWS:,} rows x 20 float32, beside a bare loop over the same array")
     data = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        model = small(Path(folder))
-        with Predictor(model) as predictor:
-            bare = onnxruntime.InferenceSession(str(model))
-            times: list[tuple[float, float]] = []
-            for _ in range(ROUNDS):
-                limit, expected = _timed(lambda: _bare(bare, data))
-                ours, answer = _timed(lambda: predictor.predict_batch(data)["probabilities"])
-                if not np.array_equal(expected, answer):
-                    raise RuntimeError("the answers differ")
-                times.append((limit, ours))
-        line(
-            "predict_batch",
-            ROWS / median([ours for _, ours in times]),
-            "rows/s",
-            beside=f"bare loop, batches of {SIZE}: {ROWS / median([limit for limit, _ in times]):,.0f}",
-            ratio=median([limit / ours for limit, ours in times]),
-            wanted="0.80",
+    model = small(run.folder)
+    with Predictor(model) as predictor:
+        bare = onnxruntime.InferenceSession(str(model))
+        if not np.array_equal(_bare(bare, data), predictor.predict_batch(data)["probabilities"]):
+            raise RuntimeError("the answers differ")
+        rates = run.in_turns(
+            {
+                "predict_batch": lambda: _rate(lambda: predictor.predict_batch(data)),
+                f"bare, batches of {SIZE}": lambda: _rate(lambda: _bare(bare, data)),
+            },
+            ROUNDS,
         )
-        for rows in (ROWS, 10 * ROWS):
-            line(f"memory added, iterator of {rows:,} rows", _added_memory(model, rows), "MiB", wanted="flat")
+    for name, raw in rates.items():
+        shares = ratios(rates["predict_batch"], raw)
+        goals = [] if name == "predict_batch" else [Goal.at_least(middle(shares), 0.8, " of this")]
+        run.report.add(Row(f"{ROWS:,} rows", name, raw, "rows/s", ratios=shares, goals=goals))
+    for rows in (ROWS, 10 * ROWS):
+        run.report.add(Row(f"memory added by {rows:,} rows", "predict_batch", [_added_memory(model, rows)], "MiB"))
 
 
 def _bare(session: onnxruntime.InferenceSession, data: np.ndarray) -> np.ndarray:
     return np.concatenate([session.run(None, {"input": data[at : at + SIZE]})[0] for at in range(0, len(data), SIZE)])
 
 
-def _timed(call):  # type: ignore[no-untyped-def]
+def _rate(call: Callable[[], object]) -> float:
     time.sleep(REST_S)
     started = time.perf_counter()
-    result = call()
-    return time.perf_counter() - started, result
+    call()
+    return ROWS / (time.perf_counter() - started)
 
 
 _ITERATE = """

@@ -2,59 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
+from functools import partial
+
+import numpy as np
 
 from benchmarks.models import tiny
-from benchmarks.process import Server
-from benchmarks.report import line, median, title
+from benchmarks.process import Server, foretell
+from benchmarks.report import Goal, Row
+from benchmarks.run import Run, middle, ratios
+from benchmarks.wire import Oip
 
-ROUNDS = 7
+_ROUNDS, _QUICK_ROUNDS = 7, 3
 
 
-def main() -> None:
-    title("start")
-    empty = median([_run("pass") for _ in range(ROUNDS)])
-    whole = median([_run("import foretell") for _ in range(ROUNDS)])
-    line(
-        "import foretell, beyond the interpreter",
-        whole - empty,
-        "s",
-        beside=f"python alone {empty:.3f} s",
-        wanted="under 0.15",
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        model = tiny(Path(folder))
-        floor = median(
-            [_run(f"import numpy, onnxruntime as o; o.InferenceSession({str(model)!r})") for _ in range(ROUNDS)]
-        )
-        first = median([_first_answer(model) for _ in range(ROUNDS)])
-    line(
-        "first answer after process start",
-        first,
-        "s",
-        beside=f"onnxruntime alone {floor:.3f} s",
-        ratio=first / floor,
-        wanted="0.8",
-    )
+def main(run: Run) -> None:
+    run.report.title("startup", "beside the interpreter alone, and beside ONNX Runtime alone")
+    rounds = _QUICK_ROUNDS if run.quick else _ROUNDS
+    imports = run.in_turns({"python": partial(_run, "pass"), "foretell": partial(_run, "import foretell")}, rounds)
+    added = [ours - empty for ours, empty in zip(imports["foretell"], imports["python"], strict=True)]
+    run.report.add(Row("import foretell, beyond python", "foretell", added, "s",
+                       goals=[Goal.at_most(middle(added), 0.15, " s")]))  # fmt: skip
+    run.report.add(Row("python alone", "python", imports["python"], "s"))
+    model = tiny(run.folder)
+
+    def alone() -> float:
+        return _run(f"import numpy, onnxruntime as o; o.InferenceSession({str(model)!r})")
+
+    def first_answer() -> float:
+        with Server("foretell", foretell(f"model={model}"), Oip("model"), np.ones(4, np.float32)) as server:
+            return server.start_s
+
+    times = run.in_turns({"ONNX Runtime alone": alone, "foretell": first_answer}, rounds)
+    for name, raw in times.items():
+        goals = [Goal.at_most(middle(raw), 0.5, " s")] if name == "foretell" else []
+        run.report.add(Row("first answer after start", name, raw, "s", ratios=ratios(times["foretell"], raw),
+                           goals=goals))  # fmt: skip
 
 
 def _run(code: str) -> float:
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
     return time.perf_counter() - started
-
-
-def _first_answer(model: Path) -> float:
-    started = time.perf_counter()
-    with Server.foretell(model) as server:
-        request = {"inputs": [{"name": "input", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
-        reply = json.loads(server.post("/v2/models/tiny/infer", json.dumps(request).encode()))
-        elapsed = time.perf_counter() - started
-    if len(reply["outputs"][0]["data"]) != 3:
-        raise RuntimeError(f"a wrong answer: {reply}")
-    return elapsed
