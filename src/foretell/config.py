@@ -48,7 +48,7 @@ class ModelSettings:
     call_timeout_s: float | None = None
     """A replica that takes longer for one call is given up and replaced; None: no limit."""
     load_timeout_s: float = 120.0
-    """Longest time a process may take to load the model."""
+    """Longest time a process may take to load the model, or a server that serves meanwhile."""
     cache_size: int = 0
     """Answers kept, in rows; 0: no cache."""
     cache_ttl_s: float | None = None
@@ -101,7 +101,10 @@ class ServerSettings:
     request_timeout_s: float = 60.0
     """Longest time from acceptance to answer; a request may name a shorter one for itself."""
     drain_timeout_s: float = 20.0
-    """How long SIGTERM waits for accepted requests."""
+    """How long SIGTERM waits for accepted requests, and how long a version that was replaced goes on with them."""
+    watch: bool = False
+    """Whether models are loaded anew when their files change, and new versions when they come."""
+    watch_interval_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

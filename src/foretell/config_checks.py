@@ -32,6 +32,7 @@ def _needs(settings: Any) -> tuple[tuple[str, str, bool], ...]:
             ("unix_socket_mode", "unix_socket", not tcp),
             *((key, "unix_socket", tcp) for key in ("host", "http_port", "tls_cert")),
             *((key, "tls_cert", settings.tls_cert is not None) for key in ("tls_key", "tls_client_ca")),
+            ("watch_interval_s", "watch", settings.watch),
         )
     if not hasattr(settings, "executor"):
         return ()
@@ -61,7 +62,7 @@ _AT_LEAST = {
 }  # fmt: skip
 _POSITIVE = {
     "slo_ms", "call_timeout_s", "load_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s",
-    "idle_timeout_s", "request_timeout_s",
+    "idle_timeout_s", "request_timeout_s", "watch_interval_s",
 }  # fmt: skip
 
 

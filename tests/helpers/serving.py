@@ -39,13 +39,20 @@ def served(
 class Running:
     """A started server. `problems`: what reached the loop's exception handler; no test may leave any behind."""
 
-    def __init__(self, catalog: StaticCatalog | LiveCatalog, settings: ServerSettings, new_loop: LoopFactory) -> None:
+    def __init__(
+        self,
+        catalog: StaticCatalog | LiveCatalog,
+        settings: ServerSettings,
+        new_loop: LoopFactory,
+        **options: Any,
+    ) -> None:
+        """`options`: more of what `Application` takes."""
         self.catalog = catalog
         self.problems: list[str] = []
         self._up: Future[Application] = Future()
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, args=(settings, new_loop), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(settings, new_loop, options), daemon=True)
         self._thread.start()
         try:
             self.application = self._up.result(WAIT_S)
@@ -128,15 +135,15 @@ class Running:
             for version in self.catalog.versions(name):
                 self.catalog.resolve(name, version).engine.close()
 
-    def _run(self, settings: ServerSettings, new_loop: LoopFactory) -> None:
+    def _run(self, settings: ServerSettings, new_loop: LoopFactory, options: dict[str, Any]) -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(self._serve(settings))
+            runner.run(self._serve(settings, options))
 
-    async def _serve(self, settings: ServerSettings) -> None:
+    async def _serve(self, settings: ServerSettings, options: dict[str, Any]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(self._problem)
         try:
-            application = Application(self.catalog, settings)
+            application = Application(self.catalog, settings, **options)
             await application.start()
         except BaseException as error:
             self._up.set_exception(error)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from repositories import Manage, managing
 from served_models import Echo
 from serving import LoopFactory, Running, served
 
@@ -43,6 +44,12 @@ def serve(new_loop: LoopFactory) -> Iterator[Serve]:
     for one in running:
         one.close()
     assert [one.problems for one in running] == [[] for _ in running]
+
+
+@pytest.fixture
+def manage(new_loop: LoopFactory) -> Iterator[Manage]:
+    with managing(new_loop) as start:
+        yield start
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ from foretell.cli.flags import (
     layers,
     shown,
 )
-from foretell.cli.loading import check_there, job_settings, plan, settings_of
+from foretell.cli.loading import check_there, job_settings, settings_of
 from foretell.cli.output import print_json, print_table
 from foretell.config import Resolved, ServerSettings, environment, resolve, toml_layer
+from foretell.repository.plan import plan
 from foretell.repository.settings import PROJECT_FILE
 
 _ABOUT = {"server": "of foretell serve", "job": "of foretell predict", "model": "of any model"}

@@ -122,7 +122,7 @@ class BatchingFlags:
     inline_limit_ms: float | None = None
     """Native calls faster than this run on the event loop."""
     load_timeout_s: float | None = None
-    """Longest time a process may take to load the model."""
+    """Longest time a process may take to load the model, or a server that serves meanwhile."""
     cache_size: int | None = None
     """Answers to keep, in rows; 0: none."""
     cache_ttl_s: float | None = None
@@ -182,7 +182,11 @@ class ServerFlags:
     request_timeout_s: float | None = None
     """Time limit of a request that names none."""
     drain_timeout_s: float | None = None
-    """How long SIGTERM waits for accepted requests."""
+    """How long SIGTERM waits for accepted requests, and a version that was replaced is kept for those it has."""
+    watch: bool | None = None
+    """Load a model anew when its file changes, and versions that come into a folder."""
+    watch_interval_s: float | None = None
+    """Time between two looks at the files."""
 
 
 def given(flags: Any) -> dict[str, Any]:

@@ -3,66 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from foretell.backends import open_model
-from foretell.backends.artefact_file import SUFFIXES, find_artefact
-from foretell.backends.opened import refuse_idle_permissions
+from foretell.backends.artefact_file import find_artefact
+from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
-from foretell.catalog import Served, StaticCatalog, check_name
+from foretell.catalog import LiveCatalog, Served, check_name
 from foretell.cli.flags import JobFlags, layers
-from foretell.config import JobSettings, Layer, ModelSettings, Resolved, environment, resolve, toml_layer, usable_cores
+from foretell.config import JobSettings, ModelSettings, Resolved, environment, resolve, toml_layer, usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
+from foretell.engine.recorder import Recorder
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting
 from foretell.model import Model
 from foretell.observe.stats import Stats
-from foretell.repository.folder import Found, holds_versions, scan, scan_model
-from foretell.repository.settings import PROJECT_FILE, model_layers, model_settings
-
-_NAMED = re.compile(r"([^=/\\:]+)=(.+)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A model that the command line means. `layers`: what stands beside it."""
-
-    name: str | None
-    version: str
-    source: str
-    layers: tuple[Layer, ...]
-    notes: tuple[str, ...] = ()
-    """What the person who starts it may want to know."""
-
-
-def plan(sources: Sequence[str], *, newest: bool = False) -> list[Planned]:
-    """What to load: a file, "module:Class", REPO, REPO/NAME, or NAME= before any of these but REPO.
-
-    The versions of a model stand in their order, the newest last; with `newest`, of REPO/NAME that one alone.
-    """
-    planned: list[Planned] = []
-    for source in sources:
-        named = _NAMED.fullmatch(source)
-        name = check_name(named[1]) if named is not None and not Path(source).exists() else None
-        meant = source if name is None or named is None else named[2]
-        path = Path(meant)
-        if holds_versions(path, SUFFIXES):
-            versions = scan_model(path, SUFFIXES)
-            planned += [_found(each, name) for each in (versions[-1:] if newest else versions)]
-        elif name is None and _is_repository(path):
-            planned += [_found(each) for each in scan(path, SUFFIXES)]
-        else:
-            planned.append(Planned(name, "1", meant, _beside(path)))
-    return planned
-
-
-def _found(found: Found, name: str | None = None) -> Planned:
-    return Planned(name or found.name, found.version, str(found.path), found.layers, found.notes)
+from foretell.repository.loader import Loader
+from foretell.repository.plan import Look, Planned, Source, look, plan
+from foretell.repository.settings import PROJECT_FILE, model_settings
 
 
 def settings_of(planned: Planned | None, flags: Mapping[str, Any]) -> Resolved[ModelSettings]:
@@ -81,12 +43,25 @@ def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
 def load(planned: Planned, flags: Mapping[str, Any]) -> Served:
     """Opens and loads one model."""
     settings = settings_of(planned, flags).settings
-    for_each = replace(settings, threads=threads_of_each(settings))
+    return load_opened(planned, settings, open_planned(planned, settings), Stats())
+
+
+def open_planned(planned: Planned, settings: ModelSettings) -> Opened:
+    """Opens a model as one of its replicas; nothing is loaded yet."""
+    return open_model(planned.source, _for_each(settings))
+
+
+def load_opened(planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder) -> Served:
+    """Loads what `open_planned` opened."""
+    for_each = _for_each(settings)
 
     def again() -> Model:
-        return open_model(planned.source, for_each).model
+        another = open_model(planned.source, for_each)
+        if another.digest != opened.digest:
+            what = "the file is not the one this version was loaded from"
+            raise InvalidModel(what, where=planned.source, fix="load the model again, or put that file back")
+        return another.model
 
-    opened = open_model(planned.source, for_each)
     name = planned.name or check_name(opened.name)
     engine = Engine(
         opened.model,
@@ -94,11 +69,46 @@ def load(planned: Planned, flags: Mapping[str, Any]) -> Served:
         name=name,
         version=planned.version,
         digest=opened.digest,
-        recorder=Stats(),
+        recorder=recorder,
         again=again,
         profile_file=ProfileFile(cache_folder() / "profiles", f"{settings.device} {for_each.threads} {usable_cores()}"),
     ).load()
     return Served(name, planned.version, engine, opened)
+
+
+class CommandLine:
+    """What a command line named, for a loader that looks at it and loads it again while the server runs."""
+
+    def __init__(self, words: Sequence[str], flags: Mapping[str, Any]) -> None:
+        self._sources = [Source.of(word) for word in words]
+        self._flags = dict(flags)
+        self._imported: dict[str, str] = {}
+
+    def look(self, name: str | None = None) -> Look:
+        return look(self._sources, name)
+
+    def settings(self, planned: Planned) -> ModelSettings:
+        return settings_of(planned, self._flags).settings
+
+    def open(self, planned: Planned, settings: ModelSettings) -> Opened:
+        opened = open_planned(planned, settings)
+        self.check_import(planned.source, opened.digest)
+        return opened
+
+    def check_import(self, source: str, digest: str) -> None:
+        """Raises `InvalidModel` for a "module:Class" whose file is not the one that Python has imported, once for all:
+        the old code must not answer as if it were the new."""
+        by_name = is_reference(source) and not source.rpartition(":")[0].endswith(".py")
+        if by_name and self._imported.setdefault(source, digest) != digest:
+            fix = "name it by its file, or start again"
+            raise InvalidModel("its module was changed, and is imported once only", where=source, fix=fix)
+
+    def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
+        return load_opened(planned, settings, opened, recorder or Stats())
+
+
+def _for_each(settings: ModelSettings) -> ModelSettings:
+    return replace(settings, threads=threads_of_each(settings))
 
 
 def threads_of_each(settings: ModelSettings) -> int:
@@ -113,7 +123,7 @@ def cache_folder() -> Path:
     return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "foretell"
 
 
-def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool = False) -> StaticCatalog:
+def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool = False) -> LiveCatalog:
     """A catalogue of everything named; with `newest`, of REPO/NAME only the newest version.
 
     If one fails, those loaded before are closed again.
@@ -127,11 +137,22 @@ def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool =
         refuse_idle_permissions(flags, [served.opened for served in loaded])
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
-        return StaticCatalog(loaded)
+        return LiveCatalog(loaded)
     except InferenceError:
         for served in loaded:
             served.engine.close()
         raise
+
+
+def loader_of(words: Sequence[str], flags: Mapping[str, Any], say: Callable[[str], None], patience_s: float) -> Loader:
+    """Everything named, loaded, and ready to be replaced; see `Loader`."""
+    sources = CommandLine(words, flags)
+    before = sources.look()
+    loader = Loader(load_all(words, flags), sources, say, patience_s=patience_s)
+    for (name, version), planned in before.found.items():
+        loader.intake.note(planned)
+        sources.check_import(planned.source, loader.catalog.resolve(name, version).opened.digest)
+    return loader
 
 
 def check_there(planned: Planned) -> None:
@@ -142,18 +163,3 @@ def check_there(planned: Planned) -> None:
     file = Path(planned.source.rpartition(":")[0])
     if file.suffix == ".py" and not file.is_file():
         raise InvalidModel("there is no such file", where=str(file))
-
-
-def _is_repository(path: Path) -> bool:
-    """A folder that does not itself hold an artefact."""
-    if not path.is_dir():
-        return False
-    try:
-        return not any(entry.is_file() and entry.suffix.lower() in SUFFIXES for entry in path.iterdir())
-    except OSError as error:
-        raise InvalidModel(f"the folder cannot be read: {error.strerror}", where=str(path)) from error
-
-
-def _beside(path: Path) -> tuple[Layer, ...]:
-    folder = path if path.is_dir() else path.parent
-    return model_layers([folder])

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.cli.data import read_data, rows_with_missing, to_intake
 from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping, whole
-from foretell.cli.loading import Planned, job_settings, load, plan
+from foretell.cli.loading import job_settings, load
 from foretell.cli.output import print_json, print_table
 from foretell.columns import Array, Batch, Dense, row_bytes
 from foretell.config import JobSettings
@@ -21,6 +21,7 @@ from foretell.engine.engine import Engine
 from foretell.errors import InvalidSetting
 from foretell.forms import to_numpy, to_python
 from foretell.model import Model
+from foretell.repository.plan import Planned, plan
 from foretell.types import ModelSpec
 
 _SHOWN_ROWS = 50

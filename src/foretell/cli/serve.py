@@ -12,15 +12,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from foretell.catalog import StaticCatalog
+from foretell.catalog import LiveCatalog
 from foretell.cli.flags import BatchingFlags, CallFlags, ModelFlags, ServerFlags, given, layers
-from foretell.cli.loading import load_all
+from foretell.cli.loading import loader_of
 from foretell.config import ServerSettings, environment, resolve, toml_layer
+from foretell.repository.loader import Loader
 from foretell.repository.settings import PROJECT_FILE
+from foretell.repository.watching import Watcher
 from foretell.serve.application import Application
 from foretell.serve.loop import run_on_loop
 
 _GC_THRESHOLD = 50_000
+_LAST_LOAD_S = 5.0
+"""A model that is still being loaded when all else has ended may go on for so long."""
 
 
 def serve(
@@ -42,31 +46,40 @@ def serve(
         ServerSettings,
         [*layers(server), *environment(ServerSettings, os.environ), toml_layer(Path(PROJECT_FILE), "server")],
     ).settings
-    catalog = load_all(models, {**model.given(), **given(calls), **given(batching)})
+    flags = {**model.given(), **given(calls), **given(batching)}
+    loader = loader_of(models, flags, _say, settings.drain_timeout_s)
+    catalog = loader.catalog
     try:
-        return run_on_loop(_serve(catalog, settings))
+        return run_on_loop(_serve(loader, settings))
     finally:
         for name in catalog.names():
             for version in catalog.versions(name):
                 catalog.resolve(name, version).engine.close()
 
 
-async def _serve(catalog: StaticCatalog, settings: ServerSettings) -> int:
-    application = Application(catalog, settings)
+async def _serve(loader: Loader, settings: ServerSettings) -> int:
+    application = Application(loader.catalog, settings, loader)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     await application.start()
-    _announce(application, catalog)
+    watcher = Watcher(loader, settings.watch_interval_s if settings.watch else None)
+    loop.add_signal_handler(signal.SIGHUP, watcher.ask)
+    watching = loop.create_task(watcher.run())
+    _announce(application, loader.catalog)
     _spare_the_collector()
     await stopping.wait()
     _say("stopping: answering what was accepted")
+    watcher.close()
+    loader.close()
     await application.stop()
+    await loader.ended(_LAST_LOAD_S)
+    await watching
     return 0
 
 
-def _announce(application: Application, catalog: StaticCatalog) -> None:
+def _announce(application: Application, catalog: LiveCatalog) -> None:
     listener = application.server.listener
     host, base = listener.address[0], listener.url
     for name in catalog.names():

@@ -46,34 +46,35 @@ def exposition(models: Iterable[ModelMetrics], server: Mapping[str, float]) -> s
     known = list(models)
     lines: list[str] = []
     for name, text, pick in _HISTOGRAMS:
-        lines += _head(name, text, "histogram")
+        lines += head(name, text, "histogram")
         for model in known:
-            lines += _histogram(f"foretell_{name}", _labels(model), pick(model.stats))
-    lines += _head("requests_total", "Requests by outcome.", "counter")
+            lines += histogram_lines(f"foretell_{name}", _labels(model), pick(model.stats))
+    lines += head("requests_total", "Requests by outcome.", "counter")
     for model in known:
         for outcome, count in [("ok", model.stats.requests), *sorted(model.stats.failures.items())]:
             lines.append(f'foretell_requests_total{{{_labels(model)},outcome="{outcome}"}} {count}')
     for name, text, kind, value in _FIGURES:
-        lines += _head(name, text, kind)
+        lines += head(name, text, kind)
         lines += [f"foretell_{name}{{{_labels(model)}}} {value(model)}" for model in known]
     for name, number in server.items():
-        lines += [*_head(name, "Of the server.", "counter" if name.endswith("_total") else "gauge")]
+        lines += [*head(name, "Of the server.", "counter" if name.endswith("_total") else "gauge")]
         lines.append(f"foretell_{name} {float(number)!r}")
     return "\n".join(lines) + "\n"
 
 
-def _head(name: str, text: str, kind: str) -> list[str]:
+def head(name: str, text: str, kind: str) -> list[str]:
     return [f"# HELP foretell_{name} {text}", f"# TYPE foretell_{name} {kind}"]
 
 
-def _histogram(name: str, labels: str, histogram: Histogram) -> list[str]:
+def histogram_lines(name: str, labels: str, histogram: Histogram) -> list[str]:
     running = list(accumulate(histogram.counts))
+    before, alone = (f"{labels},", f"{{{labels}}}") if labels else ("", "")
     lines = [
-        f'{name}_bucket{{{labels},le="{bound:g}"}} {count}'
+        f'{name}_bucket{{{before}le="{bound:g}"}} {count}'
         for bound, count in zip(histogram.bounds, running, strict=False)
     ]
-    lines.append(f'{name}_bucket{{{labels},le="+Inf"}} {running[-1]}')
-    return [*lines, f"{name}_sum{{{labels}}} {histogram.total!r}", f"{name}_count{{{labels}}} {running[-1]}"]
+    lines.append(f'{name}_bucket{{{before}le="+Inf"}} {running[-1]}')
+    return [*lines, f"{name}_sum{alone} {histogram.total!r}", f"{name}_count{alone} {running[-1]}"]
 
 
 def _labels(model: ModelMetrics) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from typing import Any
 
 import msgspec
 
 MOST_MESSAGE_BYTES = 64 * 2**20
 
-_PREFIX_BYTES = 4
+_PREFIX = struct.Struct("<I")
 _USUAL_BYTES = 128 * 2**10
 
 
@@ -40,24 +41,20 @@ class Channel:
     def send(self, message: Any, timeout_s: float | None = None) -> None:
         """Raises `ValueError` for a message that is too large, which then is not sent; `TimeoutError`."""
         outgoing = self._outgoing
-        self._encoder.encode_into(message, outgoing, _PREFIX_BYTES)
-        size = len(outgoing) - _PREFIX_BYTES
+        self._encoder.encode_into(message, outgoing, _PREFIX.size)
+        size = len(outgoing) - _PREFIX.size
         if size > MOST_MESSAGE_BYTES:
             self._outgoing = bytearray()
             raise ValueError(f"a message of {size} bytes")
-        outgoing[:_PREFIX_BYTES] = size.to_bytes(_PREFIX_BYTES, "little")
-        self._send(outgoing, timeout_s)
-        if len(outgoing) > _USUAL_BYTES:
-            self._outgoing = bytearray()
-
-    def _send(self, data: bytearray, timeout_s: float | None) -> None:
+        _PREFIX.pack_into(outgoing, 0, size)
         try:
-            if timeout_s is None or len(data) <= _USUAL_BYTES:  # so much always fits while nothing else is under way
-                self._connection.sendall(data)
-                return
-            self._connection.settimeout(timeout_s)
-            self._connection.sendall(data)
-            self._connection.settimeout(None)
+            if size <= _USUAL_BYTES:  # so much always fits while nothing else is under way
+                self._connection.sendall(outgoing)
+            else:
+                self._outgoing = bytearray()
+                self._connection.settimeout(timeout_s)
+                self._connection.sendall(outgoing)
+                self._connection.settimeout(None)
         except TimeoutError:
             raise
         except OSError as error:
@@ -66,44 +63,47 @@ class Channel:
     def receive(self, timeout_s: float | None = None) -> memoryview | None:
         """The next message, valid until the next call; None where it is not complete within `timeout_s`.
 
-        A message that has begun is kept, and the next call goes on with it.
+        A message that has begun is kept, and the next call goes on with it. Raises `ChannelClosed` and `Garbage`.
         """
-        while True:
-            if timeout_s is not None and not self._poll.poll(timeout_s * 1000):
-                return None
-            with memoryview(self._incoming) as incoming:
-                got = self._receive_into(incoming[self._got :])
-            self._got += got
-            if self._got < _PREFIX_BYTES:
+        while timeout_s is None or self._poll.poll(timeout_s * 1000):
+            got = self._got = self._got + self._received()
+            if got < _PREFIX.size:
                 continue
-            size = int.from_bytes(self._incoming[:_PREFIX_BYTES], "little")
-            if size > MOST_MESSAGE_BYTES:
-                raise Garbage(f"a message of {size} bytes")
-            whole = _PREFIX_BYTES + size
-            if self._got == whole:
-                self._got = 0
+            whole = _PREFIX.unpack_from(self._incoming)[0] + _PREFIX.size
+            if got == whole:
                 return self._taken(whole)
-            if self._got > whole:
+            if got > whole:
                 raise Garbage("more than one message")
             if whole > len(self._incoming):
-                longer = bytearray(whole)
-                longer[: self._got] = self._incoming[: self._got]
-                self._incoming = longer
+                self._make_room(whole)
+        return None
 
-    def _taken(self, whole: int) -> memoryview:
-        message = memoryview(self._incoming)[_PREFIX_BYTES:whole]
-        if whole > _USUAL_BYTES:
-            self._incoming = bytearray(_USUAL_BYTES)
-        return message
-
-    def _receive_into(self, free: memoryview) -> int:
+    def _received(self) -> int:
         try:
-            got = self._connection.recv_into(free)
+            if self._got:
+                with memoryview(self._incoming) as incoming:
+                    got = self._connection.recv_into(incoming[self._got :])
+            else:
+                got = self._connection.recv_into(self._incoming)
         except OSError as error:
             raise ChannelClosed from error
         if not got:
             raise ChannelClosed
         return got
+
+    def _make_room(self, whole: int) -> None:
+        if whole > MOST_MESSAGE_BYTES + _PREFIX.size:
+            raise Garbage(f"a message of {whole} bytes")
+        longer = bytearray(whole)
+        longer[: self._got] = self._incoming[: self._got]
+        self._incoming = longer
+
+    def _taken(self, whole: int) -> memoryview:
+        self._got = 0
+        message = memoryview(self._incoming)[_PREFIX.size : whole]
+        if whole > _USUAL_BYTES:
+            self._incoming = bytearray(_USUAL_BYTES)
+        return message
 
     def shut(self) -> None:
         """Ends the conversation on both sides. Safe from any thread."""

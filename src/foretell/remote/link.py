@@ -16,7 +16,7 @@ from foretell.remote.channel import Channel, Garbage
 from foretell.remote.faults import fault
 from foretell.remote.memory import Files, Reader, TooLarge, Writer
 from foretell.remote.messages import BatchNote, Call, Close, FaultNote, Reply, reply_decoder
-from foretell.remote.packing import copied, pack, unpack
+from foretell.remote.packing import pack, unpack
 from foretell.remote.parameters import told
 from foretell.remote.process import Process
 from foretell.remote.recipe import Recipe
@@ -114,7 +114,7 @@ class Link:
     def batch(self, note: BatchNote) -> Batch:
         """The batch of an answer, in memory of its own. Raises `Garbage`."""
         try:
-            return unpack(note, self._reader, copied)
+            return unpack(note, self._reader, copy=True)
         except (MemoryError, InferenceError):
             raise
         except Exception as error:  # whatever a note can be wrong in

@@ -108,6 +108,11 @@ class Writer:
             self._small_calls = 0
         return self._memory
 
+    def rest(self) -> None:
+        """A call that needs no room."""
+        if self._size > _LEAST_BYTES:
+            self.reserve(0)
+
     def flag(self, number: int) -> None:
         """Shows `number` to the reader at once, whatever it is doing."""
         self._memory[:8].view(np.int64)[0] = number
@@ -139,19 +144,22 @@ class Reader:
         self._files = files
         self._place = (0, 0)
         self._memory: Memory = np.zeros(0, np.uint8)
+        self.flag: Sequence[int] = (0,)
+        """One number, which the writer may change at any time."""
 
     def at(self, file: int, size: int) -> Memory:
         """The whole of a file, read-only. Raises `ValueError` where there is no such file or it is smaller."""
         if self._place != (file, size):
             if not (0 <= file < len(self._files) and HEADER_BYTES <= size <= os.fstat(self._files[file]).st_size):
                 raise ValueError(f"no shared memory of {size} bytes in place {file}")
-            self._memory = np.zeros(0, np.uint8)  # gives the old mapping back first, unless somebody still looks at it
+            self.close()  # gives the old mapping back first, unless somebody still looks at it
             mapped = mmap.mmap(self._files[file], size, access=mmap.ACCESS_READ)
             self._memory, self._place = np.frombuffer(mapped, np.uint8), (file, size)
+            self.flag = memoryview(mapped)[:8].cast("q")
         return self._memory
 
     def close(self) -> None:
-        self._memory, self._place = np.zeros(0, np.uint8), (0, 0)
+        self._memory, self._place, self.flag = np.zeros(0, np.uint8), (0, 0), (0,)
 
 
 def aligned(size: int) -> int:

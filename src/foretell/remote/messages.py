@@ -11,7 +11,7 @@ import msgspec
 
 from foretell.types import ModelSpec
 
-Piece = bytes | tuple[int, int]
+Piece = bytearray | tuple[int, int]
 """The bytes of an array: themselves where they are few, else start and length in the shared memory."""
 
 

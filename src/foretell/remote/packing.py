@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ _MOST_INLINE_BYTES = 32 * 2**10
 
 _KINDS = "biufcmMSU"
 
-Bring = Callable[[Array], Array]
+_INT64, _UINT8, _BOOL = np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.bool_)
 
 
 def pack(batch: Batch, writer: Writer) -> BatchNote:
@@ -27,11 +27,11 @@ def pack(batch: Batch, writer: Writer) -> BatchNote:
     Raises `TypeError` for an array of Python objects, and what `Writer.reserve` raises.
     """
     packer = _Packer()
-    columns = {str(name): packer.column(column) for name, column in batch.columns.items()}
-    memory = writer.reserve(packer.size)
-    for start, array in packer.waiting:
-        target = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-        np.copyto(target, array, casting="no")
+    columns = {name: packer.column(column) for name, column in batch.columns.items()}
+    if packer.waiting:
+        packer.write(writer.reserve(packer.size))
+    else:
+        writer.rest()
     file, size = writer.place
     return BatchNote(batch.rows, columns, row_notes(batch.errors) if batch.errors else {}, file, size)
 
@@ -47,85 +47,99 @@ class _Packer:
         self._inline = _MOST_INLINE_BYTES
 
     def column(self, column: Column) -> ColumnNote:
-        if isinstance(column, Ragged):
-            return RaggedNote(self._flat(column.values), self._piece(np.asarray(column.offsets, np.int64)))
-        return self._flat(column)
-
-    def _flat(self, column: Dense | Bytes) -> DenseNote | BytesNote:
-        valid = None if column.valid is None else self._piece(np.asarray(column.valid, np.bool_))
         if isinstance(column, Dense):
-            data = np.asarray(column.data)
-            if data.dtype.kind not in _KINDS:
-                raise TypeError(f"an array of {data.dtype}")
-            return DenseNote(data.dtype.str, data.shape, self._piece(data), valid)
+            return self._dense(column)
+        if isinstance(column, Bytes):
+            return self._bytes(column)
+        values = column.values
+        inner = self._dense(values) if isinstance(values, Dense) else self._bytes(values)
+        return RaggedNote(inner, self._piece(np.asarray(column.offsets, np.int64)))
+
+    def write(self, memory: Memory) -> None:
+        for start, array in self.waiting:
+            target: Array = np.ndarray(array.shape, array.dtype, memory[start : start + array.nbytes])
+            np.copyto(target, array, casting="no")
+
+    def _dense(self, column: Dense) -> DenseNote:
+        data = np.asarray(column.data)
+        if data.dtype.kind not in _KINDS:
+            raise TypeError(f"an array of {data.dtype}")
+        return DenseNote(data.dtype.str, data.shape, self._piece(data), self._valid(column))
+
+    def _bytes(self, column: Bytes) -> BytesNote:
         column = column.compact()
-        offsets = self._piece(np.asarray(column.offsets, np.int64))
-        return BytesNote(offsets, self._piece(np.asarray(column.data, np.uint8)), tuple(column.row_shape), valid)
+        offsets, data = np.asarray(column.offsets, np.int64), np.asarray(column.data, np.uint8)
+        return BytesNote(self._piece(offsets), self._piece(data), tuple(column.row_shape), self._valid(column))
+
+    def _valid(self, column: Dense | Bytes) -> Piece | None:
+        return None if column.valid is None else self._piece(np.asarray(column.valid, np.bool_))
 
     def _piece(self, array: Array) -> Piece:
         size = array.nbytes
         if size <= self._inline:
             self._inline -= size
-            return array.tobytes()
+            return bytearray(array.tobytes())
         start = HEADER_BYTES + self.size
         self.size += aligned(size)
         self.waiting.append((start, array))
         return start, size
 
 
-def unpack(note: BatchNote, reader: Reader, bring: Bring) -> Batch:
-    """The batch of a note. `bring`: what becomes of each array, which is only to look at until the next call.
+def unpack(note: BatchNote, reader: Reader, *, copy: bool) -> Batch:
+    """The batch of a note. Without `copy`, large arrays are only to look at, until the next call.
 
     Raises `ValueError` (or `TypeError`) where the note is not one that `pack` makes.
     """
-    unpacker = _Unpacker(reader.at(note.file, note.size), bring)
+    unpacker = _Unpacker(reader.at(note.file, note.size), copy)
     columns = {name: unpacker.column(column) for name, column in note.columns.items()}
     return Batch(columns, note.rows, row_errors(note.errors) if note.errors else {})
 
 
-def as_it_is(array: Array) -> Array:
-    return array
-
-
-def copied(array: Array) -> Array:
-    return array.copy()
-
-
 class _Unpacker:
-    __slots__ = ("_bring", "_memory")
+    __slots__ = ("_copy", "_memory")
 
-    def __init__(self, memory: Memory, bring: Bring) -> None:
-        self._memory, self._bring = memory, bring
+    def __init__(self, memory: Memory, copy: bool) -> None:
+        self._memory, self._copy = memory, copy
 
     def column(self, note: ColumnNote) -> Column:
-        if isinstance(note, RaggedNote):
-            return Ragged(self._flat(note.values), self._index(note.offsets))
-        return self._flat(note)
-
-    def _flat(self, note: DenseNote | BytesNote) -> Dense | Bytes:
-        valid: Mask | None = None if note.valid is None else self._array(note.valid, np.dtype(np.bool_), None)
+        if isinstance(note, DenseNote):
+            return self._dense(note)
         if isinstance(note, BytesNote):
-            data = self._array(note.data, np.dtype(np.uint8), None)
-            return Bytes(self._index(note.offsets), data, note.row_shape, valid)
-        dtype = np.dtype(note.dtype)
-        if dtype.kind not in _KINDS:
-            raise TypeError(f"an array of {dtype}")
-        return Dense(self._array(note.data, dtype, note.shape), valid)
+            return self._bytes(note)
+        values = note.values
+        inner = self._dense(values) if isinstance(values, DenseNote) else self._bytes(values)
+        return Ragged(inner, self._flat(note.offsets, _INT64))
 
-    def _index(self, piece: Piece) -> Index:
-        return self._array(piece, np.dtype(np.int64), None)
+    def _dense(self, note: DenseNote) -> Dense:
+        valid: Mask | None = None if note.valid is None else self._flat(note.valid, _BOOL)
+        return Dense(self._array(note.data, _dtype(note.dtype), note.shape), valid)
 
-    def _array(self, piece: Piece, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -> Array:
-        if isinstance(piece, tuple):
-            start, size = piece
-            if start < HEADER_BYTES or size < 0 or start + size > len(self._memory):
-                raise ValueError(f"no {size} bytes at {start}")
-            flat = self._memory[start : start + size].view(dtype)
-        elif dtype.itemsize:
-            flat = np.frombuffer(piece, dtype)
-        else:
-            flat = np.zeros(math.prod(shape or (0,)), dtype)  # texts without a character have no bytes to count
-        return self._bring(flat if shape is None else flat.reshape(shape))
+    def _bytes(self, note: BytesNote) -> Bytes:
+        valid: Mask | None = None if note.valid is None else self._flat(note.valid, _BOOL)
+        offsets: Index = self._flat(note.offsets, _INT64)
+        return Bytes(offsets, self._flat(note.data, _UINT8), note.row_shape, valid)
+
+    def _flat(self, piece: Piece, dtype: np.dtype[Any]) -> Array:
+        size = piece[1] if isinstance(piece, tuple) else len(piece)
+        return self._array(piece, dtype, (size // dtype.itemsize,))
+
+    def _array(self, piece: Piece, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+        """Whatever is inline has come with the message, and is nobody else's."""
+        if not isinstance(piece, tuple):
+            return np.ndarray(shape, dtype, piece)
+        start, size = piece
+        if start < HEADER_BYTES or size < 0 or start + size > len(self._memory):
+            raise ValueError(f"no {size} bytes at {start}")
+        array: Array = np.ndarray(shape, dtype, self._memory[start : start + size])
+        return array.copy() if self._copy else array
+
+
+@lru_cache(256)
+def _dtype(name: str) -> np.dtype[Any]:
+    dtype = np.dtype(name)
+    if dtype.kind not in _KINDS:
+        raise TypeError(f"an array of {dtype}")
+    return dtype
 
 
 def row_notes(errors: Mapping[int, RowError]) -> dict[int, RowNote]:

@@ -6,7 +6,7 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from foretell.model import Sequence as Conversation
 from foretell.remote.channel import Channel, ChannelClosed
 from foretell.remote.faults import fault_note
 from foretell.remote.loading import Loaded, load
-from foretell.remote.memory import Memory, Reader, TooLarge, Writer
+from foretell.remote.memory import Reader, TooLarge, Writer
 from foretell.remote.messages import (
     Answer,
     Call,
@@ -30,7 +30,7 @@ from foretell.remote.messages import (
     Reply,
     request_decoder,
 )
-from foretell.remote.packing import as_it_is, copied, pack, text, unpack
+from foretell.remote.packing import pack, text, unpack
 from foretell.remote.parameters import heard
 from foretell.remote.recipe import Recipe
 from foretell.types import ModelSpec
@@ -67,7 +67,7 @@ class _Worker:
         self._model, self._where = loaded.opened.model, loaded.where
         self._told: tuple[object, object] = (None, None)
         # Our own backends neither keep nor change what they are given; a user's model may do both.
-        self._bring = as_it_is if type(self._model).__module__.startswith(_OWN_BACKENDS) else copied
+        self._copy = not type(self._model).__module__.startswith(_OWN_BACKENDS)
 
     def hello(self) -> Hello:
         """Raises `InvalidModel` where what the model says of itself is not what it should be."""
@@ -90,9 +90,8 @@ class _Worker:
 
     def _answer(self, call: Call) -> Reply:
         try:
-            batch = unpack(call.batch, self._reader, self._bring)
-            memory = self._reader.at(call.batch.file, call.batch.size)
-            answer = self._loaded.replica.run(batch, _context(call, memory), retry=False)
+            batch = unpack(call.batch, self._reader, copy=self._copy)
+            answer = self._loaded.replica.run(batch, _context(call, self._reader.flag), retry=False)
             return Answer(pack(answer, self._writer), self._news())
         except InferenceError as error:
             if _is_memory_error(error):
@@ -141,20 +140,15 @@ class _Worker:
         return note
 
 
-def _context(call: Call, memory: Memory) -> Context:
-    left = call.left_s
+def _context(call: Call, flag: Sequence[int]) -> Context:
+    number, left = call.number, call.left_s
     return Context(
-        params=heard(call.params),
-        deadline=None if left is None else time.monotonic() + left,
-        cancelled=_cancelled(call.number, memory),
-        sequence=None if call.sequence is None else Conversation(*call.sequence),
-        device=call.device,
+        heard(call.params),
+        None if left is None else time.monotonic() + left,
+        lambda: flag[0] == number,
+        None if call.sequence is None else Conversation(*call.sequence),
+        call.device,
     )
-
-
-def _cancelled(number: int, memory: Memory) -> Callable[[], bool]:
-    flag = memory[:8].view(np.int64)
-    return lambda: bool(flag[0] == number)
 
 
 def _plain(spec: ModelSpec, where: str) -> ModelSpec:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foretell.catalog import check_name, check_version
 from foretell.config import Layer
-from foretell.errors import InvalidModel, InvalidSetting
+from foretell.errors import InferenceError, InvalidModel, InvalidSetting
 from foretell.repository.settings import MODEL_FILE, model_layers
 
 _LAYOUT = "NAME/VERSION/artefact, such as digits/1/model.onnx"
@@ -29,6 +29,15 @@ class Found:
     """What lies beside it and is not used, for people; one line each."""
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a version of a model, or without one the whole model, or without a name the whole place cannot be served."""
+
+    name: str
+    version: str
+    error: InferenceError
+
+
 def scan(root: Path, suffixes: Collection[str]) -> list[Found]:
     """Every model under `root`, in order of name, then of version.
 
@@ -37,18 +46,39 @@ def scan(root: Path, suffixes: Collection[str]) -> list[Found]:
     where there is no model, a version is no positive whole number, artefacts compete or lie outside a version's
     folder, a link leaves `root`, or something cannot be read; `InvalidSetting` and `UnsafeModel` as `model_layers`.
     """
-    folder = _Folder(root, frozenset(suffix.lower() for suffix in suffixes))
-    found = [one for name in folder.entries(root) for one in _versions(folder, name)]
-    if not found:
-        raise InvalidModel("there is no model in this folder", where=str(root), expected=_LAYOUT)
-    return sorted(found, key=lambda one: (one.name, int(one.version)))
+    return sorted(map(_sure, each_model(root, suffixes)), key=lambda one: (one.name, int(one.version)))
 
 
 def scan_model(path: Path, suffixes: Collection[str]) -> list[Found]:
     """Every version of the model REPO/NAME that `path` is, lowest first. Raises as `scan`."""
+    return sorted(map(_sure, each_version(path, suffixes)), key=lambda one: int(one.version))
+
+
+def each_model(root: Path, suffixes: Collection[str], only: str | None = None) -> Iterator[Found | Problem]:
+    """As `scan`, where what is wrong with one model is no other's problem. `only`: the one model of that name."""
+    folder = _Folder(root, frozenset(suffix.lower() for suffix in suffixes))
+    try:
+        places = folder.entries(root)
+        if not any(place.is_dir() or place.is_symlink() or folder.is_artefact(place) for place in places):
+            raise InvalidModel("there is no model in this folder", where=str(root), expected=_LAYOUT)
+    except InferenceError as error:
+        yield Problem("", "", error)
+        return
+    for place in places:
+        if only is None or place.name == only:
+            yield from _versions(folder, place)
+
+
+def each_version(path: Path, suffixes: Collection[str]) -> Iterator[Found | Problem]:
+    """As `scan_model`, where what is wrong with one version is no other's problem."""
     path = path if path.name not in ("", "..") else path.resolve()
-    folder = _Folder(path.parent, frozenset(suffix.lower() for suffix in suffixes))
-    return sorted(_versions(folder, path), key=lambda one: int(one.version))
+    yield from _versions(_Folder(path.parent, frozenset(suffix.lower() for suffix in suffixes)), path)
+
+
+def _sure(one: Found | Problem) -> Found:
+    if isinstance(one, Problem):
+        raise one.error
+    return one
 
 
 def holds_versions(path: Path, suffixes: Collection[str]) -> bool:
@@ -71,7 +101,7 @@ class _Folder:
     suffixes: frozenset[str]
 
     def entries(self, path: Path) -> list[Path]:
-        """What stands in `path`, hidden entries left out, every one inside the repository. In order of name."""
+        """What stands in `path`, hidden entries left out. In order of name."""
         try:
             entries = sorted(entry for entry in path.iterdir() if not _passed_over(entry.name))
         except NotADirectoryError:
@@ -80,14 +110,13 @@ class _Folder:
             raise InvalidModel("there is no such folder", where=str(path), expected=_LAYOUT) from None
         except OSError as error:
             raise InvalidModel(f"the folder cannot be read: {error.strerror}", where=str(path)) from error
-        for entry in entries:
-            self._check_link(entry)
         return entries
 
     def is_artefact(self, path: Path) -> bool:
         return path.suffix.lower() in self.suffixes
 
-    def _check_link(self, link: Path) -> None:
+    def check_link(self, link: Path) -> None:
+        """Raises `InvalidModel` for a link that leaves the repository, or leads nowhere."""
         if not link.is_symlink():
             return
         try:
@@ -98,24 +127,43 @@ class _Folder:
             raise InvalidModel("the link leaves the repository", where=str(link), fix="copy what it points to here")
 
 
-def _versions(folder: _Folder, path: Path) -> Iterator[Found]:
+def _versions(folder: _Folder, path: Path) -> Iterator[Found | Problem]:
+    try:
+        versions = _folders_of_versions(folder, path)
+    except InferenceError as error:
+        yield Problem(path.name, "", error)
+        return
+    for version in versions:
+        try:
+            _check(check_version, version, "name the folder by its number, or hide it with a leading dot")
+            yield _one(folder, path, version)
+        except InferenceError as error:
+            yield Problem(path.name, version.name, error)
+
+
+def _folders_of_versions(folder: _Folder, path: Path) -> list[Path]:
+    folder.check_link(path)
     if not path.is_dir():
         _refuse_misplaced(folder, path)
-        return
+        return []
     _check(check_name, path, "rename the folder, or hide it with a leading dot")
-    entries = folder.entries(path)
-    for entry in entries:
+    versions = []
+    for entry in folder.entries(path):
+        folder.check_link(entry)
         if entry.is_dir():
-            _check(check_version, entry, "name the folder by its number, or hide it with a leading dot")
-            yield _one(folder, path, entry)
+            versions.append(entry)
         else:
             _refuse_misplaced(folder, entry)
-    if not any(entry.is_dir() for entry in entries):
+    if not versions:
         raise InvalidModel("there is no version in this folder", where=str(path), expected=_LAYOUT)
+    return versions
 
 
 def _one(folder: _Folder, model: Path, version: Path) -> Found:
-    artefacts = [entry for entry in folder.entries(version) if folder.is_artefact(entry)]
+    entries = folder.entries(version)
+    for entry in entries:
+        folder.check_link(entry)
+    artefacts = [entry for entry in entries if folder.is_artefact(entry)]
     if not artefacts:
         known = ", ".join(sorted(folder.suffixes))
         raise InvalidModel("there is no model in this folder", where=str(version), expected=f"one file of {known}")

@@ -11,14 +11,16 @@ from urllib.parse import quote, unquote_to_bytes
 
 from foretell.catalog import Catalog, Served
 from foretell.config import ServerSettings
-from foretell.errors import InferenceError, ModelNotFound
+from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe import prometheus
 from foretell.observe.stats import Stats
+from foretell.repository.loader import Loader
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.oip_reply import error_body
 from foretell.serve.exchange import Exchange
 from foretell.serve.messages import HttpError, Reply, error_status, json_reply
 from foretell.serve.model_door import ModelDoor
+from foretell.serve.repository_calls import EXTENSIONS, RepositoryCalls
 from foretell.serve.server import HttpServer
 
 _MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config))?/?")
@@ -45,10 +47,16 @@ class Route:
 
 
 class Application:
-    """Answers the requests of a server from the models of a catalogue."""
+    """Answers the requests of a server from the models of a catalogue.
 
-    def __init__(self, catalog: Catalog, settings: ServerSettings) -> None:
-        self.catalog, self.settings = catalog, settings
+    `loader`: who changes that catalogue; with it, callers may ask for models to be loaded and unloaded.
+    """
+
+    def __init__(self, catalog: Catalog, settings: ServerSettings, loader: Loader | None = None) -> None:
+        self.catalog, self.settings, self._loader = catalog, settings, loader
+        self._repository: RepositoryCalls | None = None
+        if loader is not None:
+            self._repository = RepositoryCalls(loader, settings, self.error_reply, self.failed)
         self.server = HttpServer(self, settings)
         self._routes: dict[bytes, Route] = {}
         self._doors: dict[tuple[str, str], ModelDoor] = {}
@@ -93,6 +101,12 @@ class Application:
         """The route of a path, remembered where it exists. Raises `HttpError` 404, `ModelNotFound`."""
         path, query, _ = _ABSOLUTE.sub(b"", url, count=1).partition(b"?")
         route = self._fixed(path)
+        if route is None and self._repository is not None:
+            methods = self._repository.find(path)
+            if methods is not None:  # for any name, and so not to be remembered
+                if not self.server.listener.local:
+                    raise HttpError(403, "models are managed from the machine itself only")
+                return Route(methods, "manage")
         if route is None:
             found = _MODEL.fullmatch(path)
             if found is None:
@@ -106,8 +120,8 @@ class Application:
     def _fixed(self, path: bytes) -> Route | None:
         routes: dict[bytes, tuple[Handler, Scope]] = {
             b"/": (lambda e: e.respond(json_reply(self._overview())), "open"),
-            b"/v2": (lambda e: e.respond(json_reply(oip_metadata.server_metadata())), "open"),
-            b"/v2/": (lambda e: e.respond(json_reply(oip_metadata.server_metadata())), "open"),
+            b"/v2": (lambda e: e.respond(json_reply(oip_metadata.server_metadata(self._extensions()))), "open"),
+            b"/v2/": (lambda e: e.respond(json_reply(oip_metadata.server_metadata(self._extensions()))), "open"),
             b"/v2/health/live": (lambda e: e.respond(json_reply({"live": True, "ready": self.ready})), "open"),
             b"/v2/health/ready": (self._ready, "open"),
             b"/metrics": (self._metrics, "metrics"),
@@ -131,6 +145,9 @@ class Application:
         except ModelNotFound:
             return False
 
+    def _extensions(self) -> tuple[str, ...]:
+        return EXTENSIONS if self._repository is not None else ()
+
     def _overview(self) -> dict[str, Any]:
         """For whoever opens the address to see what is there."""
         models = {name: f"/v2/models/{quote(name, safe='')}" for name in self.catalog.names()}
@@ -141,7 +158,7 @@ class Application:
         exchange.respond(json_reply({"live": True, "ready": ready}, 200 if ready else 503))
 
     def _model_route(self, name: str, version: str | None, verb: str) -> Route:
-        served = self.catalog.resolve(name, version)
+        served = self._resolve(name, version)
         door = self._doors.get((served.name, served.version))
         if door is None:
             door = self._doors[served.name, served.version] = ModelDoor(served, self)
@@ -149,6 +166,14 @@ class Application:
             return Route({b"POST": door.infer}, "infer")
         handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
         return Route({b"GET": handlers[verb]}, "infer")
+
+    def _resolve(self, name: str, version: str | None) -> Served:
+        try:
+            return self.catalog.resolve(name, version)
+        except ModelNotFound:
+            if self._loader is not None and self._loader.is_loading(name, version):
+                raise NotReady("the model is loading", where=f"model {name!r}", fix="try again later") from None
+            raise
 
     def _other_method(self, route: Route, method: bytes) -> Handler:
         if method == b"HEAD" and b"GET" in route.methods:
@@ -174,8 +199,10 @@ class Application:
             "http_connections": float(self.server.connections),
             "http_connections_refused_total": float(self.server.refused_connections),
         }
-        text = prometheus.exposition(models, server).encode()
-        exchange.respond(Reply(text, content_type=prometheus.CONTENT_TYPE.encode()))
+        text = prometheus.exposition(models, server)
+        if self._loader is not None:
+            text += self._loader.intake.loads.exposition()
+        exchange.respond(Reply(text.encode(), content_type=prometheus.CONTENT_TYPE.encode()))
 
     def _all(self) -> list[Served]:
         return [self.catalog.resolve(n, v) for n in self.catalog.names() for v in self.catalog.versions(n)]

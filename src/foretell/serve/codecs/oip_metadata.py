@@ -11,8 +11,9 @@ from foretell.types import DataType, ModelSpec, TensorSpec
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "parameters"]
 
 
-def server_metadata() -> dict[str, Any]:
-    return {"name": "foretell", "version": foretell.__version__, "extensions": EXTENSIONS}
+def server_metadata(more: Sequence[str] = ()) -> dict[str, Any]:
+    """`more`: extensions that not every server has."""
+    return {"name": "foretell", "version": foretell.__version__, "extensions": [*EXTENSIONS, *more]}
 
 
 def model_metadata(name: str, versions: Sequence[str], framework: str, spec: ModelSpec) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""The end of versions that no longer answer new requests: they finish what they have accepted, and are closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from foretell.catalog import Served
+from foretell.errors import InferenceError
+from foretell.repository.aside import Aside
+from foretell.repository.plan import Key
+
+_CLOSE_S = 15.0
+"""An engine that has not closed by then waits for a call that may never end; its thread is left alone with it."""
+
+
+class Retirement:
+    """Takes versions that have left the catalogue. `patience_s`: how long each may go on with what it has accepted."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._ending: dict[Key, asyncio.Task[None]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._ending
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._ending))
+
+    def begin(self, served: Served) -> None:
+        """To be called when no new request can reach it, and no other of its name and version is ending."""
+        key = served.name, served.version
+        task = self._ending[key] = asyncio.get_running_loop().create_task(self._end(served))
+        task.add_done_callback(lambda _: self._ending.pop(key))
+
+    async def ended(self, *keys: Key, limit_s: float | None = None) -> None:
+        """Returns when all of these have ended, or after `limit_s`."""
+        waiting = [self._ending[key] for key in keys if key in self._ending]
+        if waiting:
+            await asyncio.wait(waiting, timeout=limit_s)
+
+    async def _end(self, served: Served) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience_s):
+                await served.engine.drain()
+        with contextlib.suppress(InferenceError):
+            await Aside(served.engine.close, "close").result(_CLOSE_S)
