@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -38,18 +38,16 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
-    def add_since(self, begun: Sequence[float], until: float) -> None:
-        """Counts how long before `until` each of `begun` was: times that ascend, as arrivals do."""
-        bounds, counts, left = self.bounds, self.counts, len(begun)
-        if not left:
-            return
-        self.total += left * until - sum(begun)
-        bucket = bisect_left(bounds, until - begun[-1])
-        while left and bucket < len(bounds):  # the latest are the shortest: bucket by bucket, not one by one
-            longer = bisect_left(begun, until - bounds[bucket], 0, left)
-            counts[bucket] += left - longer
-            left, bucket = longer, bucket + 1
-        counts[-1] += left
+    def add_all(self, values: list[float]) -> None:
+        """Counts many values at once; sorts them for it."""
+        bounds, counts, at, last = self.bounds, self.counts, 0, len(values)
+        self.total += sum(values)
+        values.sort()
+        while at < last:  # bucket by bucket, not one by one
+            bucket = bisect_left(bounds, values[at])
+            beyond = bisect_right(values, bounds[bucket], at) if bucket < len(bounds) else last
+            counts[bucket] += beyond - at
+            at = beyond
 
     def counted(self) -> Counted:
         return {"counts": list(self.counts), "total": self.total}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TypedDict
+from typing import Generic, TypedDict, TypeVar
 
 from foretell.observe.histogram import ROWS, SECONDS, Counted, Histogram
+
+_MOST_NEW = 16
+Value = TypeVar("Value")
 
 
 class Snapshot(TypedDict):
@@ -25,40 +29,77 @@ class Snapshot(TypedDict):
     last_s: float
 
 
+class _Counted(Generic[Value]):
+    """An attribute that tells of everything up to now: whoever reads it has the new batches counted first."""
+
+    def __set_name__(self, owner: type[Stats], name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, stats: Stats, owner: type[Stats]) -> Value:
+        stats.count_new()
+        value: Value = getattr(stats, self._name)
+        return value
+
+
 class Stats:
-    """Implements the engine's `Recorder`. Safe from any thread; locked once per batch, not per request."""
+    """Implements the engine's `Recorder`. Safe from any thread.
+
+    What a batch tells is only put down at first, and counted for several batches together, or when somebody looks:
+    the code that counts would be in the way of every batch.
+    """
+
+    queue_s = _Counted[Histogram]()
+    inference_s = _Counted[Histogram]()
+    total_s = _Counted[Histogram]()
+    batch_rows = _Counted[Histogram]()
+    rows = _Counted[int]()
+    requests = _Counted[int]()
+    first_s = _Counted["float | None"]()
+    last_s = _Counted[float]()
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.queue_s = Histogram(SECONDS)
-        self.inference_s = Histogram(SECONDS)
-        self.total_s = Histogram(SECONDS)
-        self.batch_rows = Histogram(ROWS)
-        self.rows = 0
-        self.requests = 0
+        self._new: deque[tuple[Sequence[float], int, float, float]] = deque()
+        self._queue_s, self._total_s = Histogram(SECONDS), Histogram(SECONDS)
+        self._inference_s = Histogram(SECONDS)
+        self._batch_rows = Histogram(ROWS)
+        self._rows = self._requests = 0
         self.failures: dict[str, int] = {}
         self.cache_hits = 0
         self.cache_misses = 0
-        self.first_s: float | None = None
-        self.last_s = 0.0
+        self._first_s: float | None = None
+        self._last_s = 0.0
 
     def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None:
-        begun = sorted(arrivals)
+        self._new.append((arrivals, rows, started, finished))
+        if len(self._new) >= _MOST_NEW:
+            self.count_new()
+
+    def count_new(self) -> None:
+        """Counts the batches that were only put down. Reading an attribute does it."""
+        if not self._new:
+            return
         with self._lock:
-            self.queue_s.add_since(begun, started)
-            self.total_s.add_since(begun, finished)
-            self.inference_s.add(finished - started)
-            self.batch_rows.add(rows)
-            self.rows += rows
-            self.requests += len(arrivals)
-            if self.first_s is None or started < self.first_s:
-                self.first_s = started
-            self.last_s = max(self.last_s, finished)
+            queue_s: list[float] = []
+            total_s: list[float] = []
+            for _ in range(len(self._new)):
+                arrivals, rows, started, finished = self._new.popleft()
+                queue_s += [started - arrived for arrived in arrivals]
+                total_s += [finished - arrived for arrived in arrivals]
+                self._inference_s.add(finished - started)
+                self._batch_rows.add(rows)
+                self._rows += rows
+                if self._first_s is None or started < self._first_s:
+                    self._first_s = started
+                self._last_s = max(self._last_s, finished)
+            self._requests += len(total_s)
+            self._queue_s.add_all(queue_s)
+            self._total_s.add_all(total_s)
 
     def answered(self, arrivals: Sequence[float], finished: float) -> None:
         with self._lock:
-            self.total_s.add_since(sorted(arrivals), finished)
-            self.requests += len(arrivals)
+            self._total_s.add_all([finished - arrived for arrived in arrivals])
+            self._requests += len(arrivals)
 
     def failed(self, code: str, requests: int = 1) -> None:
         with self._lock:
@@ -71,37 +112,38 @@ class Stats:
 
     def snapshot(self) -> Snapshot:
         """A copy of everything, of one moment."""
+        self.count_new()
         with self._lock:
             return {
-                "queue_s": self.queue_s.counted(),
-                "inference_s": self.inference_s.counted(),
-                "total_s": self.total_s.counted(),
-                "batch_rows": self.batch_rows.counted(),
-                "rows": self.rows,
-                "requests": self.requests,
+                "queue_s": self._queue_s.counted(),
+                "inference_s": self._inference_s.counted(),
+                "total_s": self._total_s.counted(),
+                "batch_rows": self._batch_rows.counted(),
+                "rows": self._rows,
+                "requests": self._requests,
                 "failures": dict(self.failures),
                 "cache_hits": self.cache_hits,
                 "cache_misses": self.cache_misses,
-                "first_s": self.first_s,
-                "last_s": self.last_s,
+                "first_s": self._first_s,
+                "last_s": self._last_s,
             }
 
     def include(self, other: Snapshot) -> None:
         """Adds what another recorder has counted. Raises `ValueError` where its buckets are others."""
         with self._lock:
-            self.queue_s.include(other["queue_s"])
-            self.inference_s.include(other["inference_s"])
-            self.total_s.include(other["total_s"])
-            self.batch_rows.include(other["batch_rows"])
-            self.rows += other["rows"]
-            self.requests += other["requests"]
+            self._queue_s.include(other["queue_s"])
+            self._inference_s.include(other["inference_s"])
+            self._total_s.include(other["total_s"])
+            self._batch_rows.include(other["batch_rows"])
+            self._rows += other["rows"]
+            self._requests += other["requests"]
             for code, count in other["failures"].items():
                 self.failures[code] = self.failures.get(code, 0) + count
             self.cache_hits += other["cache_hits"]
             self.cache_misses += other["cache_misses"]
-            begun = [first_s for first_s in (self.first_s, other["first_s"]) if first_s is not None]
-            self.first_s = min(begun, default=None)
-            self.last_s = max(self.last_s, other["last_s"])
+            begun = [first_s for first_s in (self._first_s, other["first_s"]) if first_s is not None]
+            self._first_s = min(begun, default=None)
+            self._last_s = max(self._last_s, other["last_s"])
 
     @property
     def busy_s(self) -> float:
