@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from onnx_build import build, identity, iris, one_node, save, value
 
 from foretell.backends.onnx.opening import open_onnx
+from foretell.backends.onnx.session import run_of
 from foretell.columns import Batch, Bytes, Dense, Ragged
 from foretell.config import ModelSettings
 from foretell.errors import (
@@ -359,3 +360,11 @@ def test_several_outputs_and_types_at_once(load: Any) -> None:
     labels = answer.columns["output_label"]
     assert isinstance(labels, Bytes)
     assert [item.decode() for item in labels.items()] == names[:4].tolist()
+
+
+def test_a_runtime_that_keeps_its_session_elsewhere_is_asked_by_its_public_method() -> None:
+    class Session:
+        def run(self, names: list[str], feeds: dict[str, Any], options: None) -> list[str]:
+            return [*names, *feeds]
+
+    assert run_of(Session())(["y"], {"x": 1}, None) == ["y", "x"]

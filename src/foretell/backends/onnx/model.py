@@ -17,7 +17,7 @@ from foretell.backends.onnx.feeds import Feed, feed_of, to_ort_value
 from foretell.backends.onnx.file import OnnxFile
 from foretell.backends.onnx.labels import labels_for
 from foretell.backends.onnx.probe import Probe
-from foretell.backends.onnx.session import open_session, passes_of
+from foretell.backends.onnx.session import open_session, passes_of, run_of
 from foretell.backends.onnx.spec import (
     Declared,
     declared_inputs,
@@ -49,6 +49,7 @@ class OnnxModel(Model):
         self._stamp = file_stamp(path)
         self._device = settings.device
         self._session: Any = None
+        self._run_lean: Any = None
         self._closed = False
         self._inputs: tuple[Declared, ...] = ()
         self._outputs: tuple[Output, ...] = ()
@@ -70,7 +71,7 @@ class OnnxModel(Model):
         self._output_names = [each.name for each in declared]
         kinds = [each.datatype for each in (*self._inputs, *declared)]
         self._bf16 = DataType.BF16 in kinds
-        self._session = session
+        self._session, self._run_lean = session, run_of(session)
         self.spec = self._settled(declared, where)
         plain = DataType.BYTES not in kinds and not self._bf16 and all(each.form == "tensor" for each in declared)
         self._lean = plain and self.spec.batch is not None
@@ -81,8 +82,8 @@ class OnnxModel(Model):
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """Raises `InvalidInput` for values the runtime refuses, `ModelError`, `NotReady`, and `Cancelled` between
         the calls of a model that takes its rows one by one."""
-        session = self._session
-        if session is None:
+        run = self._run_lean
+        if run is None:
             raise self._not_ready()
         rows, columns, feeds = batch.rows, batch.columns, {}
         if not self._lean or not rows or (self._exact_rows and rows != self._exact_rows):
@@ -94,7 +95,7 @@ class OnnxModel(Model):
                     return self._predict_generally(batch, ctx)
                 data = column.data
                 feeds[name] = data if data.dtype is dtype else np.asarray(data, dtype)
-            answers = session.run(self._output_names, feeds)
+            answers = run(self._output_names, feeds, None)
         except InferenceError:
             raise
         except Exception as error:
@@ -107,7 +108,7 @@ class OnnxModel(Model):
         return Batch(answered, rows)
 
     def close(self) -> None:
-        self._session = None
+        self._session = self._run_lean = None
         self._closed = True
 
     def variant(self) -> Mapping[str, str]:

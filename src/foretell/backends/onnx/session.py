@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ def open_session(path: Path, found: OnnxFile, settings: ModelSettings, device: s
         fix = "check that the CUDA and cuDNN libraries fit onnxruntime-gpu"
         raise Unavailable(f"device {device!r} does not start", expected=provider, got=got, fix=fix)
     return session
+
+
+def run_of(session: Any) -> Callable[[list[str], Mapping[str, Any], None], Sequence[Any]]:
+    """`session.run` without the checks that it makes in Python before every call.
+
+    They are for values of other sessions, for names that are missing and for runtimes that fall back to another
+    device, which `predict` has seen to or which `open_session` has turned off; on a small model they take as long as
+    the model. Where the runtime keeps its own session elsewhere, its public method is what there is.
+    """
+    run: Callable[[list[str], Mapping[str, Any], None], Sequence[Any]]
+    run = getattr(getattr(session, "_sess", None), "run", None) or session.run
+    return run
 
 
 def _options(settings: ModelSettings) -> Any:
