@@ -86,6 +86,14 @@ class ServerSettings:
     """Clients need a certificate from one of these authorities, PEM; None: they need none."""
     allowed_hosts: tuple[str, ...] = ()
     """Names for which requests are answered, "*": any. On loopback they add to the local names; elsewhere (): any."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may read the answers in a browser, "*": any; (): none but the server's own."""
+    tokens_file: str | None = None
+    """Tokens, one of which every request needs but those for health; None: no token is needed."""
+    rate_per_s: float | None = None
+    """Requests each second from one address, where no tokens are set; None: any number."""
+    rate_burst: int | None = None
+    """Requests that may come at once after a rest; None: those of one second."""
     max_connections: int = 10_000
     max_body_bytes: int = 64 * 2**20
     max_header_bytes: int = 64 * 2**10
@@ -116,6 +124,9 @@ class JobSettings:
     num_workers: int | None = None
     """Threads of host work that run ahead of the model; 0: none; None: as the model and the data need."""
 
+
+_SECRETS = frozenset(("token",))
+"""Variables that are no settings, since settings are shown. Who needs one reads it by itself."""
 
 SettingsT = TypeVar("SettingsT", ModelSettings, ServerSettings, JobSettings)
 
@@ -170,6 +181,8 @@ def environment(cls: type[SettingsT], environ: Mapping[str, str]) -> list[Layer]
         if not name.startswith(ENV_PREFIX):
             continue
         key = name.removeprefix(ENV_PREFIX).lower()
+        if key in _SECRETS:
+            continue
         if key in known:
             layers.append(Layer(name, {key: text}))
         elif key not in every:

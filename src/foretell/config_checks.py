@@ -29,6 +29,8 @@ def _needs(settings: Any) -> tuple[tuple[str, str, bool], ...]:
     if hasattr(settings, "unix_socket"):
         tcp = settings.unix_socket is None
         return (
+            ("rate_burst", "rate_per_s", settings.rate_per_s is not None),
+            ("rate_per_s", "tokens_file", settings.tokens_file is None),
             ("unix_socket_mode", "unix_socket", not tcp),
             *((key, "unix_socket", tcp) for key in ("host", "http_port", "tls_cert")),
             *((key, "tls_cert", settings.tls_cert is not None) for key in ("tls_key", "tls_client_ca")),
@@ -59,7 +61,9 @@ _AT_LEAST = {
     "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
     "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_header_bytes": 1024,
     "max_headers": 8, "max_json_depth": 3, "max_elements": 1, "max_pipelined": 1, "drain_timeout_s": 0,
+    "rate_per_s": 1e-6, "rate_burst": 1,
 }  # fmt: skip
+_AT_MOST = {"http_port": 65535, "rate_per_s": 1e9, "rate_burst": 10**9}
 _POSITIVE = {
     "slo_ms", "call_timeout_s", "load_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s",
     "idle_timeout_s", "request_timeout_s", "watch_interval_s",
@@ -79,14 +83,16 @@ def check_values(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
             raise InvalidSetting(f"{key} is out of range", where=origins[key], expected="more than 0", got=value)
         if key == "batch" and value < 1:
             raise InvalidSetting("batch is out of range", where=origins[key], expected="1 or more", got=value)
-        if key == "http_port" and value > 65535:
-            raise InvalidSetting("http_port is out of range", where=origins[key], expected="at most 65535", got=value)
+        if key in _AT_MOST and value > _AT_MOST[key]:
+            most = f"at most {_AT_MOST[key]}"
+            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=most, got=value)
 
 
 _PATH = (re.compile(r"[^\0]+"), "a path")
 _FORMS = {
-    **dict.fromkeys(("unix_socket", "tls_cert", "tls_key", "tls_client_ca"), _PATH),
+    **dict.fromkeys(("unix_socket", "tls_cert", "tls_key", "tls_client_ca", "tokens_file"), _PATH),
     "unix_socket_mode": (re.compile(r"0?[0-7]{3}"), "permissions in octal, such as 0660"),
+    "cors_origins": (re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+"), "origins such as https://a.example, or *"),
     "allowed_hosts": (re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"), "names without a port, or *"),
 }
 

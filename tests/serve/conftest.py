@@ -29,15 +29,17 @@ def new_loop(request: pytest.FixtureRequest) -> LoopFactory:
 def serve(new_loop: LoopFactory) -> Iterator[Serve]:
     """`serve(name=model, ..., limit=value, ...)`: a running server; stopped at the end, with nothing left behind.
 
-    Keywords that are models, or a `Served`, are served under their name; the others are settings of the server.
+    Keywords that are models, or a `Served`, are served under their name; `token` and `clock` go to the application; the
+    others are settings of the server.
     """
     running: list[Running] = []
 
     def start(*more: Served, **named: Any) -> Running:
         models = [served(model, name) for name, model in named.items() if isinstance(model, Model)]
         limits = {name: value for name, value in named.items() if not isinstance(value, Model)}
+        options = {name: limits.pop(name) for name in ("token", "clock") if name in limits}
         settings = ServerSettings(**{"http_port": 0, "drain_timeout_s": 5.0, **limits})
-        running.append(Running(LiveCatalog([*models, *more]), settings, new_loop))
+        running.append(Running(LiveCatalog([*models, *more]), settings, new_loop, **options))
         return running[-1]
 
     yield start

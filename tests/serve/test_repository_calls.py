@@ -261,11 +261,11 @@ class TestRequests:
         for path in (b"/v2/repository/index", b"/v2/repository/models/two/load"):
             assert server.on_loop(lambda path=path: server.application._find(path)).scope == "manage"  # type: ignore[misc]
 
-    def test_other_machines_manage_nothing(self, manage: Manage, repository: Path) -> None:
+    def test_other_machines_manage_nothing_without_a_token(self, manage: Manage, repository: Path) -> None:
         server = manage(repository, host="0.0.0.0")
         for path in ("index", "models/two/load", "models/two/unload"):
             answer = server.ask(http("POST", f"/v2/repository/{path}"))
-            assert answer.status == 403, answer
+            assert answer.status == 401, answer
         assert server.predict("two", 1) == 2
 
     def test_the_server_says_whether_it_has_them(self, manage: Manage, serve: object, repository: Path) -> None:

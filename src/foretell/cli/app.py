@@ -20,6 +20,7 @@ _COMMANDS = {
     "predict": ("MODEL DATA", "Answer the rows of a file, or of JSON on the command line."),
     "inspect": ("MODEL...", "Show what a model takes and gives, and a request to paste."),
     "config": ("[MODEL...]", "Show every setting, its value and where it came from."),
+    "token": ("new --name NAME --scope SCOPE", "Make a token for a server that asks for one."),
     "demo": ("", "Make three small models, predict one by one and in batches, serve them, and compare."),
 }
 for _name, (_arguments, _help) in _COMMANDS.items():

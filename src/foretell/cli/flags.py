@@ -159,6 +159,14 @@ class ServerFlags:
     """Let in clients only that have a certificate of this authority (PEM)."""
     allowed_hosts: tuple[str, ...] | None = None
     """A name under which clients reach the server; repeat the flag, or "*" for any."""
+    cors_origins: tuple[str, ...] | None = None
+    """An origin such as https://a.example whose pages may read the answers; repeat the flag, or "*" for any."""
+    tokens_file: str | None = None
+    """Ask for a token of this file; `foretell token new` makes one."""
+    rate_per_s: float | None = None
+    """Most requests each second from one address, without tokens. If not set: any number."""
+    rate_burst: int | None = None
+    """Requests of it that may come at once. If not set: those of one second."""
     max_connections: int | None = None
     """Most clients at a time."""
     max_body_bytes: int | None = None

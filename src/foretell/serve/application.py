@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
-from urllib.parse import quote, unquote_to_bytes
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
 
 from foretell.catalog import Catalog, Served
+from foretell.clock import Clock, SystemClock
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe import prometheus
@@ -18,53 +17,61 @@ from foretell.repository.loader import Loader
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.oip_reply import error_body
 from foretell.serve.exchange import Exchange
+from foretell.serve.guard import Guard
 from foretell.serve.messages import HttpError, Reply, error_status, json_reply
 from foretell.serve.model_door import ModelDoor
 from foretell.serve.repository_calls import EXTENSIONS, RepositoryCalls
+from foretell.serve.routes import Handler, Route, model_path, path_of
 from foretell.serve.server import HttpServer
+from foretell.serve.tokens import tokens_of
 
-_MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config))?/?")
-_ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
 _MOST_ROUTES = 4096
 _MOST_URL_BYTES = 512
-
-Handler = Callable[[Exchange], None]
-Scope = Literal["open", "infer", "metrics", "manage"]
-"""What a caller needs: nothing, or a token with that scope. "manage" is for whatever changes what is served."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What a path leads to, by method, and who may come in. Every route says its scope: there is no default."""
-
-    methods: dict[bytes, Handler]
-    scope: Scope
-
-    @property
-    def allow(self) -> bytes:
-        names = {*self.methods, b"OPTIONS"} | ({b"HEAD"} if b"GET" in self.methods else set())
-        return b", ".join(sorted(names))
 
 
 class Application:
     """Answers the requests of a server from the models of a catalogue.
 
     `loader`: who changes that catalogue; with it, callers may ask for models to be loaded and unloaded.
+    `token`: one more beside those of `tokens_file`, for every scope. Raises `InvalidSetting` for tokens that cannot be.
     """
 
-    def __init__(self, catalog: Catalog, settings: ServerSettings, loader: Loader | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: ServerSettings,
+        loader: Loader | None = None,
+        *,
+        token: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.catalog, self.settings, self._loader = catalog, settings, loader
         self._repository: RepositoryCalls | None = None
         if loader is not None:
             self._repository = RepositoryCalls(loader, settings, self.error_reply, self.failed)
         self.server = HttpServer(self, settings)
+        now = (clock or SystemClock()).monotonic
+        self.guard = Guard(settings, tokens_of(settings, token), now, lambda: self.server.listener.local)
+        self.server.gate = self._gate
+        self._fixed = self._fixed_routes()
         self._routes: dict[bytes, Route] = {}
+        """By the whole URL, as the last requests had it."""
         self._doors: dict[tuple[str, str], ModelDoor] = {}
         catalog.subscribe(self._catalog_changed)
 
     async def start(self) -> None:
         """Listens. From now on the catalogue changes on this thread only."""
         await self.server.start()
+
+    def reload(self) -> list[str]:
+        """Takes the tokens and the certificate from their files again, and says which it has read.
+
+        Raises `InvalidSetting`, and goes on with those it had.
+        """
+        read = ["tokens"] if self.settings.tokens_file else []
+        self.guard.reload()
+        self.server.listener.reload()
+        return [*read, "certificate"] if self.settings.tls_cert else read
 
     async def stop(self) -> None:
         """Not ready, no new connections, answers what was accepted, closes. The engines stay open."""
@@ -77,7 +84,9 @@ class Application:
     def handle(self, exchange: Exchange) -> None:
         """Answers now, or leaves the exchange with the engine. Never raises."""
         try:
-            route = self._routes.get(exchange.url) or self._find(exchange.url)
+            route = self._routes.get(exchange.url) or self._route_of(exchange)
+            if route.check is not None:
+                route.check(exchange)
             handler = route.methods.get(exchange.method)
             if handler is None:
                 handler = self._other_method(route, exchange.method)
@@ -97,39 +106,55 @@ class Application:
         status, headers = error_status(error)
         return Reply(error_body(error), status, headers=headers)
 
+    def _gate(self, exchange: Exchange) -> None:
+        """Raises `InferenceError` for a request that will be refused whatever its body is."""
+        try:
+            route = self._routes.get(exchange.url) or self._find(exchange.url)
+        except InferenceError:
+            self.guard.check(exchange, "infer", counts=False)
+            raise
+        self.guard.check(exchange, route.scope, counts=False)
+        if exchange.method not in route.methods:
+            self._other_method(route, exchange.method)
+
+    def _route_of(self, exchange: Exchange) -> Route:
+        """The route of a path. What does not exist is told to those only who may ask for what does."""
+        try:
+            return self._find(exchange.url)
+        except InferenceError:
+            self.guard.check(exchange, "infer")
+            raise
+
     def _find(self, url: bytes) -> Route:
-        """The route of a path, remembered where it exists. Raises `HttpError` 404, `ModelNotFound`."""
-        path, query, _ = _ABSOLUTE.sub(b"", url, count=1).partition(b"?")
-        route = self._fixed(path)
+        """Remembered where the path is of something that exists. Raises `HttpError` 404, `ModelNotFound`."""
+        path, query = path_of(url)
+        route = self._fixed.get(path)
+        lasting = True
         if route is None and self._repository is not None:
             methods = self._repository.find(path)
-            if methods is not None:  # for any name, and so not to be remembered
-                if not self.server.listener.local:
-                    raise HttpError(403, "models are managed from the machine itself only")
-                return Route(methods, "manage")
+            if methods is not None:  # for any name
+                route, lasting = Route(methods, "manage"), False
         if route is None:
-            found = _MODEL.fullmatch(path)
-            if found is None:
-                raise HttpError(404, "Not Found")
-            name, version = _text(found[1]), _text(found[2]) if found[2] is not None else None
-            route = self._model_route(name, version, (found[3] or b"").decode())
-        if not query and len(url) <= _MOST_URL_BYTES and len(self._routes) < _MOST_ROUTES:
+            route = self._model_route(*model_path(path))
+        route = replace(route, check=self.guard.check_of(route.scope))
+        if lasting and not query and len(url) <= _MOST_URL_BYTES and len(self._routes) < _MOST_ROUTES:
             self._routes[url] = route
         return route
 
-    def _fixed(self, path: bytes) -> Route | None:
-        routes: dict[bytes, tuple[Handler, Scope]] = {
-            b"/": (lambda e: e.respond(json_reply(self._overview())), "open"),
-            b"/v2": (lambda e: e.respond(json_reply(oip_metadata.server_metadata(self._extensions()))), "open"),
-            b"/v2/": (lambda e: e.respond(json_reply(oip_metadata.server_metadata(self._extensions()))), "open"),
-            b"/v2/health/live": (lambda e: e.respond(json_reply({"live": True, "ready": self.ready})), "open"),
-            b"/v2/health/ready": (self._ready, "open"),
-            b"/metrics": (self._metrics, "metrics"),
+    def _fixed_routes(self) -> dict[bytes, Route]:
+        """Those that are there whatever models there are."""
+
+        def server(exchange: Exchange) -> None:
+            exchange.respond(json_reply(oip_metadata.server_metadata(self._extensions())))
+
+        return {
+            b"/": Route({b"GET": lambda exchange: exchange.respond(json_reply(self._overview()))}, "open"),
+            b"/v2": Route({b"GET": server}, "open"),
+            b"/v2/": Route({b"GET": server}, "open"),
+            b"/v2/health/live": Route({b"GET": self._live}, "open"),
+            b"/v2/health/ready": Route({b"GET": self._ready}, "open"),
+            b"/metrics": Route({b"GET": self._metrics}, "metrics"),
         }
-        if path not in routes:
-            return None
-        handler, scope = routes[path]
-        return Route({b"GET": handler}, scope)
 
     def _catalog_changed(self) -> None:
         """Nothing here may answer for a model that is gone, nor keep it in memory."""
@@ -150,8 +175,12 @@ class Application:
 
     def _overview(self) -> dict[str, Any]:
         """For whoever opens the address to see what is there."""
-        models = {name: f"/v2/models/{quote(name, safe='')}" for name in self.catalog.names()}
+        names = () if self.guard.needs_token else self.catalog.names()
+        models = {name: f"/v2/models/{quote(name, safe='')}" for name in names}
         return {"status": "alive", "server": "/v2", "models": models, "metrics": "/metrics"}
+
+    def _live(self, exchange: Exchange) -> None:
+        exchange.respond(json_reply({"live": True, "ready": self.ready}))
 
     def _ready(self, exchange: Exchange) -> None:
         ready = self.ready
@@ -198,6 +227,8 @@ class Application:
         server = {
             "http_connections": float(self.server.connections),
             "http_connections_refused_total": float(self.server.refused_connections),
+            "http_unauthorized_total": float(self.guard.unauthorized),
+            "http_rate_limited_total": float(self.guard.limited),
         }
         text = prometheus.exposition(models, server)
         if self._loader is not None:
@@ -206,11 +237,3 @@ class Application:
 
     def _all(self) -> list[Served]:
         return [self.catalog.resolve(n, v) for n in self.catalog.names() for v in self.catalog.versions(n)]
-
-
-def _text(raw: bytes) -> str:
-    """A percent-decoded name. It is only ever compared with names that are known."""
-    try:
-        return unquote_to_bytes(raw).decode()
-    except UnicodeDecodeError:
-        raise ModelNotFound(f"Request for unknown model: {raw.decode('latin-1')!r} is not found") from None

@@ -34,6 +34,11 @@ class HttpConnection(RequestReader, asyncio.Protocol):
     def busy(self) -> bool:
         return bool(self._exchanges)
 
+    @property
+    def client_address(self) -> str:
+        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)  # type: ignore[attr-defined]
@@ -173,7 +178,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             else:
                 self._transport.resume_reading()
 
-    def _refuse(self, error: HttpError, *, lingers: bool = True) -> None:
+    def _refuse(self, error: InferenceError, *, lingers: bool = True) -> None:
         """Answers something that is not a request we serve, after the replies before it, and closes."""
         if self._closing:  # what follows the last request is nobody's
             self._lingers = True

@@ -64,6 +64,11 @@ class Exchange:
             self.plain = False  # somebody knows this id: the reply may not have another one
         return self._id
 
+    @property
+    def connection(self) -> RequestReader:
+        """Where it came from."""
+        return self._connection
+
     def respond(self, reply: Reply) -> None:
         server = self._connection.server
         server.responses[reply.status // 100] += 1

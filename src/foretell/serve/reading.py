@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange, is_plain
 from foretell.serve.heads import Head, Headers
 from foretell.serve.messages import HttpError, without_upgrade
 from foretell.serve.templates import Template, changing, with_template
 
 if TYPE_CHECKING:
+    from foretell.serve.guard import Caller
     from foretell.serve.server import HttpServer
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _PIECE_BYTES = 1 << 16
 _SMALL_BYTES = 1 << 12
+_SMALL_BODY_BYTES = 1 << 16
 _MOST_MISSES = 8
 _SLASH = ord("/")
 _ONCE = frozenset((b"authorization", b"host", b"inference-header-content-length", b"origin"))
@@ -33,6 +36,8 @@ class RequestReader:
         self.since = server.now
         """When the present state began: idle, reading a head or a body, or closing (see `state`)."""
         self.state = "head"
+        self.caller: Caller | None = None
+        """Whose token came last, where tokens are needed."""
         self._settings = server.settings
         self._exchanges: deque[Exchange] = deque()
         self._closing = self._upgrading = self._shares_read = False
@@ -54,6 +59,11 @@ class RequestReader:
         self._head: Headers = {}
         self._body: list[bytes | bytearray] = []
 
+    @property
+    def client_address(self) -> str:
+        """The client's address without its port; "" where it has none, as on a Unix socket."""
+        raise NotImplementedError
+
     def replied(self, exchange: Exchange) -> None:
         """An exchange has its reply now."""
         raise NotImplementedError
@@ -61,7 +71,7 @@ class RequestReader:
     def _accept(self, exchange: Exchange) -> None:
         raise NotImplementedError
 
-    def _refuse(self, error: HttpError, *, lingers: bool = True) -> None:
+    def _refuse(self, error: InferenceError, *, lingers: bool = True) -> None:
         raise NotImplementedError
 
     def close_after_last(self) -> None:
@@ -90,7 +100,7 @@ class RequestReader:
             self._feed(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            if isinstance(cause, HttpError):
+            if isinstance(cause, InferenceError):
                 self._refuse(cause)
             else:
                 self._refuse(HttpError(400, f"not a valid HTTP/1.1 request: {error}"))
@@ -196,11 +206,23 @@ class RequestReader:
             if headers[b"transfer-encoding"].lower() != b"chunked":
                 raise HttpError(501, "the only Transfer-Encoding that is understood is chunked")
             self._headers = {}  # for trailers: they may not change a request that was checked already
+            self._ask_for_body()
+        elif length is not None and int(length) > _SMALL_BODY_BYTES:
+            self._ask_for_body()
         if b"upgrade" in headers and self._parser.should_upgrade():
             self._upgrading = True
             return
-        if b"expect" in headers and headers[b"expect"].lower() == b"100-continue" and not self._exchanges:
-            self._write(CONTINUE)
+        if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
+            self._ask_for_body()
+            if not self._exchanges:
+                self._write(CONTINUE)
+
+    def _ask_for_body(self) -> None:
+        """A body that will be of no use is not read. (A small one has come already.)"""
+        gate = self.server.gate
+        if gate is not None:
+            method = self._parser.get_method()
+            gate(Exchange(self, method, self._url, self._head, b"", keep_alive=False, plain=False))
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

@@ -7,11 +7,13 @@ import contextlib
 import email.utils
 import socket
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError, NotReady
 from foretell.serve.connection import HttpConnection
+from foretell.serve.cors import Cors, CorsConnection, with_preflight
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import HeadCache
 from foretell.serve.hosts import hosts_of
@@ -43,8 +45,15 @@ class HttpServer:
         """Seconds; renewed once a second, which is exact enough for time limits of connections."""
         self.date = b""
         self.refused_connections = 0
-        self.handle = application.handle
+        self.handle: Callable[[Exchange], None] = application.handle
         self.error_reply = application.error_reply
+        self.gate: Callable[[Exchange], None] | None = None
+        """Asked before a large body is read; raises `InferenceError` where nobody would look at it."""
+        self._factory: Callable[[], HttpConnection] = lambda: HttpConnection(self)
+        if settings.cors_origins:
+            cors = Cors(settings.cors_origins)
+            self.handle = with_preflight(cors, application.handle)
+            self._factory = lambda: CorsConnection(self, cors)
         self._connections: set[HttpConnection] = set()
         self.reply_heads = ReplyHeads()
         self.json_head = self.reply_heads.own
@@ -92,7 +101,7 @@ class HttpServer:
         tcp = not settings.unix_socket
         self.hosts = hosts_of(settings.allowed_hosts, settings.host, local=listener.local, tcp=tcp)
         self._sweep()
-        await listener.start(lambda: HttpConnection(self), self.has_room)
+        await listener.start(self._factory, self.has_room)
 
     async def stop(self) -> None:
         """Takes no new connection, answers what was accepted (up to `drain_timeout_s`), closes.
