@@ -15,6 +15,16 @@ from served_models import Echo
 from serving import Running
 from wire import Answer, http, infer, infer_body, values
 
+from foretell.backends.opened import Opened
+from foretell.catalog import Served
+from foretell.cli.loading import CommandLine
+from foretell.config import ModelSettings
+from foretell.engine.engine import Engine
+from foretell.engine.recorder import Recorder
+from foretell.errors import InvalidModel
+from foretell.model import Model
+from foretell.repository.plan import Planned
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -115,6 +125,12 @@ class TestLoad:
         assert server.load("two").status == 200
         assert server.ask(http("GET", "/v2/models/two/config")).json["max_batch_size"] == 3
 
+    def test_it_takes_over_with_all_its_replicas(self, manage: Manage, repository: Path) -> None:
+        server = manage(repository, replicas=3)
+        assert server.load("two").status == 200
+        assert len(server.engine("two").pool.members) == 3
+        assert server.predict("two", 1) == 2
+
     def test_answers_of_the_cache_are_of_the_version_that_serves(self, manage: Manage, repository: Path) -> None:
         server = manage(repository, cache_size=10)
         assert [server.predict("two", 1) for _ in range(2)] == [2, 2]
@@ -133,6 +149,17 @@ class TestLoad:
         assert 'foretell_requests_total{model="two",version="1",outcome="ok"} 2' in text
         assert 'foretell_model_loads_total{outcome="reloaded"} 1' in text
         assert "foretell_model_load_duration_seconds_count 1" in text
+
+
+class OnlyOne(CommandLine):
+    """Models that cannot be opened a second time."""
+
+    def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
+        def again() -> Model:
+            raise InvalidModel("it is not to be had twice")
+
+        engine = Engine(opened.model, settings, name=planned.name or "", recorder=recorder, again=again).load()
+        return Served(engine.name, planned.version, engine, opened)
 
 
 class TestFailedLoad:
@@ -179,6 +206,15 @@ class TestFailedLoad:
         (tmp_path / "pipe").unlink()
         assert server.load("Slow").status == 200
         assert server.predict("Slow", 1) == 4
+
+    def test_a_replica_that_cannot_be_opened_leaves_what_serves(self, manage: Manage, repository: Path) -> None:
+        server = manage(repository, replicas=2)
+        server.loader.intake._sources = OnlyOne([str(repository)], {"replicas": 2})
+        put(repository / "two/1/model.onnx", times(4))
+        answer = server.load("two")
+        assert (answer.status, answer.header("retry-after")) == (503, "1")
+        assert "a replica could not be opened: it is not to be had twice" in answer.error
+        assert server.predict("two", 1) == 2
 
     def test_a_load_that_takes_too_long_is_given_up(self, manage: Manage, tmp_path: Path) -> None:
         file = put(tmp_path / "models.py", slow(2))

@@ -11,10 +11,12 @@ from typing import Protocol
 from foretell.backends.opened import Opened
 from foretell.catalog import LiveCatalog, Served
 from foretell.config import ModelSettings
+from foretell.engine.engine import Engine
 from foretell.engine.recorder import Recorder
 from foretell.errors import DeadlineExceeded, InferenceError, InvalidModel, ModelNotFound, NotReady
 from foretell.observe.loads import Loads, Outcome
 from foretell.repository.aside import Aside
+from foretell.repository.gently import low_priority, short_turns
 from foretell.repository.plan import Key, Look, Planned
 from foretell.repository.retirement import Retirement
 from foretell.repository.stamp import Stamp
@@ -132,7 +134,8 @@ class Intake:
             work = partial(_load, self._sources, planned, settings, old if only_changed else None, recorder)
             aside = self._threads[key] = Aside(work, f"load-{key[0]}", _close)
             try:
-                return await aside.result(settings.load_timeout_s, self.stopping)
+                with short_turns():
+                    return await aside.result(settings.load_timeout_s, self.stopping)
             except DeadlineExceeded as error:
                 fix = "give it more with load_timeout_s"
                 raise DeadlineExceeded(error.what, where=f"model {key[0]!r}", fix=fix) from None
@@ -156,16 +159,37 @@ class Intake:
 def _load(
     sources: Sources, planned: Planned, settings: ModelSettings, same_as: Served | None, recorder: Recorder | None
 ) -> Served | None:
-    opened = sources.open(planned, settings)
-    if same_as is not None and opened.digest == same_as.opened.digest != "" and settings == same_as.engine.settings:
-        return None
-    served = sources.load(planned, settings, opened, recorder)
-    now = sources.look(planned.name).found.get((served.name, served.version))
+    with low_priority():
+        opened = sources.open(planned, settings)
+        if same_as is not None and opened.digest == same_as.opened.digest != "" and settings == same_as.engine.settings:
+            return None
+        served = sources.load(planned, settings, opened, recorder)
+        try:
+            _check_same(sources, planned, (served.name, served.version))
+            _wait_for_replicas(served.engine, settings)
+        except InferenceError:
+            served.engine.close()
+            raise
+    return served
+
+
+def _check_same(sources: Sources, planned: Planned, key: Key) -> None:
+    """Raises `InvalidModel` where what was loaded is not what was looked at, or only half of it."""
+    now = sources.look(planned.name).found.get(key)
     if now is None or not set(planned.stamp) <= set(now.stamp):
-        served.engine.close()
         fix = "write it beside, and rename it into place"
         raise InvalidModel("it was changed while it was loaded", where=planned.source, fix=fix)
-    return served
+
+
+def _wait_for_replicas(engine: Engine, settings: ModelSettings) -> None:
+    """An engine is ready with its first replica; one that takes over needs them all. Raises `NotReady`."""
+    pool, upkeep = engine.pool, engine.upkeep
+    if upkeep is None:
+        return
+    with pool.changed:
+        pool.changed.wait_for(lambda: len(pool.members) >= settings.replicas or upkeep.last_error != "")
+    if upkeep.last_error:
+        raise NotReady(f"a replica could not be opened: {upkeep.last_error}", where=f"model {engine.name!r}")
 
 
 def _close(served: Served | None) -> None:
