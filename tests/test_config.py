@@ -135,7 +135,7 @@ def test_an_unknown_variable_names_the_nearest_known_one() -> None:
     with pytest.raises(InvalidSetting) as caught:
         environment(ModelSettings, {"FORETELL_THREAD": "1"})
     assert str(caught.value) == "environment: unknown setting FORETELL_THREAD; did you mean 'FORETELL_THREADS'?"
-    with pytest.raises(InvalidSetting, match="FORETELL_ZZZQQ; known: ALLOWED_HOSTS, ALLOW_PICKLE, "):
+    with pytest.raises(InvalidSetting, match="FORETELL_ZZZQQ; known: ACCESS_LOG, ACCESS_LOG_FILE, "):
         environment(ModelSettings, {"FORETELL_ZZZQQ": "1"})
 
 

@@ -108,6 +108,10 @@ class ServerSettings:
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 60.0
     """Longest time from acceptance to answer; a request may name a shorter one for itself."""
+    access_log: Literal["off", "combined", "json"] = "off"
+    """One line for each request: in the combined format of Apache and nginx, or as a JSON object."""
+    access_log_file: str | None = None
+    """Where the access log is written; None: standard output."""
     drain_timeout_s: float = 20.0
     """How long SIGTERM waits for accepted requests, and how long a version that was replaced goes on with them."""
     watch: bool = False

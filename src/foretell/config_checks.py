@@ -34,6 +34,7 @@ def _needs(settings: Any) -> tuple[tuple[str, str, bool], ...]:
             ("unix_socket_mode", "unix_socket", not tcp),
             *((key, "unix_socket", tcp) for key in ("host", "http_port", "tls_cert")),
             *((key, "tls_cert", settings.tls_cert is not None) for key in ("tls_key", "tls_client_ca")),
+            ("access_log_file", "access_log", settings.access_log != "off"),
             ("watch_interval_s", "watch", settings.watch),
         )
     if not hasattr(settings, "executor"):
@@ -90,7 +91,7 @@ def check_values(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
 
 _PATH = (re.compile(r"[^\0]+"), "a path")
 _FORMS = {
-    **dict.fromkeys(("unix_socket", "tls_cert", "tls_key", "tls_client_ca", "tokens_file"), _PATH),
+    **dict.fromkeys(("unix_socket", "tls_cert", "tls_key", "tls_client_ca", "tokens_file", "access_log_file"), _PATH),
     "unix_socket_mode": (re.compile(r"0?[0-7]{3}"), "permissions in octal, such as 0660"),
     "cors_origins": (re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+"), "origins such as https://a.example, or *"),
     "allowed_hosts": (re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"), "names without a port, or *"),

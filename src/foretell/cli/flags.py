@@ -189,6 +189,10 @@ class ServerFlags:
     """Longest time between requests."""
     request_timeout_s: float | None = None
     """Time limit of a request that names none."""
+    access_log: Literal["off", "combined", "json"] | None = None
+    """One line for each request."""
+    access_log_file: str | None = None
+    """Where it is written. If not set: standard output."""
     drain_timeout_s: float | None = None
     """How long SIGTERM waits for accepted requests, and a version that was replaced is kept for those it has."""
     watch: bool | None = None

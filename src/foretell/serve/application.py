@@ -230,6 +230,10 @@ class Application:
             "http_unauthorized_total": float(self.guard.unauthorized),
             "http_rate_limited_total": float(self.guard.limited),
         }
+        if self.server.access_log is not None:
+            lines = self.server.access_log.lines
+            server["access_log_lines_total"] = float(lines.written)
+            server["access_log_lines_dropped_total"] = float(lines.dropped)
         text = prometheus.exposition(models, server)
         if self._loader is not None:
             text += self._loader.intake.loads.exposition()

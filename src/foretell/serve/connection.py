@@ -31,13 +31,13 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._unsent_bytes = 0
 
     @property
-    def busy(self) -> bool:
-        return bool(self._exchanges)
-
-    @property
     def client_address(self) -> str:
         peer = self._transport.get_extra_info("peername") if self._transport is not None else None
         return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._exchanges)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -48,12 +48,10 @@ class HttpConnection(RequestReader, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
+        for exchange in self._exchanges:
+            exchange.abandon()
         self._transport = None
         self.server.closed(self)
-        for exchange in self._exchanges:
-            exchange.abandoned = True
-            if exchange.out is None and exchange.work is not None:
-                exchange.work.cancel()
         self._exchanges.clear()
 
     def eof_received(self) -> bool:
@@ -185,7 +183,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             return
         self._closing, self._lingers = True, lingers
         headers = self._head if self.state == "body" else {}
-        exchange = Exchange(self, b"", self._url, headers, b"", keep_alive=False, plain=False)
+        exchange = self._exchange(self, b"", self._url, headers, b"", keep_alive=False, plain=False)
         self._exchanges.append(exchange)
         exchange.respond(self.server.error_reply(error))
 

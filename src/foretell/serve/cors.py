@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _ASKS = b"access-control-request-method"
 _METHODS = b"GET, HEAD, POST"
 _HEADERS = (
-    b"Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, "
+    b"Authorization, Content-Encoding, Content-Type, Foretell-Explain, Inference-Header-Content-Length, "
     b"Traceparent, Tracestate, X-Request-Id"
 )
-_EXPOSED = b"Inference-Header-Content-Length, Retry-After, WWW-Authenticate, X-Request-Id"
+_EXPOSED = b"Inference-Header-Content-Length, Retry-After, Server-Timing, Traceresponse, WWW-Authenticate, X-Request-Id"
 _MAX_AGE_S = 7200
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from foretell.serve.messages import Reply, head_of, own_request_id
+from foretell.serve.trace import HEADER as TRACEPARENT
+from foretell.serve.trace import Trace, trace_of
 
 if TYPE_CHECKING:
     from foretell.serve.reading import RequestReader
@@ -14,7 +16,7 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
-_ASK = frozenset((b"x-request-id", b"foretell-explain"))
+_ASK = frozenset((b"x-request-id", b"foretell-explain", TRACEPARENT))
 """Headers that ask for more in the reply than the answer."""
 
 
@@ -57,6 +59,16 @@ class Exchange:
         self._id: bytes | None = None
 
     @property
+    def connection(self) -> RequestReader:
+        """Where it came from."""
+        return self._connection
+
+    @property
+    def trace(self) -> Trace | None:
+        """The trace that the caller named, and a new span of it each time."""
+        return trace_of(self.headers)
+
+    @property
     def request_id(self) -> bytes:
         """The caller's own where it is sane, else one of ours; the same in the reply and in the log."""
         if self._id is None:
@@ -65,14 +77,21 @@ class Exchange:
         return self._id
 
     @property
-    def connection(self) -> RequestReader:
-        """Where it came from."""
-        return self._connection
+    def _last_header(self) -> bytes:
+        """The id of the request, and behind it the answer to a trace."""
+        trace = self.trace
+        return self.request_id if trace is None else b"%b\r\ntraceresponse: %b" % (self.request_id, trace.header)
+
+    def abandon(self) -> None:
+        """The client has gone: nobody reads a reply any more."""
+        self.abandoned = True
+        if self.out is None and self.work is not None:
+            self.work.cancel()
 
     def respond(self, reply: Reply) -> None:
         server = self._connection.server
         server.responses[reply.status // 100] += 1
-        head = head_of(reply, server.date, self.keep_alive, self.request_id)
+        head = head_of(reply, server.date, self.keep_alive, self._last_header)
         self._leave(head if self.method == b"HEAD" else head + reply.body)
 
     def respond_json(self, body: bytes) -> None:
@@ -83,7 +102,7 @@ class Exchange:
             self.work = None
             connection.replied(self)
         elif self.keep_alive:
-            self._leave(self._connection.server.reply_heads.others(len(body), self.request_id) + body)
+            self._leave(self._connection.server.reply_heads.others(len(body), self._last_header) + body)
         else:
             self.respond(Reply(body))
 

@@ -38,7 +38,7 @@ class RequestReader:
         self.state = "head"
         self.caller: Caller | None = None
         """Whose token came last, where tokens are needed."""
-        self._settings = server.settings
+        self._settings, self._exchange = server.settings, server.exchange
         self._exchanges: deque[Exchange] = deque()
         self._closing = self._upgrading = self._shares_read = False
         self._parser = httptools.HttpRequestParser(self)
@@ -127,7 +127,7 @@ class RequestReader:
     def _take(self, head: Head | Template, headers: Headers, body: bytes) -> None:
         """A request whose head was parsed before; the parser is idle and stays so."""
         self._misses, self.state, self.since = 0, "idle", self.server.now
-        self._accept(Exchange(self, head.method, head.url, headers, body, not self.server.draining, head.plain))
+        self._accept(self._exchange(self, head.method, head.url, headers, body, not self.server.draining, head.plain))
 
     def _take_fitting(self, data: bytes) -> bool:
         """Takes a request that one of the templates fits."""
@@ -242,7 +242,7 @@ class RequestReader:
         if self._closing or self._upgrading:
             return
         body, parser = self._body, self._parser
-        exchange = Exchange(
+        exchange = self._exchange(
             self,
             parser.get_method(),
             self._url,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError, NotReady
+from foretell.serve.access_log import AccessLog, LoggedExchange, access_log_of
 from foretell.serve.connection import HttpConnection
 from foretell.serve.cors import Cors, CorsConnection, with_preflight
 from foretell.serve.exchange import Exchange
@@ -61,6 +62,9 @@ class HttpServer:
         """Replies by the first digit of their status, but for those whose heads were remembered."""
         self.heads = HeadCache()
         self.hosts = hosts_of(settings.allowed_hosts, settings.host, local=True)
+        self.access_log: AccessLog | None = None
+        """Opened by `start`, where the settings ask for one."""
+        self.exchange: type[Exchange] = Exchange if settings.access_log == "off" else LoggedExchange
         self._dirty: list[HttpConnection] = []
         self._flush_scheduled = False
         self._listener: Listener | None = None
@@ -97,6 +101,7 @@ class HttpServer:
         """
         self._loop = asyncio.get_running_loop()
         settings = self.settings
+        self.access_log = access_log_of(settings)
         listener = self._listener = Listener(settings, bind(settings) if sockets is None else sockets)
         tcp = not settings.unix_socket
         self.hosts = hosts_of(settings.allowed_hosts, settings.host, local=listener.local, tcp=tcp)
@@ -127,6 +132,8 @@ class HttpServer:
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self.access_log is not None:
+            await asyncio.to_thread(self.access_log.lines.close)
 
     def has_room(self, more: int = 0) -> bool:
         """Whether another client may come in beside those that have, and `more` that are about to."""
