@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, online, startup
+from benchmarks import batch, online, page, startup
 from benchmarks.process import Unavailable
 from benchmarks.report import Report
 from benchmarks.run import Run
@@ -35,9 +35,12 @@ def main(arguments: list[str]) -> int:
             except Exception as error:  # the other cases go on; the end and the exit status tell of it
                 report.failed(name, error)
     report.end()
-    print(f"took {time.monotonic() - started:.0f} s")
+    took_s = time.monotonic() - started
+    print(f"took {took_s:.0f} s")
     if given.json:
         report.write(given.json, {"arguments": arguments, "seconds": given.seconds, "rounds": given.rounds})
+    if given.page:
+        page.write(given.page, report, " ".join(["python -m benchmarks", *arguments]), took_s)
     return 1 if report.failures else 0
 
 
@@ -48,8 +51,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=_whole, help="of each measurement (default 2)")
     parser.add_argument("--rounds", type=_whole, help="measurements of each server, in turns (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the figures between the marks of this page")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="only foretell and the bare servers")
     given = parser.parse_args(arguments)
+    if given.page:
+        try:
+            page.around(given.page)  # now, and not after ten minutes
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
     given.seconds = given.seconds or (1 if given.quick else 2)
     given.rounds = given.rounds or (1 if given.quick else 3)
     names: list[str] = []

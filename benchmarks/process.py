@@ -50,8 +50,9 @@ class Used:
 class Server:
     """Starts `command` and waits until it answers one request rightly; that took `start_s` from the process's start.
 
-    `command` and `environ` may hold "{port}". `core`: the only core that it may use. Raises RuntimeError, with the end
-    of what the server printed, where it ends or does not answer.
+    It has an empty cache folder: it has learned nothing before. `command` and `environ` may hold "{port}". `core`: the
+    only core that it may use. Raises RuntimeError, with the end of what the server printed, where it ends or does not
+    answer.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class Server:
             self._process = subprocess.Popen(
                 [*pinned, *(part.replace("{port}", str(self.port)) for part in command)],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
-                cwd=self._folder.name, env=_environment(environ or {}, self.port),
+                cwd=self._folder.name,
+                env=_environment({"XDG_CACHE_HOME": self._folder.name, **(environ or {})}, self.port),
             )  # fmt: skip
         try:
             self._wait(row, started + _START_S)

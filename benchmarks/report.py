@@ -70,10 +70,12 @@ class Report:
         self.rows: list[tuple[str, Row]] = []
         self.notes: list[str] = []
         self.failures: list[str] = []
+        self.titles: dict[str, str] = {}
         self._case = ""
 
     def title(self, case: str, text: str) -> None:
         self._case = case
+        self.titles[case] = text
         print(f"\n== {case}: {text}   ({cores()} cores, {platform.machine()}, Python {platform.python_version()})")
         load = os.getloadavg()[0]
         if load > _BUSY_LOAD * cores():
@@ -94,13 +96,16 @@ class Report:
         self.failures.append(f"{case}: {error}")
         print(f"   FAILED {case}: {error}", file=sys.stderr, flush=True)
 
+    def missed(self) -> list[tuple[str, Row, Goal]]:
+        return [(case, row, goal) for case, row in self.rows for goal in row.goals if not goal.met]
+
     def end(self) -> None:
         """Every goal again that was missed, and every note."""
-        missed = [(case, row, goal) for case, row in self.rows for goal in row.goals if not goal.met]
+        missed = self.missed()
         goals = sum(len(row.goals) for _, row in self.rows)
         print(f"\n{goals - len(missed)} of {goals} goals reached")
         for case, row, goal in missed:
-            print(f"   missed: {case}, {row.measure}, {row.server}: wanted {goal.text}, got {_number(goal.value)}")
+            print(f"   missed: {case}, {row.measure}, {row.server}: wanted {goal.text}, got {number(goal.value)}")
         for text in self.notes:
             print(f"   note: {text}")
         for text in self.failures:
@@ -129,12 +134,12 @@ def cores() -> int:
 
 def _line(row: Row) -> str:
     wanted = ", ".join(goal.text + ("" if goal.met else " MISSED") for goal in row.goals)
-    more = " ".join(f"{name}={_number(value)}" for name, value in row.more.items())
-    raw = " ".join(_number(value) for value in row.raw)
+    more = " ".join(f"{name}={number(value)}" for name, value in row.more.items())
+    raw = " ".join(number(value) for value in row.raw)
     return _joined(
         (
-            row.measure, row.server, _number(row.median), row.unit, _number(row.p50_ms), _number(row.p99_ms),
-            _number(row.cpu_cores), _number(row.rss_mb), _number(row.ratio), wanted, f"[{raw}] {more}".rstrip(),
+            row.measure, row.server, number(row.median), row.unit, number(row.p50_ms), number(row.p99_ms),
+            number(row.cpu_cores), number(row.rss_mb), number(row.ratio), wanted, f"[{raw}] {more}".rstrip(),
         )
     )  # fmt: skip
 
@@ -144,7 +149,7 @@ def _joined(cells: Sequence[str]) -> str:
     return " ".join(cell.rjust(width) if name in _RIGHT else cell.ljust(width) for name, cell, width in aligned)
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
     if not isinstance(value, (int, float)):
         return "" if value is None else str(value)
     if value and abs(value) < 0.1:

@@ -48,10 +48,12 @@ class Oip(Wire):
 
     model: str
     input: str = "input"
+    priority: int | None = None
 
     def request(self, row: np.ndarray) -> Request:
         tensor = {"name": self.input, "shape": [1, *row.shape], "datatype": "FP32", "data": row.reshape(-1).tolist()}
-        return Request(f"/v2/models/{self.model}/infer", json.dumps({"inputs": [tensor]}).encode())
+        more = {} if self.priority is None else {"parameters": {"priority": self.priority}}
+        return Request(f"/v2/models/{self.model}/infer", json.dumps({"inputs": [tensor], **more}).encode())
 
     def answer(self, body: bytes, headers: Mapping[str, str]) -> np.ndarray:
         return np.array(json.loads(body)["outputs"][0]["data"], np.float32).reshape(-1)

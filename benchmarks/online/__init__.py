@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.online import threads, tiny
+from benchmarks.online import lanes, large, objective, processes, threads, tiny
 
-CASES = {"tiny": tiny.main, "thread": threads.main}
+CASES = {
+    "tiny": tiny.main,
+    "thread": threads.main,
+    "large": large.main,
+    "objective": objective.main,
+    "lanes": lanes.main,
+    "processes": processes.main,
+}

@@ -33,7 +33,8 @@ def working(build: Callable[[], Recipe], rows: np.ndarray, expected: np.ndarray)
     """What `build` gives. Raises `Unavailable` where it does not start or answers wrongly: a peer stops nobody."""
     try:
         recipe = build()
-        ready(recipe, rows, expected).stop()
+        with recipe.start(rows[0]) as server:
+            server.check(rows, expected)
     except Unavailable:
         raise
     except RuntimeError as error:
@@ -49,12 +50,16 @@ def closed_loop(
     *,
     unique: bool = False,
     core: int | None = None,
+    seconds: int | None = None,
 ) -> Loads:
-    """Each server in turns. Raises RuntimeError where one of ours fails a request; of a peer, that is a note."""
+    """Each server in turns, for `seconds` or what the run says.
+
+    Raises RuntimeError where one of ours fails a request; of a peer, that is a note.
+    """
 
     def measure(server: Server) -> Measured:
         request = server.wire.request(row)
-        return wrk(server, request, connections, run.seconds, unique=unique, core=core)
+        return wrk(server, request, connections, seconds or run.seconds, unique=unique, core=core)
 
     measured = run.in_turns({name: partial(measure, server) for name, server in servers.items()})
     for name, each in measured.items():

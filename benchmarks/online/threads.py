@@ -19,7 +19,9 @@ from benchmarks.report import Goal
 from benchmarks.run import Run
 
 _COSTS_MS, _QUICK_COSTS_MS = (0.3, 1.0, 5.0), (1.0,)
-_CONNECTIONS = (16, 64)
+_CONNECTIONS, _QUICK_CONNECTIONS = (16, 64), (64,)
+_SECONDS = 1
+"""Of each measurement: there are many."""
 _SHARES_OF_CONNECTIONS = (0.5, 1.0)
 _DELAYS = (0.0, 0.1, 1.0)
 """Of a fixed batcher, as shares of the model's time."""
@@ -38,11 +40,13 @@ def main(run: Run) -> None:
     for cost in ("constant", "linear"):
         for milliseconds in _QUICK_COSTS_MS if run.quick else _COSTS_MS:
             model = work(run.folder, cost, milliseconds)
-            run.report.note(f"{model.stem}: a call takes {call_ms(model, 16):.2f} ms with 16 rows")
+            run.report.note(
+                f"{model.stem}: a call takes {call_ms(model, np.zeros((16, 4), np.float32)):.2f} ms with 16 rows"
+            )
             rows = np.random.default_rng(2).normal(size=(48, 4)).astype(np.float32)
             answers = predict(model, rows)
             ours = recipes.ours(model, "--executor", "thread", "--threads", "1")
-            for connections in _CONNECTIONS:
+            for connections in _QUICK_CONNECTIONS if run.quick else _CONNECTIONS:
                 best = _best(connections, [
                     recipes.fixed(model, max(1, round(share * connections)), delay * milliseconds)
                     for share in _SHARES_OF_CONNECTIONS for delay in _DELAYS
@@ -65,7 +69,7 @@ def _best(connections: int, settings: list[Recipe], row: np.ndarray) -> Recipe:
 
 def _compare(run: Run, measure: str, servers: Mapping[str, Server], row: np.ndarray, connections: int) -> None:
     before = {name: _sizes(server, connections) for name, server in servers.items()}
-    loads = closed_loop(run, servers, row, connections)
+    loads = closed_loop(run, servers, row, connections, seconds=_SECONDS)
     batches = {name: _between(before[name], _sizes(server, connections)) for name, server in servers.items()}
     best = next(name for name in servers if name != OURS)
     goals = {best: [Goal.at_least(times_of(loads, best), _LEAST_OF_BEST, " of this")]}

@@ -52,9 +52,9 @@ def main(run: Run) -> None:
     run.report.title("online.tiny", "4 features, one row of JSON in each server's own format, wrk -t1, keep-alive")
     case = Tiny(run.folder)
     known = [recipes.ours(case.model), recipes.bare(case.model), *_peers(run, case)]
-    _start(run, case, known)
     with ExitStack() as stack:
         servers = {recipe.name: stack.enter_context(case.ready(recipe)) for recipe in known}
+        _start(run, case, known[:2], {recipe.name: servers[recipe.name] for recipe in known[2:]})
         _loads(run, case, servers)
         _memory(run, servers)
     with ExitStack() as stack:
@@ -97,15 +97,19 @@ def _best_mosec(run: Run, case: Tiny) -> Recipe:
     return recipes.mosec(str(case.model), _MOSEC_ROWS, best, name=MOSEC_BATCHING)
 
 
-def _start(run: Run, case: Tiny, known: Sequence[Recipe]) -> None:
+def _start(run: Run, case: Tiny, known: Sequence[Recipe], peers: Mapping[str, Server]) -> None:
+    """Ours and the bare one several times, each with empty caches; a peer's start was looked at once."""
+
     def seconds(recipe: Recipe) -> float:
         with recipe.start(case.rows[0]) as server:
             return server.start_s
 
     times = run.in_turns({recipe.name: partial(seconds, recipe) for recipe in known})
+    times |= {name: [server.start_s] for name, server in peers.items()}
     for name, raw in times.items():
         goals = [Goal.at_most(middle(raw), _MOST_START_S, " s")] if name == OURS else []
-        run.report.add(Row("start to first answer", name, raw, "s", ratios=ratios(times[OURS], raw), goals=goals))
+        shares = ratios([middle(times[OURS])] * len(raw), raw) if name != OURS else ()
+        run.report.add(Row("start to first answer", name, raw, "s", ratios=shares, goals=goals))
 
 
 def _loads(run: Run, case: Tiny, servers: Mapping[str, Server]) -> None:
