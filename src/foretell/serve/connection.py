@@ -6,8 +6,11 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+import httptools
+
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange
+from foretell.serve.large_body import LargeBody
 from foretell.serve.messages import HttpError
 from foretell.serve.reading import CONTINUE, RequestReader
 
@@ -81,6 +84,25 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._crowded = True
             self._throttle()
         self.server.handle(exchange)
+
+    def _room_for(self, length: int, text_length: int) -> LargeBody:
+        return LargeBody(self, length, text_length)
+
+    def _read_into(self, large: LargeBody) -> None:
+        if self._transport is not None:
+            self._transport.set_protocol(large)
+
+    def large_body_read(self) -> None:
+        if self._transport is None or self._large is None or not (self._large.whole or self._closing):
+            return
+        self._transport.set_protocol(self)
+        if self._closing:
+            self._large, self._lingers = None, True
+            return
+        try:
+            self.on_message_complete()
+        finally:
+            self._parser = httptools.HttpRequestParser(self)  # the other one still waits for the body
 
     def replied(self, exchange: Exchange) -> None:
         """A reply is there; it leaves when those before it have left, with all others of this tick."""

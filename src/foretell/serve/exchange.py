@@ -28,7 +28,8 @@ def is_plain(headers: dict[bytes, bytes]) -> bool:
 class Exchange:
     """One request and the reply it will have. The application calls `respond` or `respond_json` once.
 
-    `headers` has lower-case names; a repeated one keeps its last value. `plain`: see `is_plain`.
+    `headers` has lower-case names; a repeated one keeps its last value. `body` is a read-only memoryview where tensors
+    in it are large, so that nobody has to copy them. `plain`: see `is_plain`.
     """
 
     __slots__ = (
@@ -41,7 +42,7 @@ class Exchange:
         method: bytes,
         url: bytes,
         headers: dict[bytes, bytes],
-        body: bytes,
+        body: bytes | memoryview,
         keep_alive: bool,
         plain: bool,
     ) -> None:

@@ -97,7 +97,7 @@ def without_upgrade(method: bytes, url: bytes, headers: Mapping[bytes, bytes]) -
     return b"".join([*lines, b"\r\n"])
 
 
-def decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
+def decompressed(body: bytes | memoryview, encoding: bytes, limit: int) -> bytes | memoryview:
     """The body without its `Content-Encoding` (gzip, or deflate in zlib format), never more than `limit` bytes.
 
     Raises `HttpError` 501 for another encoding, 413 over the limit, `InvalidInput` for damaged data.

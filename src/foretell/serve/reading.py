@@ -10,6 +10,7 @@ import httptools
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange, is_plain
 from foretell.serve.heads import Head, Headers
+from foretell.serve.large_body import LARGE_BYTES, LargeBody
 from foretell.serve.messages import HttpError, without_upgrade
 from foretell.serve.templates import Template, changing, with_template
 
@@ -24,7 +25,8 @@ _SMALL_BYTES = 1 << 12
 _SMALL_BODY_BYTES = 1 << 16
 _MOST_MISSES = 8
 _SLASH = ord("/")
-_ONCE = frozenset((b"authorization", b"host", b"inference-header-content-length", b"origin"))
+_TEXT_LENGTH = b"inference-header-content-length"
+_ONCE = frozenset((b"authorization", b"host", _TEXT_LENGTH, b"origin"))
 """Headers that decide something: two of them would let a proxy in front decide otherwise."""
 
 
@@ -58,6 +60,8 @@ class RequestReader:
         """Headers that came again, and so are not counted by the length of `_headers`."""
         self._head: Headers = {}
         self._body: list[bytes | bytearray] = []
+        self._large: LargeBody | None = None
+        """Where the body goes instead."""
 
     @property
     def client_address(self) -> str:
@@ -75,6 +79,14 @@ class RequestReader:
         raise NotImplementedError
 
     def close_after_last(self) -> None:
+        raise NotImplementedError
+
+    def _room_for(self, length: int, text_length: int) -> LargeBody:
+        """Where a large body goes; `text_length`: how much of it is text that tells of the tensors behind it."""
+        raise NotImplementedError
+
+    def _read_into(self, large: LargeBody) -> None:
+        """What is read from now on is the body's."""
         raise NotImplementedError
 
     def _write(self, data: bytes) -> None:
@@ -110,6 +122,8 @@ class RequestReader:
                 self._learn(data, self._exchanges[-1])
         else:
             self._limit_what_is_unfinished(len(data))
+            if self._large is not None and not self._closing:
+                self._read_into(self._large)
 
     def _limit_what_is_unfinished(self, size: int) -> None:
         """A request that has begun may not go on for ever."""
@@ -209,6 +223,9 @@ class RequestReader:
             self._ask_for_body()
         elif length is not None and int(length) > _SMALL_BODY_BYTES:
             self._ask_for_body()
+            if int(length) >= LARGE_BYTES:
+                text = headers.get(_TEXT_LENGTH, b"")
+                self._large = self._room_for(int(length), int(text) if text.isdigit() and len(text) < 19 else 0)
         if b"upgrade" in headers and self._parser.should_upgrade():
             self._upgrading = True
             return
@@ -229,6 +246,9 @@ class RequestReader:
         if self._body_bytes > self._settings.max_body_bytes:
             raise self._body_too_large()
         self._framing_bytes = None
+        if self._large is not None:
+            self._large.add(body)
+            return
         pieces = self._body
         if len(body) < _SMALL_BYTES and pieces and len(pieces[-1]) < _PIECE_BYTES:
             # An object for each of many tiny chunks would take far more memory than they.
@@ -241,18 +261,25 @@ class RequestReader:
     def on_message_complete(self) -> None:
         if self._closing or self._upgrading:
             return
-        body, parser = self._body, self._parser
+        pieces, parser, large = self._body, self._parser, self._large
+        body: bytes | memoryview
+        if large is None:
+            body = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        elif _TEXT_LENGTH in self._head:
+            body = large.content()
+        else:
+            body = bytes(large.content())
         exchange = self._exchange(
             self,
             parser.get_method(),
             self._url,
             self._head,
-            bytes(body[0]) if len(body) == 1 else b"".join(body),
+            body,
             parser.should_keep_alive() and not self.server.draining and not self._is_old(),
             is_plain(self._head),
         )
         self.state, self.since = "idle", self.server.now
-        self._url, self._headers, self._body = b"", {}, []
+        self._url, self._headers, self._body, self._large = b"", {}, [], None
         self._body_bytes = self._head_bytes = self._repeated = 0
         self._accept(exchange)
 

@@ -102,6 +102,7 @@ class RepositoryCalls:
         body = exchange.body
         if b"content-encoding" in exchange.headers:
             body = decompressed(body, exchange.headers[b"content-encoding"], self._settings.max_body_bytes)
+        body = bytes(body)
         if not body.strip():
             return kind()
         check_json(body, self._settings)

@@ -53,12 +53,13 @@ class RequestDecoder:
         self._layouts: dict[Any, _Layout] = {}
         self.known = KnownRequests()
 
-    def decode(self, body: bytes, json_length: bytes | None) -> tuple[list[Part], Asked]:
+    def decode(self, body: bytes | memoryview, json_length: bytes | None) -> tuple[list[Part], Asked]:
         """The values of each field of the group, and what is asked. Raises `InvalidInput`.
 
         `json_length` is the header Inference-Header-Content-Length.
         """
         if json_length is None:
+            body = bytes(body)
             found = self.known.find(body)
             return ([found[0]], found[1]) if found is not None else self._decode(body, _NO_BLOBS, None)
         head, blobs = self._cut(body, json_length)
@@ -88,7 +89,7 @@ class RequestDecoder:
             self.known.learn(head, inputs[0].data, asked)
         return parts, asked
 
-    def _cut(self, body: bytes, json_length: bytes) -> tuple[bytes, memoryview]:
+    def _cut(self, body: bytes | memoryview, json_length: bytes) -> tuple[bytes, memoryview]:
         text = json_length.strip()
         length = int(text) if text.isdigit() and len(text) < 20 else -1
         if not 0 <= length <= len(body):
@@ -97,7 +98,7 @@ class RequestDecoder:
                 expected=f"a number of bytes from 0 to the body's {len(body)}",
                 got=text.decode("latin-1")[:40],
             )
-        return body[:length], memoryview(body)[length:]
+        return bytes(body[:length]), memoryview(body)[length:]
 
     def _check(self, inputs: list[Input], key: Any) -> _Layout:
         """Names, datatypes and shapes against the spec."""
