@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import orjson
 import pytest
@@ -15,6 +17,7 @@ from served_models import Echo
 from serving import Running
 from wire import Answer, http, infer, infer_body, values
 
+from foretell.backends.gently import low_priority
 from foretell.backends.opened import Opened
 from foretell.catalog import Served
 from foretell.cli.loading import CommandLine
@@ -160,6 +163,28 @@ class OnlyOne(CommandLine):
 
         engine = Engine(opened.model, settings, name=planned.name or "", recorder=recorder, again=again).load()
         return Served(engine.name, planned.version, engine, opened)
+
+
+class Sees(CommandLine):
+    """Tells, for each load, the longest turn of Python code and the priority of native work."""
+
+    seen: ClassVar[list[tuple[bool, int]]] = []
+
+    def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
+        with low_priority():
+            self.seen.append((sys.getswitchinterval() <= 0.0005, os.getpriority(os.PRIO_PROCESS, 0)))
+        return super().load(planned, settings, opened, recorder)
+
+
+def test_loading_keeps_out_of_the_way(manage: Manage, repository: Path) -> None:
+    server = manage(repository)
+    server.loader.intake._sources = Sees([str(repository)], {})
+    Sees.seen.clear()
+    assert server.load("two").status == 200
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    may = sys.platform == "linux" and os.getuid() == 0
+    assert Sees.seen == [(True, 19 if may else usual)]
+    assert sys.getswitchinterval() > 0.0005
 
 
 class TestFailedLoad:

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from foretell.backends.gently import gently, short_turns
 from foretell.backends.opened import Opened
 from foretell.catalog import LiveCatalog, Served
 from foretell.config import ModelSettings
-from foretell.engine.engine import Engine
 from foretell.engine.recorder import Recorder
 from foretell.errors import DeadlineExceeded, InferenceError, InvalidModel, ModelNotFound, NotReady
 from foretell.observe.loads import Loads, Outcome
 from foretell.repository.aside import Aside
-from foretell.repository.gently import low_priority, short_turns
+from foretell.repository.handover import hand_over, wait_for_replicas
 from foretell.repository.plan import Key, Look, Planned
 from foretell.repository.retirement import Retirement
 from foretell.repository.stamp import Stamp
@@ -130,18 +130,20 @@ class Intake:
             if self.stopping.is_set():
                 raise NotReady("the server is shutting down", fix="try again elsewhere")
             settings = self._sources.settings(planned)
-            recorder = old.engine.recorder if old is not None else None
-            work = partial(_load, self._sources, planned, settings, old if only_changed else None, recorder)
-            aside = self._threads[key] = Aside(work, f"load-{key[0]}", _close)
-            try:
-                with short_turns():
-                    return await aside.result(settings.load_timeout_s, self.stopping)
-            except DeadlineExceeded as error:
-                fix = "give it more with load_timeout_s"
-                raise DeadlineExceeded(error.what, where=f"model {key[0]!r}", fix=fix) from None
-            finally:
-                if not aside.given_up:
-                    del self._threads[key]
+            work = partial(_load, self._sources, planned, settings, old, only_changed)
+            with short_turns():
+                return await self._waited(key, Aside(work, f"load-{key[0]}", _close), settings.load_timeout_s)
+
+    async def _waited(self, key: Key, aside: Aside[Served | None], limit_s: float) -> Served | None:
+        self._threads[key] = aside
+        try:
+            return await aside.result(limit_s, self.stopping)
+        except DeadlineExceeded as error:
+            fix = "give it more with load_timeout_s"
+            raise DeadlineExceeded(error.what, where=f"model {key[0]!r}", fix=fix) from None
+        finally:
+            if not aside.given_up:
+                del self._threads[key]
 
     def _let_in(self, old: Served | None, served: Served) -> None:
         try:
@@ -157,20 +159,26 @@ class Intake:
 
 
 def _load(
-    sources: Sources, planned: Planned, settings: ModelSettings, same_as: Served | None, recorder: Recorder | None
+    sources: Sources, planned: Planned, settings: ModelSettings, old: Served | None, only_changed: bool
 ) -> Served | None:
-    with low_priority():
+    with gently():
         opened = sources.open(planned, settings)
-        if same_as is not None and opened.digest == same_as.opened.digest != "" and settings == same_as.engine.settings:
+        if only_changed and old is not None and _same(opened, settings, old):
             return None
-        served = sources.load(planned, settings, opened, recorder)
+        served = sources.load(planned, settings, opened, None if old is None else old.engine.recorder)
         try:
             _check_same(sources, planned, (served.name, served.version))
-            _wait_for_replicas(served.engine, settings)
+            if old is not None:
+                hand_over(old.engine, served.engine)
+            wait_for_replicas(served.engine)
         except InferenceError:
             served.engine.close()
             raise
     return served
+
+
+def _same(opened: Opened, settings: ModelSettings, as_that: Served) -> bool:
+    return opened.digest == as_that.opened.digest != "" and settings == as_that.engine.settings
 
 
 def _check_same(sources: Sources, planned: Planned, key: Key) -> None:
@@ -179,17 +187,6 @@ def _check_same(sources: Sources, planned: Planned, key: Key) -> None:
     if now is None or not set(planned.stamp) <= set(now.stamp):
         fix = "write it beside, and rename it into place"
         raise InvalidModel("it was changed while it was loaded", where=planned.source, fix=fix)
-
-
-def _wait_for_replicas(engine: Engine, settings: ModelSettings) -> None:
-    """An engine is ready with its first replica; one that takes over needs them all. Raises `NotReady`."""
-    pool, upkeep = engine.pool, engine.upkeep
-    if upkeep is None:
-        return
-    with pool.changed:
-        pool.changed.wait_for(lambda: len(pool.members) >= settings.replicas or upkeep.last_error != "")
-    if upkeep.last_error:
-        raise NotReady(f"a replica could not be opened: {upkeep.last_error}", where=f"model {engine.name!r}")
 
 
 def _close(served: Served | None) -> None:

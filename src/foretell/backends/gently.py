@@ -1,4 +1,4 @@
-"""Loading that is not in the way of what serves: at the lowest priority, and giving way to Python code of others."""
+"""Loading that is not in the way of what serves: native work at the lowest priority, and short turns of Python code."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 _LOWEST = 19
 _TASKS = Path("/proc/self/task")
 _TURN_S = 0.0005
+_GENTLY: ContextVar[bool] = ContextVar("gently", default=False)
+
+
+@contextlib.contextmanager
+def gently() -> Iterator[None]:
+    """Something else serves while the calling thread loads: `low_priority` has its effect."""
+    token = _GENTLY.set(True)
+    try:
+        yield
+    finally:
+        _GENTLY.reset(token)
 
 
 @contextlib.contextmanager
@@ -27,13 +39,15 @@ def short_turns() -> Iterator[None]:
 
 @contextlib.contextmanager
 def low_priority() -> Iterator[None]:
-    """The calling thread gets the processor time that nobody else wants.
+    """Within `gently`, the calling thread gets the processor time that nobody else wants.
 
-    Threads inherit the priority of the one that begins them, and a model keeps those it begins while it is loaded: at
-    the end they get the priority that the caller had. Where this process may not raise a priority again (it needs
-    CAP_SYS_NICE or RLIMIT_NICE), or threads have none of their own (outside Linux), nothing is lowered.
+    For native code that leaves the interpreter's lock to others: a thread of low priority that holds the lock would
+    have all others wait until it gets its turn. Threads inherit the priority of the one that begins them, and a model
+    keeps those it begins while it is loaded: at the end they get the priority that the caller had. Where this process
+    may not raise a priority again (it needs CAP_SYS_NICE or RLIMIT_NICE), or threads have none of their own (outside
+    Linux), nothing is lowered.
     """
-    if not _may_raise_again():
+    if not _GENTLY.get() or not _may_raise_again():
         yield
         return
     own = threading.get_native_id()

@@ -9,17 +9,17 @@ import threading
 
 import pytest
 
-from foretell.repository.gently import low_priority, short_turns
+from foretell.backends.gently import gently, low_priority, short_turns
 
 WAIT_S = 20.0
 
 _AS_NOBODY = """
 import os
-from foretell.repository.gently import low_priority
+from foretell.backends.gently import gently, low_priority
 
 if os.getuid() == 0:
     os.setuid(65534)
-with low_priority():
+with gently(), low_priority():
     print(os.getpriority(os.PRIO_PROCESS, 0))
 """
 
@@ -51,7 +51,7 @@ def test_it_is_low_meanwhile_and_neither_it_nor_what_it_began_stays_so() -> None
     def load() -> None:
         own, other = threading.get_native_id(), Lasting()
         usual = priority(own)
-        with pytest.raises(RuntimeError), low_priority():
+        with pytest.raises(RuntimeError), gently(), low_priority():
             begun = Lasting()
             seen["meanwhile"] = [priority(thread) - usual for thread in (own, begun.id, other.id)]
             raise RuntimeError("the model does not load")
@@ -71,6 +71,12 @@ def test_who_could_not_go_back_stays() -> None:
     command = [sys.executable, "-c", _AS_NOBODY]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=WAIT_S)
     assert done.stdout == f"{usual}\n"
+
+
+def test_a_start_is_not_slowed() -> None:
+    usual = priority(0)
+    with low_priority():
+        assert priority(0) == usual
 
 
 def test_turns_are_short_meanwhile() -> None:
