@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, online, page, startup
+from benchmarks import batch, online, page, reload, startup
 from benchmarks.process import Unavailable
 from benchmarks.report import Report
 from benchmarks.run import Run
@@ -17,6 +17,7 @@ from benchmarks.run import Run
 EVERY: dict[str, Callable[[Run], None]] = {
     "startup": startup.main,
     **{f"online.{name}": case for name, case in online.CASES.items()},
+    "reload": reload.main,
     "batch": batch.main,
 }
 

@@ -1,0 +1,125 @@
+"""The slowest answers while a model is replaced again and again, beside those of the server left alone, in turns."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.load import Measured, wrk
+from benchmarks.models import tiny
+from benchmarks.process import Server, foretell
+from benchmarks.report import Goal, Row
+from benchmarks.run import Run, middle, ratios
+from benchmarks.wire import Oip
+
+_EVERY_S = 1.0
+_MOST_TIMES = 1.2
+_TABLE_ROWS = 6_000_000
+_CONNECTIONS = (16, 64)
+
+
+def main(run: Run) -> None:
+    run.report.title("reload", f"a model is replaced every {_EVERY_S:g} s, wrk -t1; p99 beside that without it")
+    models = {"TINY": tiny(run.folder), "96 MB": _table(run.folder)}
+    for name, model in models.items():
+        row = np.ones(4, np.float32)
+        with Server(name, foretell(f"model={model}"), Oip("model"), row) as server:
+            wrk(server, server.wire.request(row), _CONNECTIONS[0], 1)
+            for connections in _CONNECTIONS[:1] if run.quick else _CONNECTIONS:
+                _compare(run, name, server, row, connections)
+
+
+def _compare(run: Run, model: str, server: Server, row: np.ndarray, connections: int) -> None:
+    took: list[float] = []
+    request = server.wire.request(row)
+
+    def quiet() -> Measured:
+        return wrk(server, request, connections, run.seconds)
+
+    def reloading() -> Measured:
+        with _reloads(server.port, took):
+            return wrk(server, request, connections, run.seconds)
+
+    loads = run.in_turns({"left alone": quiet, "reloading": reloading})
+    failed = sum(one.errors for each in loads.values() for one in each)
+    if failed:
+        raise RuntimeError(f"{failed} requests failed")
+    p99 = {name: [one.p99_ms for one in each] for name, each in loads.items()}
+    times = ratios(p99["reloading"], p99["left alone"])
+    for name, each in loads.items():
+        is_reloading = name == "reloading"
+        more: dict[str, float] = {"requests_s": middle([one.requests_s for one in each])}
+        if is_reloading:
+            more |= {"times": middle(times), "reloads": len(took), "reload_s": middle(took)}
+        row_of = Row(
+            f"p99, {model}, {connections} connections", name, p99[name], "ms",
+            p50_ms=middle([one.p50_ms for one in each]),
+            goals=[Goal.at_most(middle(times), _MOST_TIMES, " of alone")] if is_reloading else [],
+            more=more,
+        )  # fmt: skip
+        run.report.add(row_of)
+
+
+@contextmanager
+def _reloads(port: int, took: list[float]) -> Iterator[None]:
+    """One at once and then one every second, each waited for; `took`: the seconds of each."""
+    over, problems = threading.Event(), list[BaseException]()
+
+    def reload() -> None:
+        try:
+            while not over.is_set():
+                started = time.perf_counter()
+                _load(port)
+                took.append(time.perf_counter() - started)
+                over.wait(max(0.0, _EVERY_S - took[-1]))
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=reload)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if problems:
+        raise problems[0]
+
+
+def _load(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", "/v2/repository/models/model/load")
+        reply = connection.getresponse()
+        said = reply.read()
+        if reply.status != 200:
+            raise RuntimeError(f"a reload failed: {said!r}")
+    finally:
+        connection.close()
+
+
+def _table(folder: Path) -> Path:
+    """A model that takes long to load and answers at once: it looks a row up in a table of 96 MB."""
+    nodes = [
+        helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Cast", ["mean"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["probabilities"], axis=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "table",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 4])],
+        [numpy_helper.from_array(np.ones((_TABLE_ROWS, 4), np.float32), "table")],
+    )
+    path = folder / "table.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
