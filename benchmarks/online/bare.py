@@ -108,10 +108,9 @@ class Ticks:
             connection.transport.write(text)
 
 
-async def serve(protocol: Callable[[], asyncio.BaseProtocol], port: int, *, shared: bool = False) -> None:
-    """`shared`: other processes listen on the same port."""
+async def serve(protocol: Callable[[], asyncio.BaseProtocol], port: int) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(protocol, "127.0.0.1", port, backlog=4096, reuse_port=shared or None)
+    server = await loop.create_server(protocol, "127.0.0.1", port, backlog=4096)
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)

@@ -1,19 +1,18 @@
-"""The limit for large bodies: bytes are read where the model will read them, and one thread calls the runtime.
+"""The limit for large bodies: bytes are read where the model will read them, and a thread calls the runtime.
 
 It understands the binary tensors of the Open Inference Protocol, one row a request, and nothing else. `--workers N`: so
-many processes on one port, each with a runtime of its own.
+many threads, each with a session of its own, take from one queue: no connection is tied to a busy one.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import queue
 import re
-import signal
 import threading
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -25,11 +24,13 @@ _HEAD_BYTES = 1 << 16
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _JSON_LENGTH = re.compile(rb"\r\ninference-header-content-length: *(\d+)", re.IGNORECASE)
 
+Waiting: TypeAlias = "queue.SimpleQueue[tuple[asyncio.Transport, np.ndarray]]"
+
 
 class Worker(threading.Thread):
     """Calls the model for one request after the other."""
 
-    def __init__(self, path: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, path: str, threads: int, loop: asyncio.AbstractEventLoop, waiting: Waiting) -> None:
         super().__init__(daemon=True)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -47,8 +48,7 @@ class Worker(threading.Thread):
             b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n"
             b"Content-Length: %d\r\n\r\n" % (len(self._json), len(self._json) + size)
         )
-        self._loop = loop
-        self.waiting: queue.SimpleQueue[tuple[asyncio.Transport, np.ndarray]] = queue.SimpleQueue()
+        self._loop, self.waiting = loop, waiting
 
     def run(self) -> None:
         while True:
@@ -104,21 +104,12 @@ class Connection(asyncio.BufferedProtocol):
         self._at = room + early
 
 
-async def main(model: str, port: int, threads: int, shared: bool) -> None:
-    worker = Worker(model, threads, asyncio.get_running_loop())
-    worker.start()
-    await serve(lambda: Connection(worker), port, shared=shared)
-
-
-def fork(count: int) -> list[int]:
-    """The children; in each of them, none. Before any runtime has threads."""
-    children: list[int] = []
-    for _ in range(count):
-        child = os.fork()
-        if child == 0:
-            return []
-        children.append(child)
-    return children
+async def main(model: str, port: int, threads: int, workers: int) -> None:
+    loop, waiting = asyncio.get_running_loop(), queue.SimpleQueue[tuple[asyncio.Transport, np.ndarray]]()
+    all_workers = [Worker(model, threads, loop, waiting) for _ in range(workers)]
+    for worker in all_workers:
+        worker.start()
+    await serve(lambda: Connection(all_workers[0]), port)
 
 
 if __name__ == "__main__":
@@ -128,12 +119,4 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
-    children = fork(given.workers - 1)
-
-    def stop(*_: object) -> None:
-        for child in children:
-            os.kill(child, signal.SIGTERM)
-        os._exit(0)
-
-    signal.signal(signal.SIGTERM, stop)
-    uvloop.run(main(given.model, given.port, given.threads, given.workers > 1))
+    uvloop.run(main(given.model, given.port, given.threads, given.workers))

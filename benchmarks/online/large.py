@@ -31,6 +31,8 @@ def main(run: Run) -> None:
     images = np.random.default_rng(5).normal(size=(4, *_SHAPE)).astype(np.float32)
     _bodies(run, images)
     network = mobilenet(run.folder)
+    alone = 1e3 / call_ms(network, images[:1])
+    run.report.note(f"MobileNetV2: ONNX Runtime alone, one thread, does {alone:.0f} images/s here")
     for workers in _LEAST_OF_BARE:
         with run.unless_unavailable(f"CNN with {workers} workers"):
             _cnn(run, network, images, workers)
@@ -56,8 +58,6 @@ def _cnn(run: Run, model: Path, images: np.ndarray, workers: int) -> None:
     ]  # fmt: skip
     loads = _measured(run, pair, images, predict(model, images))
     goals = {BARE: [Goal.at_least(times_of(loads, BARE), _LEAST_OF_BARE[workers], " of this")]}
-    alone = 1e3 / call_ms(model, images[:1])
-    run.report.note(f"MobileNetV2: ONNX Runtime alone, one thread, does {alone:.0f} images/s here")
     add_loads(run, f"MobileNetV2, workers: {workers}", loads, goals)
 
 
