@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from foretell.backends.gently import gently, short_turns
 from foretell.backends.opened import Opened
 from foretell.catalog import LiveCatalog, Served
 from foretell.config import ModelSettings
@@ -20,6 +19,7 @@ from foretell.repository.handover import hand_over, wait_for_replicas
 from foretell.repository.plan import Key, Look, Planned
 from foretell.repository.retirement import Retirement
 from foretell.repository.stamp import Stamp
+from foretell.repository.turns import short_turns
 
 
 class Sources(Protocol):
@@ -161,19 +161,18 @@ class Intake:
 def _load(
     sources: Sources, planned: Planned, settings: ModelSettings, old: Served | None, only_changed: bool
 ) -> Served | None:
-    with gently():
-        opened = sources.open(planned, settings)
-        if only_changed and old is not None and _same(opened, settings, old):
-            return None
-        served = sources.load(planned, settings, opened, None if old is None else old.engine.recorder)
-        try:
-            _check_same(sources, planned, (served.name, served.version))
-            if old is not None:
-                hand_over(old.engine, served.engine)
-            wait_for_replicas(served.engine)
-        except InferenceError:
-            served.engine.close()
-            raise
+    opened = sources.open(planned, settings)
+    if only_changed and old is not None and _same(opened, settings, old):
+        return None
+    served = sources.load(planned, settings, opened, None if old is None else old.engine.recorder)
+    try:
+        _check_same(sources, planned, (served.name, served.version))
+        if old is not None:
+            hand_over(old.engine, served.engine)
+        wait_for_replicas(served.engine)
+    except InferenceError:
+        served.engine.close()
+        raise
     return served
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import onnxruntime
 
-from foretell.backends.gently import low_priority
 from foretell.backends.onnx.errors import clean, load_error
 from foretell.backends.onnx.file import OnnxFile
 from foretell.config import ModelSettings, usable_cores
@@ -60,9 +59,7 @@ def open_session(path: Path, found: OnnxFile, settings: ModelSettings, device: s
     if provider != _PROVIDERS["cpu"]:
         providers = [(provider, {"device_id": str(number)}), _PROVIDERS["cpu"]]
     try:
-        options = _options(settings)
-        with low_priority():
-            session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        session = onnxruntime.InferenceSession(str(path), _options(settings), providers=providers, enable_fallback=0)
     except Exception as error:
         if provider != _PROVIDERS["cpu"] and "CUDA" in str(error):
             raise Unavailable(f"device {device!r} does not start: {clean(str(error))}") from error
