@@ -5,67 +5,88 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.load import Measured, wrk
+from benchmarks.load import wrk
 from benchmarks.models import tiny
+from benchmarks.online.open_loop import open_loop
 from benchmarks.process import Server, foretell
 from benchmarks.report import Goal, Row
 from benchmarks.run import Run, middle, ratios
-from benchmarks.wire import Oip
+from benchmarks.wire import Oip, Request
 
 _EVERY_S = 1.0
 _MOST_TIMES = 1.2
 _TABLE_ROWS = 6_000_000
 _CONNECTIONS = (16, 64)
+_ARRIVALS_S = 2000.0
+
+
+@dataclass(frozen=True)
+class Latencies:
+    p50_ms: float
+    p99_ms: float
+    failed: int
+    requests_s: float
 
 
 def main(run: Run) -> None:
-    run.report.title("reload", f"a model is replaced every {_EVERY_S:g} s, wrk -t1; p99 beside that without it")
+    run.report.title("reload", f"a model is replaced every {_EVERY_S:g} s; p99 beside that without it, in turns")
     models = {"TINY": tiny(run.folder), "96 MB": _table(run.folder)}
+    row = np.ones(4, np.float32)
     for name, model in models.items():
-        row = np.ones(4, np.float32)
         with Server(name, foretell(f"model={model}"), Oip("model"), row) as server:
-            wrk(server, server.wire.request(row), _CONNECTIONS[0], 1)
+            request = server.wire.request(row)
+            _closed(run, server, request, _CONNECTIONS[0])
             for connections in _CONNECTIONS[:1] if run.quick else _CONNECTIONS:
-                _compare(run, name, server, row, connections)
+                measure = partial(_closed, run, server, request, connections)
+                _compare(run, f"p99, {name}, {connections} connections", server, measure)
+            measure = partial(_open, run, server, request)
+            _compare(run, f"p99, {name}, {_ARRIVALS_S:,.0f} arrivals/s", server, measure)
 
 
-def _compare(run: Run, model: str, server: Server, row: np.ndarray, connections: int) -> None:
+def _closed(run: Run, server: Server, request: Request, connections: int) -> Latencies:
+    load = wrk(server, request, connections, run.seconds)
+    return Latencies(load.p50_ms, load.p99_ms, load.errors, load.requests_s)
+
+
+def _open(run: Run, server: Server, request: Request) -> Latencies:
+    came = open_loop(server, request, _ARRIVALS_S, run.seconds)
+    if not came.generator_kept_up:
+        run.report.note(f"the generator was {came.left_late_ms:.1f} ms late at its 99th percentile")
+    refused = int((came.status == 429).sum())
+    return Latencies(came.took(50), came.took(99), came.failed + refused, _ARRIVALS_S)
+
+
+def _compare(run: Run, measure: str, server: Server, ask: Callable[[], Latencies]) -> None:
     took: list[float] = []
-    request = server.wire.request(row)
 
-    def quiet() -> Measured:
-        return wrk(server, request, connections, run.seconds)
-
-    def reloading() -> Measured:
+    def reloading() -> Latencies:
         with _reloads(server.port, took):
-            return wrk(server, request, connections, run.seconds)
+            return ask()
 
-    loads = run.in_turns({"left alone": quiet, "reloading": reloading})
-    failed = sum(one.errors for each in loads.values() for one in each)
+    loads = run.in_turns({"left alone": ask, "reloading": reloading})
+    failed = sum(one.failed for each in loads.values() for one in each)
     if failed:
         raise RuntimeError(f"{failed} requests failed")
     p99 = {name: [one.p99_ms for one in each] for name, each in loads.items()}
     times = ratios(p99["reloading"], p99["left alone"])
     for name, each in loads.items():
-        is_reloading = name == "reloading"
-        more: dict[str, float] = {"requests_s": middle([one.requests_s for one in each])}
-        if is_reloading:
-            more |= {"times": middle(times), "reloads": len(took), "reload_s": middle(took)}
-        row_of = Row(
-            f"p99, {model}, {connections} connections", name, p99[name], "ms",
-            p50_ms=middle([one.p50_ms for one in each]),
-            goals=[Goal.at_most(middle(times), _MOST_TIMES, " of alone")] if is_reloading else [],
-            more=more,
-        )  # fmt: skip
-        run.report.add(row_of)
+        more = {"requests_s": middle([one.requests_s for one in each])}
+        goals = []
+        if name == "reloading":
+            more |= {"times": middle(times), "reloads": float(len(took)), "reload_s": middle(took)}
+            goals = [Goal.at_most(middle(times), _MOST_TIMES, " of alone")]
+        p50_ms = middle([one.p50_ms for one in each])
+        run.report.add(Row(measure, name, p99[name], "ms", p50_ms=p50_ms, goals=goals, more=more))
 
 
 @contextmanager
