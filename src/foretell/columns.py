@@ -195,7 +195,7 @@ def concat(batches: Sequence[Batch]) -> Batch:
 
 
 def concat_columns(columns: Sequence[Column]) -> Column:
-    """Joins columns of one kind. Dense columns of different row shapes of rank 1 join as `Ragged`."""
+    """Joins columns of one kind. Rows whose shapes differ in their first axis join as `Ragged`."""
     first = columns[0]
     if len(columns) == 1:
         return first
@@ -220,13 +220,13 @@ def _as_ragged(column: Column) -> Ragged:
         return Ragged(column.values.slice(start, stop), column.offsets - start)
     if column.valid is not None and not column.valid.all():
         raise ValueError("cannot join rows with nulls with rows of another length")
-    if len(column.row_shape) != 1:
-        raise ValueError(f"cannot join rows of shape {list(column.row_shape)} with rows of another shape")
-    width = column.row_shape[0]
-    offsets = np.arange(len(column) + 1, dtype=np.int64) * width
+    if not column.row_shape:
+        raise ValueError("cannot join rows of one value with rows of another shape")
+    rows, (width, *inner) = len(column), column.row_shape
+    offsets = np.arange(rows + 1, dtype=np.int64) * width
     if isinstance(column, Bytes):
-        return Ragged(Bytes(column.offsets, column.data), offsets)
-    return Ragged(Dense(column.data.reshape(-1)), offsets)
+        return Ragged(Bytes(column.offsets, column.data, tuple(inner)), offsets)
+    return Ragged(Dense(column.data.reshape((rows * width, *inner))), offsets)
 
 
 def _concat_bytes(columns: Sequence[Bytes]) -> Bytes:

@@ -280,14 +280,6 @@ def test_rows_of_different_length_need_a_value_that_fills_them(load: Any) -> Non
     model = load(identity(["N", "L"]))
     with pytest.raises(InvalidInput, match=r"input 'x': rows of different length .* pad x=0"):
         model.predict(ragged, Context())
-    filled = load(identity(["N", "L"]), pad={"x": -1.0}).predict(ragged, Context()).dense("y")
-    assert filled[0].tolist() == [*floats(5)[:2].tolist(), -1.0]
-
-
-def test_padding_of_bfloat16_is_in_its_bits(load: Any) -> None:
-    ragged = Batch({"x": Ragged(Dense(np.array([7, 7, 7], np.uint16)), np.array([0, 1, 3]))}, 2)
-    model = load(identity(["N", "L"], TensorProto.BFLOAT16), pad={"x": 1.0})
-    assert model.predict(ragged, Context()).dense("y").tolist() == [[7, 0x3F80], [7, 7]]
 
 
 @pytest.mark.parametrize("dims", [[1, "L"], ["L"]])

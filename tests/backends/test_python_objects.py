@@ -162,6 +162,14 @@ def test_no_optimisations_and_padding_are_fine() -> None:
         loaded(lambda x: x, pad={"y": 0.0})
 
 
+def test_a_class_says_what_fills_its_rows_up() -> None:
+    model = loaded(type("Sums", (), {"pad": {"x": 0}, "predict": lambda self, x: x.sum(axis=1)}))
+    assert model.spec.pad == {"x": 0.0}
+    for wrong in (0, {"x": "zero"}):
+        with pytest.raises(InferenceError, match="expected a dict with a number for each input"):
+            loaded(type("Wrong", (), {"pad": wrong, "predict": lambda self, x: x}))
+
+
 @pytest.mark.parametrize("name", ["load", "preprocess", "predict", "postprocess", "close"])
 def test_what_has_to_be_awaited_is_refused_and_ended(name: str) -> None:
     async def later(self: Any, x: Any = None) -> Any:

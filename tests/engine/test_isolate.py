@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.columns import Batch
+from foretell.engine.answers import join_answers
 from foretell.engine.apart import run_apart
 from foretell.engine.isolate import budget, isolate
-from foretell.engine.replica import join_answers
 from foretell.errors import InferenceError, InvalidInput, ModelError, NotReady, RowError, TransientError
 
 SHARED = ModelError("the shared call failed")

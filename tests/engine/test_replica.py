@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from foretell.clock import ManualClock
 from foretell.columns import Batch, Bytes, Dense
 from foretell.config import ModelSettings
-from foretell.engine.replica import Replica, join_answers
+from foretell.engine.answers import join_answers
+from foretell.engine.replica import Replica
 from foretell.errors import Cancelled, DeadlineExceeded, InvalidInput, ModelError, NotReady, RowError, TransientError
 from foretell.model import Context, Model
 

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from foretell.backends.opened import Opened
+from foretell.clock import SystemClock
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
 from foretell.engine.check import check_batch
+from foretell.engine.padded_calls import PaddedCalls, pads
 from foretell.model import Context, Model
 
 
@@ -57,10 +59,11 @@ def ask(model: Model, batch: Batch) -> Answer:
         return Batch(batch.columns, batch.rows).take(good)
 
     batch = leave(check_batch(batch, model.spec))
-    for stage in (model.preprocess, model.predict, model.postprocess):
+    within = PaddedCalls(model, 128, SystemClock(), "model").predict if pads(model.spec) else model.predict
+    for name, stage in (("preprocess", model.preprocess), ("predict", within), ("postprocess", model.postprocess)):
         rows = batch.rows
         batch = stage(batch, Context())
-        assert batch.rows == rows, f"{stage.__name__} changed the number of rows"
+        assert batch.rows == rows, f"{name} changed the number of rows"
         assert all(len(column) == rows for column in batch.columns.values())
         batch = leave(batch)
     values = {name: column_values(column) for name, column in batch.columns.items()}

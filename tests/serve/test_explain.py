@@ -192,11 +192,11 @@ class Zeros(Doubler):
 async def test_padding_counts_what_fills_up_rows_and_batches() -> None:
     spec = ModelSpec((TensorSpec("x", DataType.FP64, (None,)),), batch=8, pad={"x": 0.0})
     engine = engine_of(Zeros(**{name: getattr(spec, name) for name in ("inputs", "batch", "pad")}), warm_up=False)
-    ragged = Ragged(Dense(np.arange(6.0)), np.array([0, 1, 5, 6]))
+    ragged = Ragged(Dense(np.arange(28.0)), np.array([0, 8, 18, 28]))
     work = Told(Batch({"x": ragged}, 3), engine)
     engine.submit(work)
     await engine.drain()
     assert work.completed is not None
     found = explanation(work.completed, engine.spec, work.arrived, work.arrived)
-    assert (found["padding_rows"], found["padding_values"]) == (5, 6)
+    assert (found["padding_rows"], found["padding_values"]) == (5, 2)
     engine.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting, Unavailable
 from foretell.types import ModelSpec
@@ -31,3 +33,8 @@ def with_settings(spec: ModelSpec, settings: ModelSettings) -> ModelSpec:
             known = ", ".join(each.name for each in spec.inputs)
             raise InvalidSetting(f"pad names the input {name!r}, which the model lacks", expected=known)
     return spec.with_changes(pad=dict(settings.pad))
+
+
+def pad_text(pad: Mapping[str, float]) -> str:
+    """As the identity of a model has it."""
+    return ",".join(f"{name}={value}" for name, value in sorted(pad.items()))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from foretell.backends import open_model
 from foretell.backends.artefact_file import find_artefact
 from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
@@ -18,8 +20,8 @@ from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import Recorder
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting
+from foretell.model import Model
 from foretell.observe.stats import Stats
-from foretell.remote.opening import Opener
 from foretell.repository.loader import Loader
 from foretell.repository.plan import Look, Planned, Source, look, plan
 from foretell.repository.settings import PROJECT_FILE, model_settings
@@ -38,23 +40,29 @@ def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
     )
 
 
-def load(planned: Planned, settings: ModelSettings, *, serves: bool = False) -> Served:
-    """Opens and loads one model. `serves`: for many requests at a time."""
-    return load_opened(planned, settings, open_planned(planned, settings), Stats(), serves=serves)
+def load(planned: Planned, flags: Mapping[str, Any]) -> Served:
+    """Opens and loads one model."""
+    settings = settings_of(planned, flags).settings
+    return load_opened(planned, settings, open_planned(planned, settings), Stats())
 
 
 def open_planned(planned: Planned, settings: ModelSettings) -> Opened:
-    """Opens a model as one of its replicas; see `Opener.first`."""
-    return Opener(planned.source, settings, planned.name).first()
+    """Opens a model as one of its replicas; nothing is loaded yet."""
+    return open_model(planned.source, _for_each(settings))
 
 
-def load_opened(
-    planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder, *, serves: bool
-) -> Served:
+def load_opened(planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder) -> Served:
     """Loads what `open_planned` opened."""
-    opener = Opener(planned.source, settings, planned.name)
+    for_each = _for_each(settings)
+
+    def again() -> Model:
+        another = open_model(planned.source, for_each)
+        if another.digest != opened.digest:
+            what = "the file is not the one this version was loaded from"
+            raise InvalidModel(what, where=planned.source, fix="load the model again, or put that file back")
+        return another.model
+
     name = planned.name or check_name(opened.name)
-    way = f"{settings.device} {opener.settings.threads} {usable_cores()}{' apart' * opened.model.apart}"
     engine = Engine(
         opened.model,
         settings,
@@ -62,9 +70,8 @@ def load_opened(
         version=planned.version,
         digest=opened.digest,
         recorder=recorder,
-        again=opener.again(opened.digest),
-        apart=opener.apart(opened.digest) if serves and opened.framework == "python" else None,
-        profile_file=ProfileFile(cache_folder() / "profiles", way),
+        again=again,
+        profile_file=ProfileFile(cache_folder() / "profiles", f"{settings.device} {for_each.threads} {usable_cores()}"),
     ).load()
     return Served(name, planned.version, engine, opened)
 
@@ -85,8 +92,7 @@ class CommandLine:
 
     def open(self, planned: Planned, settings: ModelSettings) -> Opened:
         opened = open_planned(planned, settings)
-        if not opened.model.apart:
-            self.check_import(planned.source, opened.digest)
+        self.check_import(planned.source, opened.digest)
         return opened
 
     def check_import(self, source: str, digest: str) -> None:
@@ -98,7 +104,17 @@ class CommandLine:
             raise InvalidModel("its module was changed, and is imported once only", where=source, fix=fix)
 
     def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
-        return load_opened(planned, settings, opened, recorder or Stats(), serves=True)
+        return load_opened(planned, settings, opened, recorder or Stats())
+
+
+def _for_each(settings: ModelSettings) -> ModelSettings:
+    return replace(settings, threads=threads_of_each(settings))
+
+
+def threads_of_each(settings: ModelSettings) -> int:
+    """Threads inside one call of one of several replicas, which share the cores."""
+    most = settings.max_replicas or settings.replicas
+    return max(1, usable_cores() // most) if not settings.threads and most > 1 else settings.threads
 
 
 def cache_folder() -> Path:
@@ -117,7 +133,7 @@ def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool =
         for planned in plan(sources, newest=newest):
             for note in planned.notes:
                 print(f"foretell: note: {note}", file=sys.stderr)
-            loaded.append(load(planned, settings_of(planned, flags).settings, serves=not newest))
+            loaded.append(load(planned, flags))
         refuse_idle_permissions(flags, [served.opened for served in loaded])
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
@@ -135,9 +151,7 @@ def loader_of(words: Sequence[str], flags: Mapping[str, Any], say: Callable[[str
     loader = Loader(load_all(words, flags), sources, say, patience_s=patience_s)
     for (name, version), planned in before.found.items():
         loader.intake.note(planned)
-        opened = loader.catalog.resolve(name, version).opened
-        if not opened.model.apart:
-            sources.check_import(planned.source, opened.digest)
+        sources.check_import(planned.source, loader.catalog.resolve(name, version).opened.digest)
     return loader
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from foretell.clock import Clock
 from foretell.columns import Batch, copied
+from foretell.engine.answers import join_answers
 from foretell.engine.awaited import running_loop
 from foretell.engine.cache import LeaderFailed, Plan, PredictionCache, keys, split_answer, units
-from foretell.engine.replica import join_answers
 from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, ModelError, Overloaded
 from foretell.model import Context
 from foretell.types import Identity, ModelSpec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 
 from foretell.columns import Batch
@@ -10,6 +11,7 @@ from foretell.engine.recorder import Recorder
 from foretell.engine.run import Run
 from foretell.engine.work import Completed, Work
 from foretell.errors import InferenceError, ModelError, rows_failed
+from foretell.padding import plain
 
 
 class Delivery:
@@ -22,26 +24,27 @@ class Delivery:
 
     def answer(self, works: Sequence[Work], answer: Batch, started: float, finished: float, run: Run) -> None:
         """Resolves the requests of a batch; `started` and `finished`: when the model ran, in a call of `run`."""
-        completed, start = Completed(answer, run), 0
-        arrivals = []
-        for work in works:
-            stop = start + work.rows
-            if not work.ended:
-                work.ended = True
-                try:
-                    if work.takes_errors:
-                        work.done(completed, start)
-                    elif answer.errors and any(start <= row < stop for row in answer.errors):
-                        failure = row_failure(answer, start, stop)
-                        self._recorder.failed(failure.code)
-                        work.fail(failure)
-                    else:
-                        work.done(completed, start)
-                        arrivals.append(work.arrived)
-                except Exception as error:  # of one caller, and none of the others' business
-                    self._end([work], self.unexpected(error))
-            start = stop
-        self._recorder.completed(arrivals, answer.rows, started, finished)
+        arrivals: list[float] = []
+        for part, rows in ((works, answer),) if works[0].group.family is None else by_group(works, answer):
+            completed, start = Completed(rows, run), 0
+            for work in part:
+                stop = start + work.rows
+                if not work.ended:
+                    work.ended = True
+                    try:
+                        if work.takes_errors:
+                            work.done(completed, start)
+                        elif rows.errors and any(start <= row < stop for row in rows.errors):
+                            failure = row_failure(rows, start, stop)
+                            self._recorder.failed(failure.code)
+                            work.fail(failure)
+                        else:
+                            work.done(completed, start)
+                            arrivals.append(work.arrived)
+                    except Exception as error:  # of one caller, and none of the others' business
+                        self._end([work], self.unexpected(error))
+                start = stop
+        self._recorder.completed(arrivals, answer.rows, started, finished, run.ctx.padded)
         self.flush()
 
     def fail(self, works: Sequence[Work], error: InferenceError) -> None:
@@ -77,6 +80,18 @@ class Delivery:
     def _report(self, message: str, error: Exception) -> None:
         """To whoever runs the loop: it is nobody's answer."""
         self._loop.call_exception_handler({"message": f"{self._name}: {message}", "exception": error})
+
+
+def by_group(works: Sequence[Work], answer: Batch) -> list[tuple[list[Work], Batch]]:
+    """Requests of one length each, and the rows of `answer` that are theirs: as long as without any padding."""
+    parts, start = [], 0
+    for _, group in itertools.groupby(works, lambda work: work.group):
+        part = list(group)
+        stop = start + sum([work.rows for work in part])
+        rows = answer.slice(start, stop)
+        parts.append((part, rows.with_columns({name: plain(column) for name, column in rows.columns.items()})))
+        start = stop
+    return parts
 
 
 def row_failure(answer: Batch, start: int, stop: int) -> InferenceError:

@@ -11,6 +11,7 @@ from functools import partial
 from foretell.clock import Clock
 from foretell.columns import Batch
 from foretell.config import ModelSettings
+from foretell.engine.answers import joined
 from foretell.engine.apart import run_apart
 from foretell.engine.cache import PredictionCache
 from foretell.engine.cached import Lookup, run_cached
@@ -19,7 +20,7 @@ from foretell.engine.delivery import row_failure
 from foretell.engine.member import Member
 from foretell.engine.pool import Pool
 from foretell.engine.recorder import Recorder
-from foretell.engine.replica import Prepared, joined
+from foretell.engine.replica import Prepared
 from foretell.engine.retry import RetryPolicy, with_retries
 from foretell.errors import DeadlineExceeded, InferenceError, Overloaded, ReplicaLost
 from foretell.model import Context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from foretell.engine import policy
+from foretell.engine.lengths import Lengths
 from foretell.engine.profile import Profile
 from foretell.engine.waiting import Waiting
 from foretell.engine.work import Work
@@ -19,7 +20,9 @@ class Lanes:
     waits, and is never left without 2% of the time."""
 
     def __init__(self, max_rows: int, profile: Profile) -> None:
-        self.interactive, self.bulk = Waiting(), Waiting()
+        self.lengths = Lengths()
+        """What calls cost by the elements in them; learned only of a model whose rows may be filled up."""
+        self.interactive, self.bulk = Waiting(self.lengths), Waiting(self.lengths)
         self._max_rows, self._profile = max_rows, profile
         self.counts = False
         """Whether there was ever bulk work; before, `ran` need not be told."""

@@ -9,8 +9,9 @@ from typing import Protocol
 class Recorder(Protocol):
     """All times in seconds of the engine's clock."""
 
-    def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None:
-        """A batch of `len(arrivals)` requests and `rows` rows ran from `started` to `finished`."""
+    def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float, padded: int = 0) -> None:
+        """A batch of `len(arrivals)` requests and `rows` rows ran from `started` to `finished`; `padded`: elements
+        that its rows were filled up with, to have one length."""
         ...
 
     def answered(self, arrivals: Sequence[float], finished: float) -> None:
@@ -29,7 +30,9 @@ class Recorder(Protocol):
 class NoRecorder:
     """Listens to nothing."""
 
-    def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None: ...
+    def completed(
+        self, arrivals: Sequence[float], rows: int, started: float, finished: float, padded: int = 0
+    ) -> None: ...
 
     def answered(self, arrivals: Sequence[float], finished: float) -> None: ...
 

@@ -10,10 +10,12 @@ from functools import partial
 import numpy as np
 
 from foretell.clock import Clock
-from foretell.columns import Batch, Bytes, Dense, Index, Ragged, concat, spread
+from foretell.columns import Batch, Index, spread
 from foretell.config import ModelSettings
+from foretell.engine.answers import check_answer, joined
 from foretell.engine.calls import CallsUnderWay
 from foretell.engine.check import check_batch
+from foretell.engine.padded_calls import PaddedCalls, pads
 from foretell.engine.retry import RetryPolicy, with_retries
 from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, ModelError, RowError, TransientError
 from foretell.model import Context, Model
@@ -34,7 +36,8 @@ class Replica:
         self._lock = threading.Lock()
         self._calls = CallsUnderWay(where)
         kind = type(model)
-        self._before = None if kind.preprocess is Model.preprocess else model.preprocess
+        self._before = model.preprocess if model.prepares else None
+        self._within = PaddedCalls(model, self._max_rows, clock, where).predict if pads(model.spec) else model.predict
         self._after = None if kind.postprocess is Model.postprocess else model.postprocess
 
     def run(self, batch: Batch, ctx: Context, *, retry: bool = True) -> Batch:
@@ -70,14 +73,10 @@ class Replica:
     def close(self, patience_s: float) -> None:
         """Gives back the model's resources once the calls under way have ended.
 
-        After `patience_s` the model is left as it is: closing native code under a call could end the process. A process
-        of its own is ended then.
+        After `patience_s` the model is left as it is: closing native code under a call could end the process.
         """
-        if not self._calls.close(patience_s):
-            if not self.model.apart:
-                return
-            self.model.give_up()
-        self.model.close()
+        if self._calls.close(patience_s):
+            self.model.close()
 
     def warm_up(self, batch: Batch) -> float:
         """Seconds of a call of `batch`, after one that pays for first use."""
@@ -103,7 +102,7 @@ class Replica:
             raise DeadlineExceeded("the time limit passed before the model was free", where=self._where)
         if ctx.cancelled():
             raise Cancelled("nobody waits for this answer any more", where=self._where)
-        return self._call("predict", self.model.predict, batch, ctx)
+        return self._call("predict", self._within, batch, ctx)
 
     def _call(self, name: str, stage: Stage, batch: Batch, ctx: Context) -> Batch:
         self._calls.begin()
@@ -162,65 +161,3 @@ class Prepared:
             return Batch({}, self.total, self._errors)
         columns = {name: spread(column, self._alive, self.total) for name, column in self.batch.columns.items()}
         return Batch(columns, self.total, self._errors)
-
-
-def check_answer(answer: object, rows: int, stage: str, where: str) -> None:
-    """Raises `ModelError` unless a stage answered one row for each of `rows`: a model is somebody else's code."""
-    if not isinstance(answer, Batch):
-        raise ModelError(f"{stage} gave no Batch", where=where, expected="a Batch", got=type(answer).__name__)
-    fits = answer.rows == rows
-    for name, column in answer.columns.items():
-        if isinstance(column, Dense):
-            data = column.data
-            if not isinstance(data, np.ndarray) or not data.ndim:
-                raise _no_column(name, type(data), stage, where)
-            fits = fits and len(data) == rows
-        elif isinstance(column, (Bytes, Ragged)):
-            fits = fits and len(column) == rows
-        else:
-            raise _no_column(name, type(column), stage, where)
-    if not fits:
-        lengths = {name: len(column) for name, column in answer.columns.items()}
-        raise ModelError(
-            f"{stage} changed the number of rows",
-            where=where,
-            expected=f"{rows} rows",
-            got=f"{answer.rows} rows, columns of {lengths}",
-            fix="return one row of output for each row of input, in the same order",
-        )
-    for row, error in answer.errors.items():
-        if not (isinstance(error, RowError) and 0 <= row < rows):
-            expected = f"a RowError for a row from 0 to {rows - 1}"
-            raise ModelError(
-                f"{stage} gave errors that name no row", where=where, expected=expected, got=f"{row!r}: {error!r}"
-            )
-
-
-def _no_column(name: str, got: type, stage: str, where: str) -> ModelError:
-    what = f"{stage} gave {name!r} not as a column of rows"
-    return ModelError(what, where=where, expected="Dense of an array [rows, ...], Bytes or Ragged", got=got.__name__)
-
-
-def joined(answers: list[Batch], where: str) -> Batch:
-    """The answers of the pieces of one call. Raises `ModelError` where the model changed its outputs in between."""
-    try:
-        return join_answers(answers)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"its answers do not go together: {error}", where=where) from error
-
-
-def join_answers(answers: list[Batch]) -> Batch:
-    """Like `concat`, where an answer whose rows all failed has no columns."""
-    whole = next((answer for answer in answers if answer.columns), None)
-    if whole is None or all(answer.columns for answer in answers):
-        return concat(answers)
-    nothing = np.zeros(0, np.int64)
-    return concat(
-        [
-            answer
-            if answer.columns
-            else Batch({n: spread(c.take(nothing), nothing, answer.rows) for n, c in whole.columns.items()},
-                       answer.rows, answer.errors)
-            for answer in answers
-        ]
-    )  # fmt: skip

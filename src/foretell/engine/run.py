@@ -5,6 +5,9 @@ from __future__ import annotations
 from foretell.columns import Batch
 from foretell.engine.member import Member
 from foretell.engine.work import Work
+from foretell.model import Context
+
+_NONE = Context()
 
 
 class Run:
@@ -13,6 +16,7 @@ class Run:
     __slots__ = (
         "attempt",
         "batch",
+        "ctx",
         "delivered",
         "ended",
         "expected",
@@ -33,6 +37,8 @@ class Run:
         """What the model got; None before it starts."""
         self.inline = False
         """Whether it ran on the event loop."""
+        self.ctx = _NONE
+        """What the call was given, once it has begun."""
         self.delivered = False
         """Whether it was answered, so that the end of its pause frees the member (a failed one is searched first)."""
         self.ended = False

@@ -64,9 +64,9 @@ class Runner:
             self._run_threaded(run, run.batch)
 
     def _run_inline(self, run: Run, batch: Batch) -> None:
-        works = run.works
+        run.ctx = ctx = shared_context(run.works, watched=False)
         try:
-            answer = run.member.replica.run(batch, shared_context(works, watched=False), retry=False)
+            answer = run.member.replica.run(batch, ctx, retry=False)
         except InferenceError as error:
             self._failed(run, error)
             return
@@ -77,6 +77,7 @@ class Runner:
         call_s = self._profile.call_s(batch.rows) or 0.0
         pause_s = policy.pause_s(call_s) if len(run.works) > 1 else 0.0
         run.expected = run.started + call_s
+        run.ctx = ctx = shared_context(run.works)
         threadsafe = self.threadsafe
 
         def on_done(future: Future[Batch]) -> None:
@@ -84,7 +85,7 @@ class Runner:
 
         run.member.thread.submit(
             batch,
-            shared_context(run.works),
+            ctx,
             pause_s=pause_s,
             on_done=on_done,
             on_free=lambda: threadsafe(self._free_if_delivered, run),
@@ -107,6 +108,9 @@ class Runner:
         self._placement.follow(self._profile.recent_s)
         if self._lanes.counts:
             self._lanes.ran(works, finished - started, finished)
+        if works[0].group.family is not None:
+            elements = sum([work.rows * sum(work.group.sizes) for work in works])
+            self._lanes.lengths.learn(elements + run.ctx.padded, finished - started)
         self._delivery.answer(works, answer, started, finished, run)
         if self._objective is not None:
             now = self._clock.monotonic()
@@ -171,7 +175,7 @@ class Runner:
     def give_up(self, run: Run, limit_s: float, where: str) -> None:
         """A call hangs: its callers are told, its replica is replaced, and what it may still answer is nobody's."""
         error = ReplicaLost(f"the call took longer than {limit_s:g} s", where=where, fix="try again")
-        self._pool.lose(run.member, "hung")
+        self._pool.lose(run.member)
         self.end_failed(run, error)
 
     def threadsafe(self, call: Callable[..., None], *args: object) -> None:

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from foretell.engine import policy
+from foretell.engine.lengths import Lengths, companions
 from foretell.engine.work import Group, Work
 
 
 class Waiting:
     """Requests that wait. Those of one group leave together; the group that has waited longest has the next turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, lengths: Lengths) -> None:
+        self._lengths = lengths
         self.groups: dict[Group, deque[Work]] = {}
         """The groups that have requests here, in the order of their turns."""
         self.rows = 0
@@ -43,7 +45,24 @@ class Waiting:
         else:
             works = [queue.popleft() for _ in range(count)]
             self.groups[group] = queue
-        self.rows -= sum([work.rows for work in works])
+        taken = sum([work.rows for work in works])
+        self.rows -= taken
+        if group.family is not None and 0 < taken < max_rows:
+            works += self._relatives(group, taken, max_rows - taken)
+        return works
+
+    def _relatives(self, group: Group, rows: int, free_rows: int) -> list[Work]:
+        """Requests of other lengths for a call that has `rows` rows of `group`."""
+        others = [other for other in self.groups if other.family is group.family and other is not group]
+        waiting = [(other.sizes, sum([work.rows for work in self.groups[other]])) for other in others]
+        works: list[Work] = []
+        for at in companions(group.sizes, rows, waiting, free_rows, self._lengths.overhead):
+            joining = self.take_of(others[at], free_rows)
+            if rows := sum([work.rows for work in joining]):
+                free_rows -= rows
+                works += joining
+            elif joining:  # requests without rows: nothing would tell how long the rows of their answer are
+                self.put_back(joining)
         return works
 
     def take_of(self, group: Group, max_rows: int) -> list[Work]:
@@ -59,9 +78,9 @@ class Waiting:
         return works
 
     def put_back(self, works: Sequence[Work]) -> None:
-        """Requests of one group, taken and not run, before those of their group that still wait."""
-        queue = self.groups.setdefault(works[0].group, deque())
-        queue.extendleft(reversed(works))
+        """Requests taken and not run, before those of their groups that still wait."""
+        for work in reversed(works):
+            self.groups.setdefault(work.group, deque()).appendleft(work)
         self.rows += sum([work.rows for work in works])
 
     def clear(self) -> list[Work]:

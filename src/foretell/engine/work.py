@@ -6,13 +6,13 @@ import contextvars
 import itertools
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from foretell.columns import Array, Batch, Bytes, Column, Dense, concat_columns
+from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged, concat_columns
 from foretell.errors import InferenceError, InvalidInput
 from foretell.model import Context
 from foretell.types import DataType
@@ -30,11 +30,19 @@ class Field:
     row_shape: tuple[int, ...]
 
 
+class Family:
+    """Groups whose rows differ in nothing but the length of what the model lets be filled up. Compared by identity."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True, eq=False)
 class Group:
     """What requests must have in common to share a call. Compared by identity: who makes groups keeps them.
 
     `bulk`: they wait in the bulk lane. `bulk_twin`: the group of the bulk requests that could share a call with these.
+    `family`: the requests of its other groups could, too, where filling up the rows costs less than it saves. `sizes`:
+    elements of one row in each input that would be filled up.
     """
 
     fields: tuple[Field, ...]
@@ -42,6 +50,8 @@ class Group:
     mergeable: bool = True
     bulk: bool = False
     bulk_twin: Group | None = None
+    family: Family | None = None
+    sizes: tuple[int, ...] = ()
 
 
 Part = list[Any] | Column
@@ -100,6 +110,8 @@ def assemble(works: Sequence[Work]) -> Batch:
     """The rows of `works`, which share a group, as one batch. Raises `InvalidInput` for a value that has no place."""
     fields = works[0].group.fields
     rows = sum([work.rows for work in works])
+    if works[0].group.family is not None:
+        return Batch({f.name: _of_family(i, works, rows) for i, f in enumerate(fields)}, rows)
     return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
 
 
@@ -125,6 +137,32 @@ def _column(spec: Field, parts: list[Part], rows: int) -> Column:
     return concat_columns(
         [_from_list(spec, part, len(part) // per_row) if isinstance(part, list) else part for part in parts]
     )
+
+
+def _of_family(at: int, works: Sequence[Work], rows: int) -> Column:
+    """Field `at` of requests of one family: rows of different length where they differ."""
+    spec = works[0].group.fields[at]
+    parts = [work.parts[at] for work in works]
+    lengths = [work.group.fields[at].row_shape[:1] for work in works]
+    if lengths.count(lengths[0]) == len(lengths):
+        return _column(spec, parts, rows)
+    flat = Field(spec.name, spec.datatype, spec.row_shape[1:])
+    each = np.repeat([length for (length,) in lengths], [work.rows for work in works])
+    values = _column(
+        flat, [part if isinstance(part, list) else _positions(part, flat) for part in parts], int(each.sum())
+    )
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(each, out=offsets[1:])
+    if isinstance(values, Ragged):
+        raise TypeError("rows of different length inside are not filled up")
+    return Ragged(values, offsets)
+
+
+def _positions(column: Column, spec: Field) -> Dense:
+    """Every position of every row as a row."""
+    if not isinstance(column, Dense) or column.valid is not None:
+        raise ValueError("rows with nulls are not filled up")
+    return Dense(column.data.reshape((-1, *spec.row_shape)))
 
 
 class _Strict(threading.local):
@@ -163,11 +201,15 @@ def _value_key(value: Any) -> tuple[str, bytes]:
 
 
 class Groups:
-    """Keeps groups, so that equal requests find the same one. Bounded: forgets all when full, which costs a merge."""
+    """Keeps groups, so that equal requests find the same one. Bounded: forgets all when full, which costs a merge.
 
-    def __init__(self, most: int = 1024) -> None:
-        self._most = most
+    `pad`: names of the inputs whose rows may be filled up.
+    """
+
+    def __init__(self, most: int = 1024, pad: Callable[[], Collection[str]] = tuple) -> None:
+        self._most, self._pad = most, pad
         self._known: dict[tuple[Any, ...], Group] = {}
+        self._families: dict[tuple[Any, ...], Family] = {}
 
     def get(
         self,
@@ -185,11 +227,34 @@ class Groups:
                 self._known.clear()
             shared = Context(params=dict(params), sequence=context.sequence, device=context.device)
             group = self._known[key] = Group(fields, shared, mergeable, bulk)
+            if mergeable and (sizes := padded_sizes(fields, self._pad())):
+                group.sizes, group.family = sizes, self._family(fields, key[1:])
             if bulk and mergeable:
                 self.get(fields, params, context, mergeable).bulk_twin = group
             elif mergeable and (twin := self._known.get((*key[:-1], True))) is not None:
                 group.bulk_twin = twin
         return group
+
+    def _family(self, fields: tuple[Field, ...], rest: tuple[Any, ...]) -> Family:
+        pad = self._pad()
+        key = (tuple([f if f.name not in pad else (f.name, f.datatype, f.row_shape[1:]) for f in fields]), rest)
+        family = self._families.get(key)
+        if family is None:
+            if len(self._families) >= self._most:
+                self._families.clear()
+            family = self._families[key] = Family()
+        return family
+
+
+def padded_sizes(fields: Sequence[Field], pad: Collection[str]) -> tuple[int, ...]:
+    """The elements of one row in each field of `pad`; empty where such rows cannot be filled up.
+
+    A row without an element is not: an answer to nothing but padding would not be the answer to that row.
+    """
+    padded = [field for field in fields if field.name in pad]
+    if any(f.datatype is DataType.BYTES or not f.row_shape or min(f.row_shape) < 1 for f in padded):
+        return ()
+    return tuple([math.prod(field.row_shape) for field in padded])
 
 
 def fields_of(batch: Batch) -> tuple[Field, ...]:

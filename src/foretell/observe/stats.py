@@ -21,6 +21,7 @@ class Snapshot(TypedDict):
     total_s: Counted
     batch_rows: Counted
     rows: int
+    padded: int
     requests: int
     failures: dict[str, int]
     cache_hits: int
@@ -64,14 +65,19 @@ class Stats:
         self._inference_s = Histogram(SECONDS)
         self._batch_rows = Histogram(ROWS)
         self._rows = self._requests = 0
+        self.padded = 0
+        """Elements that rows were filled up with, to have the length of others in their call."""
         self.failures: dict[str, int] = {}
         self.cache_hits = 0
         self.cache_misses = 0
         self._first_s: float | None = None
         self._last_s = 0.0
 
-    def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float) -> None:
+    def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float, padded: int = 0) -> None:
         self._new.append((arrivals, rows, started, finished))
+        if padded:
+            with self._lock:
+                self.padded += padded
         if len(self._new) >= _MOST_NEW:
             self.count_new()
 
@@ -120,6 +126,7 @@ class Stats:
                 "total_s": self._total_s.counted(),
                 "batch_rows": self._batch_rows.counted(),
                 "rows": self._rows,
+                "padded": self.padded,
                 "requests": self._requests,
                 "failures": dict(self.failures),
                 "cache_hits": self.cache_hits,
@@ -136,6 +143,7 @@ class Stats:
             self._total_s.include(other["total_s"])
             self._batch_rows.include(other["batch_rows"])
             self._rows += other["rows"]
+            self.padded += other["padded"]
             self._requests += other["requests"]
             for code, count in other["failures"].items():
                 self.failures[code] = self.failures.get(code, 0) + count

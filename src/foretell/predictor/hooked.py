@@ -12,6 +12,7 @@ from foretell.backends.python.answers import finished, read_answer
 from foretell.backends.python.declared import read_declared
 from foretell.columns import Batch, Bytes, Column
 from foretell.engine.check import check_batch
+from foretell.engine.padded_calls import PaddedCalls, pads
 from foretell.engine.replica import Prepared
 from foretell.errors import Unavailable
 from foretell.forms import to_batch
@@ -34,6 +35,11 @@ class HookedModel(Model):
         self._replaces_predict = predictor.overrides("predict")
         self.bare_output = False
         self.transient = inner.transient
+        self._predict = inner.predict
+
+    @property
+    def prepares(self) -> bool:
+        return not self._replaces_predict and (self._predictor.overrides("preprocess") or self._inner.prepares)
 
     def load(self, device: str) -> None:
         """The predictor has loaded its model already. Raises `Unavailable` for another device than it is on."""
@@ -53,6 +59,10 @@ class HookedModel(Model):
             labels=declared.labels if not changed_out or hasattr(self._predictor, "labels") else None,
             features=None if changed_in else inner.features,
         )
+        if changed_in and pads(inner):  # what the hook makes may differ in length
+            engine = self._predictor.engine
+            calls = PaddedCalls(self._inner, engine.settings.max_batch_size, engine.clock, self._where)
+            self._predict = calls.predict
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._replaces_predict:
@@ -69,7 +79,7 @@ class HookedModel(Model):
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         if self._replaces_predict:
             return self._read(self._predictor.predict(_plain(batch)), batch.rows)
-        answer = self._inner.predict(batch, ctx)
+        answer = self._predict(batch, ctx)
         self.bare_output = self._inner.bare_output  # it may have learned it by this very call
         return answer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foretell.columns import Batch
+from foretell.engine.answers import join_answers
 from foretell.engine.apart import run_apart
-from foretell.engine.replica import join_answers
 from foretell.errors import InferenceError, InvalidInput, RowError
 from foretell.forms import Form, Intake, count_rows
 from foretell.forms.chunking import cut

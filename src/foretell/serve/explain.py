@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import orjson
 
-from foretell.columns import Batch, Ragged
 from foretell.engine.work import Completed
 from foretell.errors import InvalidInput
 from foretell.serve.codecs.oip_reply import LENGTH_HEADER
@@ -43,8 +42,10 @@ def explanation(completed: Completed, spec: ModelSpec, arrived: float, now: floa
     if run is not None:
         told["queue_ms"] = _ms(run.started - arrived)
         told["model_ms"] = _ms(run.finished - run.started)
-        told["batch_requests"], told["batch_rows"] = len(run.works), run.batch.rows if run.batch else 0
-        told["padding_rows"], told["padding_values"] = _padding(run.batch, spec) if run.batch else (0, 0)
+        rows = run.batch.rows if run.batch else 0
+        told["batch_requests"], told["batch_rows"] = len(run.works), rows
+        told["padding_rows"] = -rows % spec.batch if isinstance(spec.batch, int) else 0
+        told["padding_values"] = run.ctx.padded
         told["ran_on"] = "inline" if run.inline else "process" if run.member.apart else "thread"
         told["replica"] = run.member.number
         told["earlier_tries"] = run.attempt
@@ -80,17 +81,6 @@ def server_timing(told: Explanation, rows: int) -> bytes:
     if "cached_rows" in told:
         parts.append(f'cache;desc="{told["cached_rows"]} of {rows} rows"')
     return ", ".join(parts).encode()
-
-
-def _padding(batch: Batch, spec: ModelSpec) -> tuple[int, int]:
-    """Rows and values that the model computes for nobody."""
-    rows = -batch.rows % spec.batch if isinstance(spec.batch, int) else 0
-    values = 0
-    for name, column in batch.columns.items():
-        if isinstance(column, Ragged) and name in (spec.pad or {}):
-            lengths = column.lengths
-            values += int(lengths.max(initial=0)) * len(lengths) - int(lengths.sum())
-    return rows, values
 
 
 def _ms(seconds: float) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput, RowError
-from foretell.forms.fit import bfloat16_bits
 from foretell.types import DataType, TensorSpec
 
 Feed = Array | list[Array]
@@ -19,14 +18,14 @@ Feed = Array | list[Array]
 _BF16 = 16  # TensorProto.BFLOAT16
 
 
-def feed_of(column: Column, spec: TensorSpec, pad: float | None, errors: dict[int, RowError], *, alone: bool) -> Feed:
+def feed_of(column: Column, spec: TensorSpec, errors: dict[int, RowError], *, alone: bool) -> Feed:
     """The rows of `column`, native and contiguous; strings as objects. Rows of text that is not UTF-8 go to `errors`.
 
-    `alone`: each row is sent in a call of its own, so rows may differ in length. Else they are filled up with `pad`.
-    Raises `InvalidInput` where they differ and there is no `pad`.
+    `alone`: each row is sent in a call of its own, so rows may differ in length. Else `InvalidInput` where they do: the
+    engine has filled them up, if anybody said how.
     """
     if isinstance(column, Ragged):
-        return _ragged(column, spec, pad, errors, alone=alone)
+        return _ragged(column, spec, errors, alone=alone)
     return _plain(column, spec, errors, None)
 
 
@@ -72,7 +71,7 @@ def _plain(column: Dense | Bytes, spec: TensorSpec, errors: dict[int, RowError],
     return made.reshape((len(column), *column.row_shape))
 
 
-def _ragged(column: Ragged, spec: TensorSpec, pad: float | None, errors: dict[int, RowError], *, alone: bool) -> Feed:
+def _ragged(column: Ragged, spec: TensorSpec, errors: dict[int, RowError], *, alone: bool) -> Feed:
     lengths, rows = column.lengths, len(column)
     first, last = int(column.offsets[0]), int(column.offsets[-1])
     values = _plain(column.values.slice(first, last), spec, errors, np.repeat(np.arange(rows), lengths))
@@ -81,16 +80,10 @@ def _ragged(column: Ragged, spec: TensorSpec, pad: float | None, errors: dict[in
         return values.reshape((rows, longest, *values.shape[1:]))
     if alone:
         return [values[a:b] for a, b in pairwise((column.offsets - first).tolist())]
-    if pad is None or values.dtype == object:
-        raise InvalidInput(
-            "rows of different length cannot share a call",
-            where=f"input {spec.name!r}",
-            got=f"{int(lengths.min())} to {longest} values",
-            fix="fill them up yourself"
-            if values.dtype == object
-            else f"name a value that fills them: pad {spec.name}=0",
-        )
-    fill = bfloat16_bits(np.array([pad])) if spec.datatype is DataType.BF16 else pad
-    filled = np.full((rows, longest, *values.shape[1:]), fill, values.dtype)
-    filled[np.arange(longest) < lengths[:, None]] = values
-    return filled
+    fix = f"name a value that fills them: pad {spec.name}=0"
+    raise InvalidInput(
+        "rows of different length cannot share a call",
+        where=f"input {spec.name!r}",
+        got=f"{int(lengths.min())} to {longest} values",
+        fix="fill them up yourself" if values.dtype == object else fix,
+    )

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
+from foretell.backends.model_settings import pad_text
 from foretell.backends.onnx.answers import Output, Rows
 from foretell.backends.onnx.errors import run_error
 from foretell.backends.onnx.feeds import Feed, feed_of, to_ort_value
@@ -114,7 +115,7 @@ class OnnxModel(Model):
     def variant(self) -> Mapping[str, str]:
         """What decides the numbers: the number of threads does not."""
         settings = self._settings
-        pad = ",".join(f"{name}={value}" for name, value in sorted((settings.pad or {}).items()))
+        pad = pad_text(settings.pad or {})
         return {
             "runtime": "onnxruntime",
             "version": onnxruntime.__version__,
@@ -155,10 +156,10 @@ class OnnxModel(Model):
             specs = self.spec.outputs or ()
             return Batch({o.name: o.empty(s.shape) for o, s in zip(self._outputs, specs, strict=True)}, 0)
         errors: dict[int, RowError] = {}
-        alone, pad = self.spec.batch in (None, 1), self.spec.pad or {}
+        alone = self.spec.batch in (None, 1)
         try:
             feeds = {
-                spec.name: feed_of(batch.columns[spec.name], spec, pad.get(spec.name), errors, alone=alone)
+                spec.name: feed_of(batch.columns[spec.name], spec, errors, alone=alone)
                 for spec in self.spec.inputs or ()
             }
         except KeyError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from foretell.backends.learned_outputs import LearnedOutputs
-from foretell.backends.model_settings import with_settings
+from foretell.backends.model_settings import pad_text, with_settings
 from foretell.backends.python.answers import finished
 from foretell.backends.python.declared import Declared, read_declared
 from foretell.backends.python.example import example_batch
@@ -59,6 +59,10 @@ class CallableModel(Model):
                 raise raised(error, f"{self._name}.load") from error
         self._prepare(device)
 
+    @property
+    def prepares(self) -> bool:
+        return self._before is not None
+
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         self._check_ready()
         if self._before is None or (not batch.rows and self._outputs.known):
@@ -96,11 +100,12 @@ class CallableModel(Model):
                 raise raised(error, f"{self._name}.close") from error
 
     def variant(self) -> Mapping[str, str]:
-        batch = self._settings.batch
+        batch, pad = self._settings.batch, self._settings.pad
         return {
             "python": platform.python_version(),
             "numpy": np.__version__,
             **({} if batch is None else {"batch": str(batch)}),
+            **({} if pad is None else {"pad": pad_text(pad)}),
         }
 
     def _check_ready(self) -> None:

@@ -24,7 +24,7 @@ class Declared:
 
 
 def read_declared(target: object, where: str) -> Declared:
-    """Reads `spec`, `inputs`, `outputs`, `labels`, `row_wise`, `deterministic`, `concurrent` and `transient`.
+    """Reads `spec`, `inputs`, `outputs`, `pad`, `labels`, `row_wise`, `deterministic`, `concurrent` and `transient`.
 
     Raises `InvalidModel` for one of them that is of another kind.
     """
@@ -38,6 +38,9 @@ def read_declared(target: object, where: str) -> Declared:
         tensors = _attribute(target, name)
         if tensors is not None:
             changes[name] = _tensors(tensors, name, where)
+    pad = _attribute(target, "pad")
+    if pad is not None:
+        changes["pad"] = _numbers(pad, where)
     for name in _FLAGS:
         flag = _attribute(target, name)
         if flag is not None and not isinstance(flag, bool):
@@ -72,6 +75,13 @@ def _tensors(value: Any, name: str, where: str) -> tuple[TensorSpec, ...]:
     if not isinstance(value, (tuple, list)) or not all(isinstance(each, TensorSpec) for each in value):
         raise _wrong(name, value, "a tuple of foretell.TensorSpec", where)
     return tuple(value)
+
+
+def _numbers(value: Any, where: str) -> dict[str, float]:
+    numbers = isinstance(value, Mapping) and all(isinstance(each, (int, float)) for each in value.values())
+    if not numbers:
+        raise _wrong("pad", value, "a dict with a number for each input", where)
+    return {str(name): float(number) for name, number in value.items()}
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
