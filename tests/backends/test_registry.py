@@ -133,6 +133,22 @@ def test_a_class_that_needs_arguments_is_refused_before_load() -> None:
 # Files
 
 
+def test_a_file_that_changes_again_and_again_leaves_no_modules_behind(folder: Path) -> None:
+    def known() -> list[str]:
+        return [name for name, one in sys.modules.items() if getattr(one, "__file__", None) == str(folder / "m.py")]
+
+    answers = []
+    for number in range(6):
+        (folder / "m.py").write_text(f"N = {number}\ndef f(x: float) -> float:\n    return x * N\n")
+        answers.append(opened("m.py:f"))
+        assert len(known()) == min(number + 1, 2)
+    for number, one in enumerate(answers):  # the first still has what it was made of
+        one.model.load("cpu")
+        (output,) = one.model.predict(Batch.of(x=np.float64([3])), Context()).columns.values()
+        assert output.data.tolist() == [3 * number]  # type: ignore[union-attr]
+    assert opened("m.py:f").digest == answers[-1].digest
+
+
 def test_missing_files_name_the_nearest(folder: Path) -> None:
     (folder / "digits.onnx").touch()
     assert "did you mean 'digits.onnx'?" in refused("digit.onnx")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -126,6 +128,22 @@ class TestLoad:
         put(repository / "two/model.toml", b"max_batch_size = 3")
         assert server.load("two").status == 200
         assert server.ask(http("GET", "/v2/models/two/config")).json["max_batch_size"] == 3
+
+    @pytest.mark.parametrize("executor", ["inline", "thread"])
+    def test_nothing_keeps_the_old_one(self, manage: Manage, repository: Path, executor: str) -> None:
+        """Not even until the garbage collector comes, which a server lets rest."""
+        server = manage(repository, executor=executor)
+        gc.collect()
+        gc.disable()
+        try:
+            with server.connect() as wire:
+                assert values(wire.send(infer("two", [1])).answer()) == [2]
+                old = weakref.ref(server.engine("two").model)
+                assert server.load("two").status == 200
+                assert values(wire.send(infer("two", [1])).answer()) == [2]
+                server.until(lambda: old() is None)
+        finally:
+            gc.enable()
 
     def test_it_takes_over_with_all_its_replicas(self, manage: Manage, repository: Path) -> None:
         server = manage(repository, replicas=3)

@@ -67,7 +67,8 @@ def _from_name(name: str, reference: str) -> ModuleType:
 
 
 def _from_file(path: Path) -> ModuleType:
-    """Runs a file as a module of its own. The same content at the same path is run once."""
+    """Runs a file as a module of its own. The same content at the same path is run once; of a path that changes again
+    and again, the last two are known by name."""
     try:
         code = path.read_bytes()
     except OSError as error:
@@ -87,7 +88,16 @@ def _from_file(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _broken(str(path), error) from error
+    for older in _of_file(stem, module.__file__)[:-2]:
+        del sys.modules[older]  # what is made of it goes on, and takes it along when it goes
     return module
+
+
+def _of_file(stem: str, path: str) -> list[str]:
+    """The names of the modules that were run from a file, in order of time."""
+    ours = re.compile(re.escape(stem) + "_[0-9a-f]{12}")
+    modules = [(name, module) for name, module in list(sys.modules.items()) if ours.fullmatch(name)]
+    return [name for name, module in modules if getattr(module, "__file__", None) == path]
 
 
 def _broken(where: str, error: BaseException) -> InvalidModel:
