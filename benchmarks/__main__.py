@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
     report = Report()
     started = time.monotonic()
     for name in given.names:
+        began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             run = Run(report, Path(folder), given.seconds, given.rounds, given.peers, given.quick)
             try:
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
                 report.note(f"skipped {name}: {reason}")
             except Exception as error:  # the other cases go on; the end and the exit status tell of it
                 report.failed(name, error)
+        print(f"   ({name} took {time.monotonic() - began:.0f} s)", flush=True)
     report.end()
     took_s = time.monotonic() - started
     print(f"took {took_s:.0f} s")

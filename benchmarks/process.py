@@ -75,7 +75,7 @@ class Server:
                 [*pinned, *(part.replace("{port}", str(self.port)) for part in command)],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
                 cwd=self._folder.name,
-                env=_environment({"XDG_CACHE_HOME": self._folder.name, **(environ or {})}, self.port),
+                env=environment({"XDG_CACHE_HOME": self._folder.name, **(environ or {})}, self.port),
             )  # fmt: skip
         try:
             self._wait(row, started + _START_S)
@@ -174,7 +174,7 @@ def foretell(model: str | Path, *flags: str) -> list[str]:
 @cache
 def help_of_serve() -> str:
     command = [sys.executable, "-m", "foretell", "serve", "--help"]
-    environ = {**_environment({}), "COLUMNS": "300"}
+    environ = {**environment({}), "COLUMNS": "300"}
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=environ).stdout
     return " ".join(text.split())
 
@@ -188,9 +188,13 @@ def needs(*flags: str) -> None:
             raise Unavailable(f"needs {flag}")
 
 
-def _environment(changes: Mapping[str, str | None], port: int = 0) -> dict[str, str]:
-    """Ours, without settings of foretell; a change to None takes a variable away."""
+def environment(changes: Mapping[str, str | None], port: int = 0) -> dict[str, str]:
+    """Ours, without settings of foretell; a change to None takes a variable away.
+
+    Modules are compiled once and kept, as those of an installed package are: else each start would compile them anew.
+    """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("FORETELL_")}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, [environ.get("PYTHONPATH"), str(ROOT)]))
     for name, value in changes.items():
         if value is None:

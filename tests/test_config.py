@@ -86,7 +86,7 @@ def test_text_from_the_environment_becomes_the_type_of_the_setting(key: str, tex
         ("warm_up", 1),
         ("warm_up", "perhaps"),
         ("device", 1),
-        ("executor", "process"),
+        ("executor", "fork"),
         ("batch", "some"),
         ("batch", True),
         ("optimizations", [1]),

@@ -91,7 +91,7 @@ def _compare(run: Run, servers: Mapping[str, Server], row: np.ndarray, load: flo
             goals = [Goal.at_most(p99_ms, SLO_MS, " ms p99")]
             goals += [Goal.at_most(refusal_ms, _MOST_REFUSAL_MS, " ms refusal p99")] if load > 1 else []
         else:
-            goals = [Goal.at_least(middle(shares), _LEAST_GOODPUT, " of this")]
+            goals = [Goal.at_least(middle(shares), _LEAST_GOODPUT, " of this")] if shares else []
         run.report.add(Row(
             f"{load:.0%} of capacity, goodput", name, goodput[name], "requests/s",
             p50_ms=middle([each.took(50) for each in came]), p99_ms=p99_ms,

@@ -22,9 +22,8 @@ _COSTS_MS, _QUICK_COSTS_MS = (0.3, 1.0, 5.0), (1.0,)
 _CONNECTIONS, _QUICK_CONNECTIONS = (16, 64), (64,)
 _SECONDS = 1
 """Of each measurement: there are many."""
-_SHARES_OF_CONNECTIONS = (0.5, 1.0)
-_DELAYS = (0.0, 0.1, 1.0)
-"""Of a fixed batcher, as shares of the model's time."""
+_FIXED = ((0.5, 0.0), (1.0, 0.0), (1.0, 0.1), (1.0, 1.0))
+"""The largest batch as a share of the connections, and the delay as a share of the model's time."""
 _LEAST_OF_BEST, _MOST_HALVES = 0.9, 0.1
 _BUCKET = re.compile(r'^foretell_batch_size_rows_bucket\{[^}]*le="([^"]+)"\} (\d+)', re.MULTILINE)
 _SUM = re.compile(r"^foretell_batch_size_rows_sum\{[^}]*\} ([\d.e+]+)", re.MULTILINE)
@@ -49,7 +48,7 @@ def main(run: Run) -> None:
             for connections in _QUICK_CONNECTIONS if run.quick else _CONNECTIONS:
                 best = _best(connections, [
                     recipes.fixed(model, max(1, round(share * connections)), delay * milliseconds)
-                    for share in _SHARES_OF_CONNECTIONS for delay in _DELAYS
+                    for share, delay in _FIXED
                 ], rows[0])  # fmt: skip
                 with ExitStack() as stack:
                     servers = {each.name: stack.enter_context(ready(each, rows, answers)) for each in (ours, best)}

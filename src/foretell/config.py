@@ -38,7 +38,8 @@ class ModelSettings:
     """Longest time from acceptance to answer; None: no limit."""
     slo_ms: float | None = None
     """Objective: 99 of 100 answers within this; what would miss it is refused at once. None: none is refused for it."""
-    executor: Literal["auto", "inline", "thread"] = "auto"
+    executor: Literal["auto", "inline", "thread", "process"] = "auto"
+    """Where calls run: on the event loop, in a thread, in a process of its own; "auto": by measured time."""
     inline_limit_ms: float = 0.3
     """A native model runs on the event loop while its call stays under this ("auto")."""
     replicas: int = 1

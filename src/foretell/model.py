@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from foretell.columns import Batch
 from foretell.types import ModelSpec
+
+Loss = Literal["ended", "hung", "out_of_memory", "not_understood"]
+"""Why a process that runs a model is lost: it ended or was ended, a call took longer than it may, it had no memory
+left, or it said what it should not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class Model(ABC):
     apart: ClassVar[bool] = False
     """True: calls run in another process, which may end by itself (`ReplicaLost`)."""
 
+    loss: Loss | None = None
+    """Why that process has ended by itself, once it has."""
+
     transient: tuple[type[Exception], ...] = ()
     """Exceptions of `predict` that are worth another try, beside `TransientError`."""
 
@@ -70,6 +77,13 @@ class Model(ABC):
 
     def load(self, device: str) -> None:  # noqa: B027 (optional hook)
         """Makes the model ready on `device` ("cpu", "cuda", "cuda:1"). Raises `Unavailable` where it is not there."""
+
+    def watch(self, on_lost: Callable[[], None]) -> None:  # noqa: B027 (optional hook)
+        """Only called where `apart`, once, after `load`: `on_lost` is called once, on any thread, when the process ends
+        by itself, and at once where it has already."""
+
+    def give_up(self) -> None:  # noqa: B027 (optional hook)
+        """Only called where `apart`: ends the process at once. A call that is under way there raises `ReplicaLost`."""
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         """Host work before `predict`; may run ahead of it, in parallel with it and with itself."""

@@ -66,7 +66,7 @@ def test_a_table_for_people(foretell: Any) -> None:
         ("FORETELL_HTTP_PORT", "abc", ["FORETELL_HTTP_PORT", "'abc'"]),
         ("FORETELL_HTTP_PORT", "65536", ["FORETELL_HTTP_PORT", "65535"]),
         ("FORETELL_MAX_BATCH_SIZE", "0", ["FORETELL_MAX_BATCH_SIZE", "at least 1"]),
-        ("FORETELL_EXECUTOR", "process", ["FORETELL_EXECUTOR", "process"]),
+        ("FORETELL_EXECUTOR", "fork", ["FORETELL_EXECUTOR", "fork"]),
     ],
 )
 @pytest.mark.parametrize(

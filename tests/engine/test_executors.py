@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -178,3 +179,17 @@ def test_waiting_counts_what_has_not_started() -> None:
     futures[-1].result(WAIT_S)
     assert executor.waiting == 0
     executor.close()
+
+
+def test_it_tells_for_how_long_its_thread_has_computed() -> None:
+    def compute(call: int, batch: Batch) -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            continue
+
+    executor = threaded(Does(compute))
+    before = executor.cpu_s
+    executor.submit(rows(1), Context()).result(WAIT_S)
+    assert executor.cpu_s - before >= 0.02
+    executor.close()
+    assert executor.cpu_s == 0.0

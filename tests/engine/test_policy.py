@@ -161,3 +161,16 @@ def test_replicas_stay_within_what_was_allowed_and_move_by_one(
     wanted = policy.replicas_wanted(min(max(now, least), least + more), least, least + more, share, waiting, quiet_s)
     assert least <= wanted <= least + more
     assert abs(wanted - min(max(now, least), least + more)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("calls", "cpu_s", "apart"),
+    [
+        (100, 0.2, True),
+        (100, 0.09, False),  # the way there and back would cost as much; or they wait for something else
+        (1, 5.0, True),
+        (0, 0.5, False),  # the first one has not ended
+    ],
+)
+def test_only_calls_that_compute_for_long_belong_apart(calls: int, cpu_s: float, apart: bool) -> None:
+    assert policy.belongs_apart(calls, cpu_s) is apart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from engine_models import WAIT_S, Doubler, Gated, answers, rows
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine.engine import Engine
-from foretell.engine.upkeep import loaded
+from foretell.engine.opening import loaded
 from foretell.errors import InvalidSetting, NotReady, ReplicaLost
 from foretell.model import Context, Model
 
@@ -178,21 +179,57 @@ async def test_replicas_come_while_all_are_busy_and_go_when_fewer_do() -> None:
     engine.close()
 
 
+class Computes(Doubler):
+    """Python code that computes for two milliseconds."""
+
+    def answer(self, batch: Batch, ctx: Context) -> Batch:
+        until = time.thread_time() + 0.002
+        while time.thread_time() < until:
+            pass
+        return super().answer(batch, ctx)
+
+
 async def test_python_code_that_holds_the_loop_up_moves_to_where_it_does_not() -> None:
     class Elsewhere(Doubler):
         apart = True
 
-    here, there = Made(Doubler), Made(Elsewhere)
+    here, there = Made(Computes), Made(Elsewhere)
     engine = Engine(here(), ModelSettings(), again=here, apart=there).load()
-    assert answers(await engine.infer(rows(1))) == [2]
-    assert not there.models
-    engine.profile.recent_s = 0.02
-    await until(lambda: bool(there.models) and here.models[0].closed)
+    while not there.models:
+        assert answers(await engine.infer(rows(1))) == [2]
+    await until(lambda: bool(here.models[0].closed))
     assert engine.pool.members[0].apart and engine.model is there.models[0]
     assert answers(await engine.infer(rows(2))) == [4]
-    assert there.models[0].calls == [1]
+    assert there.models[0].calls[-1] == 1
     engine.close()
     assert there.models[0].closed == 1
+
+
+async def test_a_model_that_cannot_live_elsewhere_stays_where_it_is() -> None:
+    class Homesick(Doubler):
+        apart = True
+
+        def load(self, device: str) -> None:
+            raise OSError("it cannot be opened here")
+
+    here, there = Made(Computes), Made(Homesick)
+    engine = Engine(here(), ModelSettings(), again=here, apart=there).load()
+    upkeep = engine.upkeep
+    assert upkeep is not None
+    while upkeep.last_code is None:
+        assert answers(await engine.infer(rows(1))) == [2]
+    assert answers(await engine.infer(rows(1))) == [2]
+    await until(lambda: upkeep.generation == 0)
+    assert (len(there.models), len(here.models)) == (1, 1)
+    assert there.models[0].closed and not here.models[0].closed
+    engine.close()
+
+
+@pytest.mark.parametrize("stays", [{"stateful": True}, {"concurrent": True}])
+def test_a_model_that_would_be_another_one_elsewhere_stays(stays: dict[str, bool]) -> None:
+    engine = Engine(Doubler(**stays), ModelSettings(), again=Made(), apart=Made()).load()
+    assert engine.upkeep is None
+    engine.close()
 
 
 @pytest.mark.parametrize("name", ["replicas", "max_replicas", "call_timeout_s"])

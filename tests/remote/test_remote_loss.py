@@ -43,7 +43,7 @@ def watched(model: RemoteModel, noticed: threading.Event) -> list[int]:
         times.append(1)
         noticed.set()
 
-    model.on_lost = on_lost
+    model.watch(on_lost)
     return times
 
 
@@ -253,7 +253,7 @@ def test_who_is_told_of_the_loss_may_close(noticed: threading.Event) -> None:
         model.close()
         noticed.set()
 
-    model.on_lost = on_lost
+    model.watch(on_lost)
     assert model.pid is not None
     os.kill(model.pid, signal.SIGKILL)
     assert noticed.wait(WAIT_S)

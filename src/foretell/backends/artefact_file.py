@@ -62,6 +62,15 @@ class Artefact:
             raise UnsafeModel("the SHA-256 of the file is not the one given", where=str(self.path), fix=fix)
 
 
+def has_threads(source: str | Path) -> bool:
+    """Whether `source` means a file whose runtime lets the setting `threads` decide."""
+    path = Path(source)
+    try:
+        return path.exists() and find_artefact(path).suffix.lower() == ".onnx"
+    except (OSError, ValueError, InvalidModel):
+        return False  # opening it tells what is wrong
+
+
 def find_artefact(path: Path) -> Path:
     """The file that `path` means: itself, or the one artefact of a folder. Raises `InvalidModel`."""
     try:

@@ -111,8 +111,8 @@ class BatchingFlags:
     """Most rows that wait; more are refused."""
     slo_ms: float | None = None
     """Objective: 99 of 100 answers within this; what would miss it is refused at once. If not set: no objective."""
-    executor: Literal["auto", "inline", "thread"] | None = None
-    """Where calls run: on the event loop or in a thread; auto: by measured time."""
+    executor: Literal["auto", "inline", "thread", "process"] | None = None
+    """Where calls run: on the event loop, in a thread, or in a process of its own; auto: by measured time."""
     replicas: int | None = None
     """Instances of the model."""
     max_replicas: int | None = None

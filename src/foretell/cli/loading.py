@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foretell.backends import open_model
 from foretell.backends.artefact_file import find_artefact
 from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
@@ -20,8 +18,8 @@ from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import Recorder
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting
-from foretell.model import Model
 from foretell.observe.stats import Stats
+from foretell.remote.opening import Opener
 from foretell.repository.loader import Loader
 from foretell.repository.plan import Look, Planned, Source, look, plan
 from foretell.repository.settings import PROJECT_FILE, model_settings
@@ -40,29 +38,23 @@ def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
     )
 
 
-def load(planned: Planned, flags: Mapping[str, Any]) -> Served:
-    """Opens and loads one model."""
-    settings = settings_of(planned, flags).settings
-    return load_opened(planned, settings, open_planned(planned, settings), Stats())
+def load(planned: Planned, settings: ModelSettings, *, serves: bool = False) -> Served:
+    """Opens and loads one model. `serves`: for many requests at a time."""
+    return load_opened(planned, settings, open_planned(planned, settings), Stats(), serves=serves)
 
 
 def open_planned(planned: Planned, settings: ModelSettings) -> Opened:
-    """Opens a model as one of its replicas; nothing is loaded yet."""
-    return open_model(planned.source, _for_each(settings))
+    """Opens a model as one of its replicas; see `Opener.first`."""
+    return Opener(planned.source, settings, planned.name).first()
 
 
-def load_opened(planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder) -> Served:
+def load_opened(
+    planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder, *, serves: bool
+) -> Served:
     """Loads what `open_planned` opened."""
-    for_each = _for_each(settings)
-
-    def again() -> Model:
-        another = open_model(planned.source, for_each)
-        if another.digest != opened.digest:
-            what = "the file is not the one this version was loaded from"
-            raise InvalidModel(what, where=planned.source, fix="load the model again, or put that file back")
-        return another.model
-
+    opener = Opener(planned.source, settings, planned.name)
     name = planned.name or check_name(opened.name)
+    way = f"{settings.device} {opener.settings.threads} {usable_cores()}{' apart' * opened.model.apart}"
     engine = Engine(
         opened.model,
         settings,
@@ -70,8 +62,9 @@ def load_opened(planned: Planned, settings: ModelSettings, opened: Opened, recor
         version=planned.version,
         digest=opened.digest,
         recorder=recorder,
-        again=again,
-        profile_file=ProfileFile(cache_folder() / "profiles", f"{settings.device} {for_each.threads} {usable_cores()}"),
+        again=opener.again(opened.digest),
+        apart=opener.apart(opened.digest) if serves and opened.framework == "python" else None,
+        profile_file=ProfileFile(cache_folder() / "profiles", way),
     ).load()
     return Served(name, planned.version, engine, opened)
 
@@ -92,7 +85,8 @@ class CommandLine:
 
     def open(self, planned: Planned, settings: ModelSettings) -> Opened:
         opened = open_planned(planned, settings)
-        self.check_import(planned.source, opened.digest)
+        if not opened.model.apart:
+            self.check_import(planned.source, opened.digest)
         return opened
 
     def check_import(self, source: str, digest: str) -> None:
@@ -104,17 +98,7 @@ class CommandLine:
             raise InvalidModel("its module was changed, and is imported once only", where=source, fix=fix)
 
     def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
-        return load_opened(planned, settings, opened, recorder or Stats())
-
-
-def _for_each(settings: ModelSettings) -> ModelSettings:
-    return replace(settings, threads=threads_of_each(settings))
-
-
-def threads_of_each(settings: ModelSettings) -> int:
-    """Threads inside one call of one of several replicas, which share the cores."""
-    most = settings.max_replicas or settings.replicas
-    return max(1, usable_cores() // most) if not settings.threads and most > 1 else settings.threads
+        return load_opened(planned, settings, opened, recorder or Stats(), serves=True)
 
 
 def cache_folder() -> Path:
@@ -133,7 +117,7 @@ def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool =
         for planned in plan(sources, newest=newest):
             for note in planned.notes:
                 print(f"foretell: note: {note}", file=sys.stderr)
-            loaded.append(load(planned, flags))
+            loaded.append(load(planned, settings_of(planned, flags).settings, serves=not newest))
         refuse_idle_permissions(flags, [served.opened for served in loaded])
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
@@ -151,7 +135,9 @@ def loader_of(words: Sequence[str], flags: Mapping[str, Any], say: Callable[[str
     loader = Loader(load_all(words, flags), sources, say, patience_s=patience_s)
     for (name, version), planned in before.found.items():
         loader.intake.note(planned)
-        sources.check_import(planned.source, loader.catalog.resolve(name, version).opened.digest)
+        opened = loader.catalog.resolve(name, version).opened
+        if not opened.model.apart:
+            sources.check_import(planned.source, opened.digest)
     return loader
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from cyclopts import Parameter
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.cli.data import read_data, rows_with_missing, to_intake
 from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping, whole
-from foretell.cli.loading import job_settings, load
+from foretell.cli.loading import job_settings, load, settings_of
 from foretell.cli.output import print_json, print_table
 from foretell.columns import Array, Batch, Dense, row_bytes
 from foretell.config import JobSettings
@@ -68,7 +69,8 @@ def predict(
     if settings.batch_size is not None:
         flags["max_batch_size"] = settings.batch_size
     rows = read_data(data, format)
-    served = load(planned, flags)
+    # One call follows the other here: further replicas would have nothing to do.
+    served = load(planned, replace(settings_of(planned, flags).settings, replicas=1, max_replicas=None))
     try:
         refuse_idle_permissions(flags, [served.opened])
         intake = to_intake(rows, served.spec, read_mapping(map))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from foretell.engine.objective import Objective
+
 if TYPE_CHECKING:
     from foretell.engine.engine import Engine
 
@@ -12,7 +14,7 @@ def decisions(engine: Engine) -> dict[str, Any]:
     """Every automatic decision as it stands now, beside the settings that bound it. Times in milliseconds."""
     settings, pool, upkeep = engine.settings, engine.pool, engine.upkeep
     batchers = engine.batchers
-    objective = next((batcher.objective for batcher in batchers if batcher.objective is not None), None)
+    objective = _objective(engine)
     return {
         "executor": ran_on(engine),
         "replicas": {
@@ -21,6 +23,8 @@ def decisions(engine: Engine) -> dict[str, Any]:
             "least": settings.replicas,
             "most": settings.max_replicas or settings.replicas,
             "lost": pool.lost,
+            "last_loss": pool.last_loss,
+            "last_failed_start": upkeep.last_code if upkeep else None,
         },
         "batch_rows": {
             "now": objective.rows if objective else settings.max_batch_size,
@@ -30,6 +34,22 @@ def decisions(engine: Engine) -> dict[str, Any]:
         "bulk_share": max((batcher.bulk_share for batcher in batchers), default=0.0),
         "call_ms": {str(rows): seconds * 1e3 for rows, seconds in engine.profile.table().items()},
     }
+
+
+def gauges(engine: Engine) -> dict[str, float]:
+    """The same where it is a number that changes, by the names of the metrics."""
+    objective = _objective(engine)
+    return {
+        "replicas": len(engine.pool.members),
+        "replicas_lost_total": engine.pool.lost,
+        "batch_rows_limit": objective.rows if objective else engine.settings.max_batch_size,
+        "bulk_share": max((batcher.bulk_share for batcher in engine.batchers), default=0.0),
+        **({"slo_margin_seconds": objective.margin_s} if objective else {}),
+    }
+
+
+def _objective(engine: Engine) -> Objective | None:
+    return next((batcher.objective for batcher in engine.batchers if batcher.objective is not None), None)
 
 
 def ran_on(engine: Engine) -> str:

@@ -24,16 +24,17 @@ from foretell.engine.delivery import row_failure
 from foretell.engine.direct import Direct
 from foretell.engine.executors import JOIN_S
 from foretell.engine.member import Member
+from foretell.engine.opening import check_device, check_replicas, keep_known, loaded
 from foretell.engine.padded_calls import check_pad, padded_inputs
 from foretell.engine.pool import Open, Pool
 from foretell.engine.profile import Profile
 from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import NoRecorder, Recorder
 from foretell.engine.replica import Prepared
-from foretell.engine.upkeep import Upkeep, check_replicas, loaded
+from foretell.engine.upkeep import Upkeep
 from foretell.engine.warm_up import warm_up
 from foretell.engine.work import Groups, Work, fields_of
-from foretell.errors import InferenceError, InvalidInput, NotReady, Unavailable
+from foretell.errors import InferenceError, InvalidInput, NotReady
 from foretell.model import Context, Model
 from foretell.types import Identity, ModelSpec
 
@@ -118,10 +119,10 @@ class Engine:
     def load(self) -> Engine:
         """Loads and warms up the model. Raises what the model raises, as an `InferenceError`."""
         try:
-            self._check_device()
+            check_device(self._model, self.settings.device, self._where)
             self._model.load(self.settings.device)
             check_pad(self._model, self._where)
-            check_replicas(self.settings, self.spec, self._again is not None, self._where)
+            check_replicas(self.settings, self._model, self._again is not None, self._where)
             if self.settings.cache_size:
                 self._cache = make_cache(self.settings, self.spec, self.clock, self._where)
         except (Exception, SystemExit) as error:  # a model ends its loading, not who loads it
@@ -155,11 +156,12 @@ class Engine:
     def _keep_up(self) -> None:
         """Starts looking after the replicas, where there is something to look after."""
         settings, again = self.settings, self._again
-        apart = None if self.spec.stateful or settings.executor != "auto" or self._model.native else self._apart
+        stays = self.spec.stateful or self.spec.concurrent or settings.executor != "auto" or self._model.native
+        apart = None if stays else self._apart
         several = settings.replicas > 1 or (settings.max_replicas or 1) > 1
         if again is None or not (several or self._model.apart or apart is not None or settings.call_timeout_s):
             return
-        self.upkeep = Upkeep(self.pool, settings, self.profile, self._open, again, apart, lambda: self.waiting_rows)
+        self.upkeep = Upkeep(self.pool, settings, self._open, again, apart, lambda: self.waiting_rows)
         self.upkeep.start()
 
     def _open(self, again: Open, generation: int) -> Member:
@@ -171,7 +173,9 @@ class Engine:
         except InferenceError:
             member.close(time.monotonic() + JOIN_S)
             raise
-        if model.apart is not self._model.apart:
+        known = self._model
+        keep_known(model, known)
+        if model.apart is not known.apart or all(other.replica.model is not known for other in self.pool.members):
             self._model = model  # what is learned of the model, is learned where its calls are from now on
         return member
 
@@ -311,10 +315,3 @@ class Engine:
         if self._direct is None:
             raise NotReady("the model is not loaded", where=self._where)
         return self._direct
-
-    def _check_device(self) -> None:
-        """A model without a `load` of its own cannot have heard of the device."""
-        device = self.settings.device
-        if device != "cpu" and type(self._model).load is Model.load:
-            fix = "use cpu, or give the model a method load(self, device)"
-            raise Unavailable("the model knows of no devices", where=self._where, expected="cpu", got=device, fix=fix)

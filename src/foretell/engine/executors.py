@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -34,6 +35,8 @@ class ThreadExecutor:
         self._replica = replica
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self.calls = 0
+        """Calls that have ended."""
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name=f"foretell-{name}", daemon=True)
         self._thread.start()
@@ -67,6 +70,15 @@ class ThreadExecutor:
         """Batches that have not started, the cancelled ones included."""
         return self._jobs.qsize()
 
+    @property
+    def cpu_s(self) -> float:
+        """Seconds that the thread has computed; infinite where the system does not tell."""
+        number = self._thread.ident
+        if number is None or not hasattr(time, "pthread_getcpuclockid"):
+            return math.inf
+        with self._lock:  # asking for the clock of a thread that has ended is undefined
+            return time.clock_gettime(time.pthread_getcpuclockid(number)) if not self._closed else 0.0
+
     def close(self, patience_s: float = JOIN_S) -> None:
         with self._lock:
             if not self._closed:
@@ -95,6 +107,7 @@ class ThreadExecutor:
                     time.sleep(job.pause_s)
                 job.on_free()
         finally:
+            self.calls += 1
             del job  # an error holds this frame, and the frame would hold the job, and the job the error
 
 

@@ -37,6 +37,12 @@ class Member:
                 self._thread = ThreadExecutor(self.replica, f"{self._name}-{self.number}")
             return self._thread
 
+    @property
+    def computed(self) -> tuple[int, float]:
+        """Calls that its worker thread has made, and the seconds for which it has computed."""
+        with self._lock:
+            return (0, 0.0) if self._thread is None else (self._thread.calls, self._thread.cpu_s)
+
     def close(self, until: float) -> None:
         """Ends what has not started, waits for what has until `until` (monotonic), gives back the model."""
         if self._thread is not None:

@@ -110,13 +110,13 @@ def runs_inline(call_s: float | None, limit_s: float, inline_now: bool) -> bool:
     return call_s <= limit_s * (_STAY if inline_now else 1.0)
 
 
-def belongs_apart(call_s: float | None) -> bool:
-    """Whether calls of Python code that take `call_s` belong in a process of their own.
+def belongs_apart(calls: int, cpu_s: float) -> bool:
+    """Whether `calls` of Python code that have computed for `cpu_s` belong in a process of their own.
 
-    They hold the interpreter's lock: the event loop stands still meanwhile. Below a millisecond the way there and back
-    costs more than that.
+    While they compute, they hold the interpreter's lock, and the event loop stands still; while they wait for something
+    else, they do not. Below a millisecond the way there and back costs more than that.
     """
-    return call_s is not None and call_s > _APART_S
+    return calls > 0 and cpu_s / calls > _APART_S
 
 
 def restart_delay_s(failures: int, lived_s: float) -> float:
@@ -146,7 +146,7 @@ def fewer_would_do(now: int, busy_share: float) -> bool:
 
 
 class Placement:
-    """Where a replica's calls run: on the event loop, or on a worker thread. `executor`: "auto", "inline", "thread"."""
+    """Where a replica's calls run: on the event loop, or on a worker thread. `executor`: the setting."""
 
     def __init__(self, native: bool, executor: str, limit_s: float) -> None:
         self.inline = executor == "inline" or (native and executor == "auto")

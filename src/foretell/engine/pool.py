@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from foretell.clock import Clock
 from foretell.config import ModelSettings
@@ -12,10 +13,13 @@ from foretell.engine.executors import JOIN_S
 from foretell.engine.member import Member
 from foretell.engine.replica import Replica
 from foretell.errors import NotReady
-from foretell.model import Model
+from foretell.model import Loss, Model
 
 Open = Callable[[], Model]
 """Opens the artefact again: a model that is not loaded yet."""
+
+_LOST_S = 1.0
+"""For so long, a replica that is lost may still answer whoever has it."""
 
 
 class Pool:
@@ -31,6 +35,8 @@ class Pool:
         self.closed = False
         self.lost = 0
         """Replicas that ended by themselves, or had to be given up."""
+        self.last_loss: Loss | None = None
+        """Why the last of them was."""
         self._lock = threading.RLock()
         self.changed = threading.Condition(self._lock)
         """Guards everything here; notified at every change. Who only counts takes the lock itself: it costs less."""
@@ -61,6 +67,8 @@ class Pool:
             self.hopeless = False
             self.changed.notify_all()
         self._tell()
+        if member.apart:
+            member.replica.model.watch(partial(self.lose, member))
         return True
 
     def acquire(self, busy: Collection[Member] | Mapping[Member, object] = ()) -> Member | None:
@@ -112,12 +120,16 @@ class Pool:
         self._tell()
         return True
 
-    def lose(self, member: Member) -> None:
-        """It ended by itself, or hangs. Harmless when repeated."""
-        if self.leave(member):
+    def lose(self, member: Member, loss: Loss = "ended") -> None:
+        """It ended by itself, or hangs; `loss` says why where its model does not. Harmless when repeated."""
+        if not self.leave(member):
+            return
+        with self.changed:
             self.lost += 1
-            if self.on_lost is not None:
-                self.on_lost(member)
+            self.last_loss = member.replica.model.loss or loss
+        threading.Thread(target=self.retire, args=(member, _LOST_S), name="foretell-lost", daemon=True).start()
+        if self.on_lost is not None:
+            self.on_lost(member)
 
     def retire(self, member: Member, patience_s: float) -> None:
         """Takes it out, waits until nobody has it, closes it."""

@@ -73,10 +73,14 @@ class Replica:
     def close(self, patience_s: float) -> None:
         """Gives back the model's resources once the calls under way have ended.
 
-        After `patience_s` the model is left as it is: closing native code under a call could end the process.
+        After `patience_s` the model is left as it is: closing native code under a call could end the process. A process
+        of its own is ended then.
         """
-        if self._calls.close(patience_s):
-            self.model.close()
+        if not self._calls.close(patience_s):
+            if not self.model.apart:
+                return
+            self.model.give_up()
+        self.model.close()
 
     def warm_up(self, batch: Batch) -> float:
         """Seconds of a call of `batch`, after one that pays for first use."""

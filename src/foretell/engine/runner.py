@@ -175,7 +175,7 @@ class Runner:
     def give_up(self, run: Run, limit_s: float, where: str) -> None:
         """A call hangs: its callers are told, its replica is replaced, and what it may still answer is nobody's."""
         error = ReplicaLost(f"the call took longer than {limit_s:g} s", where=where, fix="try again")
-        self._pool.lose(run.member)
+        self._pool.lose(run.member, "hung")
         self.end_failed(run, error)
 
     def threadsafe(self, call: Callable[..., None], *args: object) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from foretell.config import ModelSettings
 from foretell.engine import policy
 from foretell.engine.member import Member
 from foretell.engine.pool import Open, Pool
-from foretell.engine.profile import Profile
-from foretell.errors import InferenceError, InvalidSetting, NotReady
-from foretell.model import Model
-from foretell.types import ModelSpec
+from foretell.errors import InferenceError
 
 _LOOK_S = 1.0
 _RETIRE_S = 60.0
@@ -32,22 +30,26 @@ class Upkeep:
         self,
         pool: Pool,
         settings: ModelSettings,
-        profile: Profile,
         opens: Callable[[Open, int], Member],
         again: Open,
         apart: Open | None,
         waiting_rows: Callable[[], int],
     ) -> None:
-        self._pool, self._settings, self._profile, self._opens = pool, settings, profile, opens
+        self._pool, self._settings, self._opens = pool, settings, opens
         self._again, self._apart = again, apart
+        self._back: Open | None = None
+        """How replicas were opened before they began to move; None once the first one has."""
         self._waiting_rows = waiting_rows
         self.wanted = settings.replicas
         self.generation = 0
         self.last_error: str = ""
-        """Why the last replica could not be opened, for whoever asks."""
+        """Why the last replica could not be opened, for who runs the server; until one could."""
+        self.last_code: str | None = None
+        """The same for whoever asks."""
         self._failures = 0
         self._not_before = 0.0
-        self._busy_before, self._looked_at, self._quiet_since = 0.0, time.monotonic(), time.monotonic()
+        self._busy_before, self._before = 0.0, (0, 0.0)
+        self._looked_at = self._quiet_since = time.monotonic()
         pool.on_lost = self._lost
         self._thread = threading.Thread(target=self._run, name="foretell-upkeep", daemon=True)
 
@@ -60,10 +62,7 @@ class Upkeep:
             self._thread.join(_LOOK_S)
 
     def _lost(self, member: Member) -> None:
-        lived_s = time.monotonic() - member.born
-        self._count_failure(lived_s)
-        closing = threading.Thread(target=self._pool.retire, args=(member, _LOOK_S), daemon=True)
-        closing.start()
+        self._count_failure(time.monotonic() - member.born)
 
     def _count_failure(self, lived_s: float) -> None:
         with self._pool.changed:
@@ -108,9 +107,15 @@ class Upkeep:
         try:
             member = self._opens(self._again, self.generation)
         except InferenceError as error:
-            self.last_error = str(error)
-            self._count_failure(0.0)
+            self.last_error, self.last_code = str(error), error.code
+            if self._back is not None:  # it cannot live there, and runs well enough where it is
+                self._again, self._back = self._back, None
+                self.generation -= 1
+            else:
+                self._count_failure(0.0)
             return
+        self._back = self.last_code = None
+        self.last_error = ""
         if not self._pool.add(member):
             member.close(time.monotonic() + _LOOK_S)
 
@@ -122,7 +127,8 @@ class Upkeep:
             return
         members = self._pool.members
         busy_s = self._pool.busy_s(now)
-        share = max(0.0, busy_s - self._busy_before) / (passed_s * len(members)) if members else 0.0
+        was_busy_s = max(0.0, busy_s - self._busy_before)
+        share = was_busy_s / (passed_s * len(members)) if members else 0.0
         self._busy_before, self._looked_at = busy_s, now
         if not policy.fewer_would_do(len(members), share):
             self._quiet_since = now
@@ -133,36 +139,14 @@ class Upkeep:
         if wanted < self.wanted:
             self._quiet_since = now
         self.wanted = wanted
-        if self._apart is not None and policy.belongs_apart(self._profile.recent_s):
-            self._again, self._apart = self._apart, None
+        if self._apart is not None and self._computes(members, was_busy_s):
+            self._back, self._again, self._apart = self._again, self._apart, None
             self.generation += 1
 
-
-def loaded(open_again: Open, device: str, where: str) -> Model:
-    """A further model of the artefact, loaded. Raises `InferenceError`; what was begun is closed."""
-    model: Model | None = None
-    try:
-        model = open_again()
-        model.load(device)
-    except (Exception, SystemExit) as error:  # a model ends its loading, not who loads it
-        if model is not None:
-            model.close()
-        if isinstance(error, InferenceError):
-            raise
-        raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=where) from error
-    return model
-
-
-def check_replicas(settings: ModelSettings, spec: ModelSpec, opens_again: bool, where: str) -> None:
-    """Raises `InvalidSetting` where settings ask for further replicas of a model that cannot have any."""
-    least, most = settings.replicas, settings.max_replicas or settings.replicas
-    if most < least:
-        expected = f"at least {least}"
-        raise InvalidSetting("max_replicas is less than replicas", where=where, expected=expected, got=most)
-    asked = {"replicas": least > 1, "max_replicas": most > 1, "call_timeout_s": settings.call_timeout_s is not None}
-    for name in [name for name, is_asked in asked.items() if is_asked]:
-        if not opens_again:
-            what = f"{name} needs a model that can be opened again"
-            raise InvalidSetting(what, where=where, fix="serve it by its path or module:name")
-        if spec.stateful and name != "call_timeout_s":
-            raise InvalidSetting(f"{name}: a stateful model has one replica", where=where, fix="leave it out")
+    def _computes(self, members: Sequence[Member], busy_s: float) -> bool:
+        """Whether calls lately were such that they belong apart. `busy_s`: how long they took all together."""
+        computed = [member.computed for member in members]
+        calls, cpu_s = sum(each[0] for each in computed), sum(each[1] for each in computed)
+        lately = calls - self._before[0], busy_s if math.isinf(cpu_s) else cpu_s - self._before[1]
+        self._before = calls, cpu_s
+        return policy.belongs_apart(*lately)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from foretell.observe.histogram import Histogram
@@ -29,6 +29,8 @@ class ModelMetrics:
     waiting_rows: int
     cached_rows: int
     ready: bool
+    decided: Mapping[str, float] = field(default_factory=dict)
+    """What the engine has decided by itself, by the names of `_DECISIONS`; not each of them is there."""
 
 
 _FIGURES: tuple[tuple[str, str, str, Callable[[ModelMetrics], int]], ...] = (
@@ -39,6 +41,14 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[ModelMetrics], int]], ...] = (
     ("cache_rows", "Rows in the cache.", "gauge", lambda m: m.cached_rows),
     ("queue_rows", "Rows waiting for the model.", "gauge", lambda m: m.waiting_rows),
     ("model_ready", "Whether the model answers.", "gauge", lambda m: int(m.ready)),
+)
+
+_DECISIONS = (
+    ("replicas", "Replicas of the model that run.", "gauge"),
+    ("replicas_lost_total", "Replicas that ended by themselves, or hung and were given up.", "counter"),
+    ("batch_rows_limit", "Most rows of one call of the model now.", "gauge"),
+    ("bulk_share", "Part of the time of calls that bulk requests had lately.", "gauge"),
+    ("slo_margin_seconds", "Part of the objective that is kept free for what cannot be foretold.", "gauge"),
 )
 
 
@@ -57,6 +67,10 @@ def exposition(models: Iterable[ModelMetrics], server: Mapping[str, float]) -> s
     for name, text, kind, value in _FIGURES:
         lines += head(name, text, kind)
         lines += [f"foretell_{name}{{{_labels(model)}}} {value(model)}" for model in known]
+    for name, text, kind in _DECISIONS:
+        told = [model for model in known if name in model.decided]
+        lines += head(name, text, kind) if told else []
+        lines += [f"foretell_{name}{{{_labels(model)}}} {model.decided[name]!r}" for model in told]
     for name, number in server.items():
         lines += [*head(name, "Of the server.", "counter" if name.endswith("_total") else "gauge")]
         lines.append(f"foretell_{name} {float(number)!r}")

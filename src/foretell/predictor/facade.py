@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from foretell.backends import open_model
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.columns import Batch, row_bytes
@@ -29,6 +28,7 @@ from foretell.observe.summary import cache_summary, summary
 from foretell.predictor.chunked import ROWS_OF_UNKNOWN_SIZE, OnRowError, Run, size_for
 from foretell.predictor.hooked import HookedModel
 from foretell.predictor.options import read_options
+from foretell.remote.opening import open_any
 from foretell.types import Identity, ModelSpec
 
 
@@ -48,7 +48,8 @@ class BasePredictor:
         if self._options.optimize is not False and self.overrides("_optimize_model"):
             optimized = self.guarded("_optimize_model", self._optimize_model)
             self.model = self.model if optimized is None else optimized
-        opened = open_model(self.model, self._options.model, example=self._options.example)
+        given = self._options
+        opened, again = open_any(self.model, given.model, given.name, given.example)
         refuse_idle_permissions(asdict(self._options.model), [opened])
         self.optimizations: tuple[str, ...] = opened.passes
         """The optimisations that are applied."""
@@ -63,6 +64,7 @@ class BasePredictor:
             version=self._options.version,
             digest=opened.digest,
             recorder=self._stats,
+            again=again,
         ).load()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -282,7 +284,8 @@ class Predictor(BasePredictor):
     Options, as keywords or in `config`: `batch_size`, `num_workers`, `device`, `precision`, `optimize` (or
     `optimize_model`; False switches the runtime's own passes off, too), `optimizations` (exactly these passes),
     `threads`, `timeout_s`, `retries`, `retry_delay_s`, `retry_max_delay_s`, `cache_size` (rows), `cache_ttl_s`,
-    `max_queue_size`, `pad`, `batch`, `warm_up`, `trust`, `allow_pickle`, `sha256`, `example`, `name`, `version`.
+    `max_queue_size`, `slo_ms`, `executor` ("process"), `replicas`, `max_replicas`, `call_timeout_s`, `load_timeout_s`,
+    `pad`, `batch`, `warm_up`, `trust`, `allow_pickle`, `sha256`, `example`, `name`, `version`.
     An unknown option, device, precision or pass is an error that says what there is; none is ignored.
 
     Safe from any thread. `with Predictor(...) as p:` closes it at the end.

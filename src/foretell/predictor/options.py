@@ -14,7 +14,7 @@ from foretell.errors import InvalidSetting, nearest
 
 _ALIASES = {"optimize_model": "optimize"}
 _OWN = {"optimize", "batch_size", "num_workers", "example", "name", "version"}
-_MODEL = {field.name for field in fields(ModelSettings)} - {"max_batch_size", "executor", "inline_limit_ms"}
+_MODEL = {field.name for field in fields(ModelSettings)} - {"max_batch_size", "inline_limit_ms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ def read_options(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> 
     if isinstance(values.get("optimizations"), (list, set, frozenset)):
         values["optimizations"] = tuple(values["optimizations"])
     settings = resolve(ModelSettings, [Layer("options", values)]).settings
+    _check_places(settings, values)
     name, version = own["name"], own["version"]
     return Options(
         settings,
@@ -62,6 +63,16 @@ def read_options(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> 
         None if name is None else str(name),
         "1" if version is None else str(version),
     )
+
+
+def _check_places(settings: ModelSettings, values: Mapping[str, Any]) -> None:
+    """Raises `InvalidSetting` for what decides nothing where calls run on the threads of their callers."""
+    if settings.executor in ("inline", "thread"):
+        what, expected = "a predictor's calls run on the threads that make them", "executor = 'process', or none"
+        raise InvalidSetting(what, expected=expected, got=f"executor = {settings.executor!r}", fix="leave it out")
+    if "load_timeout_s" in values and settings.executor != "process":
+        fix = "leave it out, or give executor = 'process'"
+        raise InvalidSetting("load_timeout_s would do nothing without a process of its own", fix=fix)
 
 
 def _merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -135,6 +135,16 @@ class Link:
         self.process.join(_LEAVE_S)
         self._shared.close()
 
+    def abandon(self) -> None:
+        """Ends the child at once; nobody is told."""
+        self._on_end = _nobody
+        self.process.kill()
+        self.end(0.0)
+
     def _ended(self) -> None:
         self._channel.shut()  # wakes whoever waits, even where something that the child has started holds its end
         self._on_end()
+
+
+def _nobody() -> None:
+    """Who is told of the end of a child that was abandoned."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from foretell.backends import Opened
 from foretell.clock import Clock, SystemClock
 from foretell.columns import Batch
-from foretell.errors import InferenceError, NotReady, ReplicaLost
-from foretell.model import Context, Model
+from foretell.errors import InferenceError, InvalidModel, NotReady, ReplicaLost
+from foretell.model import Context, Loss, Model
 from foretell.remote.channel import ChannelClosed, Garbage
 from foretell.remote.link import Link
 from foretell.remote.messages import Answer, Failed, Hello, ModelNote, OutOfMemory, Reply
@@ -26,16 +26,16 @@ _CLOSE_S = 10.0
 class RemoteModel(Model):
     """Runs the model of `recipe` in a process of its own, all three stages of it in `predict`.
 
-    One call at a time. `on_lost` is called once, on a thread of its own, when the process has ended other than by
-    `close`; from then on `lost` is true and every call raises `ReplicaLost`. Safe from any thread.
+    One call at a time. When the process has ended other than by `close`, whoever watches is told once, on a thread of
+    its own; from then on `lost` is true, `loss` says why, and every call raises `ReplicaLost`. `digest`: what the
+    artefact must have. Safe from any thread.
     """
 
     apart = True
 
-    def __init__(
-        self, recipe: Recipe, *, on_lost: Callable[[], None] | None = None, clock: Clock | None = None
-    ) -> None:
-        self.recipe, self.on_lost = recipe, on_lost
+    def __init__(self, recipe: Recipe, *, digest: str | None = None, clock: Clock | None = None) -> None:
+        self.recipe, self._digest = recipe, digest
+        self._on_lost: Callable[[], None] | None = None
         self._clock: Clock = clock or SystemClock()
         self._settings = recipe.model_settings()
         self._where = f"model {recipe.name!r}"
@@ -43,8 +43,9 @@ class RemoteModel(Model):
         self._guard = threading.Lock()
         self._link: Link | None = None
         self._hello: Hello | None = None
+        self._ahead: str | None = None
         self._lost: str | None = None
-        self._closed = False
+        self._noticed = self._closed = False
 
     @property
     def lost(self) -> bool:
@@ -65,16 +66,29 @@ class RemoteModel(Model):
             self, told.name, told.digest, told.source, told.framework, told.size_bytes, told.passes, told.permission
         )
 
+    def open(self, device: str) -> Opened:
+        """Loads it, for who must know first what it is; a `load` for the same device then finds that done."""
+        self.load(device)
+        self._ahead = device
+        return self.opened
+
     def load(self, device: str) -> None:
         """Starts the process and waits until it has loaded the model.
 
-        Raises what loading the model here would raise; `NotReady` where it takes longer than `load_timeout_s`;
-        `ReplicaLost` where the process ends over it.
+        Raises what loading the model here would raise; `InvalidModel` where the artefact is another one; `NotReady`
+        where it takes longer than `load_timeout_s`; `ReplicaLost` where the process ends over it.
         """
         with self._turn:
+            ahead, self._ahead = self._ahead, None
+            if ahead == device:
+                self._ready()
+                return
             link = self._started(device)
             try:
                 hello = self._greeting(link)
+                if self._digest is not None and hello.digest != self._digest:
+                    what = "the file is not the one this version was loaded from"
+                    raise InvalidModel(what, where=hello.source, fix="load the model again, or put that file back")
                 self._learn(hello.model)
                 with self._guard:  # who ends from here on is noticed by `_ended`
                     if link.process.ended.is_set():
@@ -85,6 +99,18 @@ class RemoteModel(Model):
                 link.end(0.0)
                 raise
 
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        with self._guard:
+            self._on_lost = on_lost
+            if not self._noticed:
+                return
+        on_lost()
+
+    def give_up(self) -> None:
+        link = self._link
+        if link is not None:
+            self._lose(link, "took too long", "hung")
+
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """The answer of all stages. Raises what the model raises, and `ReplicaLost` when its process has ended, hung
         for `call_timeout_s` or answered what is no answer."""
@@ -93,11 +119,11 @@ class RemoteModel(Model):
             try:
                 return self._answer(link, link.ask(batch, ctx, self._clock, self._settings.call_timeout_s))
             except (ChannelClosed, Garbage) as error:
-                raise self._lose(link, _reason(link, error)) from error
+                raise self._lose(link, _reason(link, error), _loss(error)) from error
             except (InferenceError, MemoryError):  # the conversation is in order
                 raise
             except BaseException:  # the answer may still come, and would be taken for that to another call
-                self._lose(link, "was left in the middle of a call")
+                self._lose(link, "was left in the middle of a call", "ended")
                 raise
 
     def close(self) -> None:
@@ -108,7 +134,7 @@ class RemoteModel(Model):
         with self._guard:
             if self._closed:
                 return
-            self._closed = True
+            self._closed, self._on_lost = True, None  # which would hold who watches
             link, loaded = self._link, self._hello is not None
         if link is None:
             return
@@ -182,9 +208,9 @@ class RemoteModel(Model):
                 raise link.error(reply.fault)
             return link.batch(reply.batch)
         if reply is None:
-            raise self._lose(link, f"took longer than {self._settings.call_timeout_s} s for a call")
+            raise self._lose(link, f"took longer than {self._settings.call_timeout_s} s for a call", "hung")
         if isinstance(reply, OutOfMemory):
-            raise self._lose(link, "ran out of memory")
+            raise self._lose(link, "ran out of memory", "out_of_memory")
         raise Garbage("a reply to another request")
 
     def _farewell(self, link: Link, patience_s: float) -> InferenceError | None:
@@ -200,13 +226,13 @@ class RemoteModel(Model):
         self.spec = note.spec.with_changes(concurrent=False)
         self.bare_output = note.bare_output
 
-    def _lose(self, link: Link, what: str) -> NotReady:
+    def _lose(self, link: Link, what: str, loss: Loss) -> NotReady:
         """Ends the process, which `what` is the matter with."""
         with self._guard:
             if self._closed:
                 return self._is_closed()
             if self._lost is None:
-                self._lost = what
+                self._lost, self.loss = what, loss
         link.process.kill()
         return self._is_lost(self._lost)
 
@@ -217,9 +243,10 @@ class RemoteModel(Model):
             if self._closed or self._hello is None or link is None:
                 return
             if self._lost is None:
-                self._lost = link.process.ending
-        if self.on_lost is not None:
-            self.on_lost()
+                self._lost, self.loss = link.process.ending, "ended"
+            self._noticed, on_lost = True, self._on_lost
+        if on_lost is not None:
+            on_lost()
 
     def _ended_early(self, what: str) -> NotReady:
         if self._closed:
@@ -240,8 +267,11 @@ def _reason(link: Link, error: ChannelClosed | Garbage) -> str:
     return link.process.ending if link.process.wait(_NOTICE_S) else "closed its connection"
 
 
+def _loss(error: ChannelClosed | Garbage) -> Loss:
+    return "not_understood" if isinstance(error, Garbage) else "ended"
+
+
 def _abandon(link: Link, owner: int) -> None:
     """What is left of a model that nobody closed. In a copy of its process, the child is not there to end."""
     if os.getpid() == owner:
-        link.process.kill()
-        link.end(0.0)
+        link.abandon()

@@ -163,6 +163,8 @@ def _load(
 ) -> Served | None:
     opened = sources.open(planned, settings)
     if only_changed and old is not None and _same(opened, settings, old):
+        if opened.model.apart:  # it has been loaded already
+            opened.model.close()
         return None
     served = sources.load(planned, settings, opened, None if old is None else old.engine.recorder)
     try:

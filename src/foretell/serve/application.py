@@ -10,6 +10,7 @@ from urllib.parse import quote
 from foretell.catalog import Catalog, Served
 from foretell.clock import Clock, SystemClock
 from foretell.config import ServerSettings
+from foretell.engine.decisions import gauges
 from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe import prometheus
 from foretell.observe.stats import Stats
@@ -220,6 +221,7 @@ class Application:
                 served.engine.waiting_rows,
                 served.engine.cached_rows,
                 served.engine.ready,
+                gauges(served.engine),
             )
             for served in self._all()
             if isinstance(served.engine.recorder, Stats)

@@ -1,0 +1,86 @@
+"""Opening the same artefact once and again, in this process or in one of its own for each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from foretell.backends import Opened, open_model
+from foretell.backends.artefact_file import has_threads
+from foretell.backends.python.source import is_reference
+from foretell.config import ModelSettings, usable_cores
+from foretell.errors import InvalidModel, InvalidSetting
+from foretell.model import Model
+from foretell.remote.model import RemoteModel
+from foretell.remote.recipe import Recipe
+
+
+class Opener:
+    """Opens `source`, which must be a path or "module:Class", as the setting `executor` says.
+
+    `settings` are those of each one: where there are several, they share the cores. `example`: rows that tell a Python
+    model's inputs; they do not travel to a process.
+    """
+
+    def __init__(
+        self, source: str | Path, settings: ModelSettings, name: str | None = None, *, example: object = None
+    ) -> None:
+        """Raises `InvalidSetting` for an example that would have to travel."""
+        if example is not None and settings.executor == "process":
+            fix = "let the model declare its inputs, or leave executor out"
+            raise InvalidSetting("example does not reach a model in a process of its own", fix=fix)
+        self._source, self._name, self._example = source, name or _name(source), example
+        self.settings = replace(settings, threads=_share(settings)) if has_threads(source) else settings
+
+    def first(self) -> Opened:
+        """Nothing is loaded yet, but in a process of its own: there the model is loaded as well, and nothing of it ever
+        comes into this process."""
+        if self.settings.executor == "process":
+            return RemoteModel(self._recipe()).open(self.settings.device)
+        return open_model(self._source, self.settings, example=self._example)
+
+    def again(self, digest: str) -> Callable[[], Model]:
+        """What opens a further one in the same way. It raises `InvalidModel` where the artefact is another by then."""
+        if self.settings.executor == "process":
+            return self.apart(digest)
+
+        def open_here() -> Model:
+            another = open_model(self._source, self.settings, example=self._example)
+            if another.digest != digest:
+                what = "the file is not the one this version was loaded from"
+                fix = "load the model again, or put that file back"
+                raise InvalidModel(what, where=str(self._source), fix=fix)
+            return another.model
+
+        return open_here
+
+    def apart(self, digest: str) -> Callable[[], Model]:
+        """What opens a further one in a process of its own. That raises the same, but only when it is loaded."""
+        return lambda: RemoteModel(self._recipe(), digest=digest)
+
+    def _recipe(self) -> Recipe:
+        return Recipe.of(self._source, self.settings, name=self._name)
+
+
+def open_any(
+    source: object, settings: ModelSettings, name: str | None, example: object
+) -> tuple[Opened, Callable[[], Model] | None]:
+    """A model, and what opens it again where that can be: of a live object there is one only."""
+    if not isinstance(source, (str, Path)):
+        return open_model(source, settings, example=example), None
+    opener = Opener(source, settings, name, example=example)
+    opened = opener.first()
+    return opened, opener.again(opened.digest)
+
+
+def _share(settings: ModelSettings) -> int:
+    """Threads inside one call of one of several replicas."""
+    most = settings.max_replicas or settings.replicas
+    return max(1, usable_cores() // most) if not settings.threads and most > 1 else settings.threads
+
+
+def _name(source: str | Path) -> str:
+    """What a model that nobody has named is called, before it is open and tells."""
+    text = str(source)
+    return text.rpartition(":")[2] if is_reference(text) and not Path(text).exists() else Path(text).stem
