@@ -95,6 +95,8 @@ class ServerSettings:
     """Requests each second from one address, where no tokens are set; None: any number."""
     rate_burst: int | None = None
     """Requests that may come at once after a rest; None: those of one second."""
+    workers: int = 1
+    """Processes that share the port, each with the whole of the models."""
     max_connections: int = 10_000
     max_body_bytes: int = 64 * 2**20
     max_header_bytes: int = 64 * 2**10

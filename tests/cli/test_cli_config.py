@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from foretell.config import usable_cores
+
 
 def test_flag_then_environment_then_file_then_default(
     foretell: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +103,30 @@ def test_a_wrong_file_is_named(foretell: Any, folder: Path, text: str, words: li
     assert result.code == 2
     for word in words:
         assert word in result.error
+
+
+def test_what_several_workers_have_of_each_limit_is_shown(foretell: Any) -> None:
+    flags = ("--workers", "2", "--max-queue-size", "4095", "--cache-size", "100")
+    shown = foretell("config", *flags, "--json").json
+    assert shown["server"]["workers"] == {"value": 2, "from": "--workers"}
+    assert shown["server"]["max_connections"] == {"value": 10_000, "from": "default", "in_each_worker": 5000}
+    assert shown["model"]["max_queue_size"] == {"value": 4095, "from": "--max-queue-size", "in_each_worker": 2048}
+    assert shown["model"]["cache_size"] == {"value": 100, "from": "--cache-size", "in_each_worker": 100}
+    assert shown["model"]["threads"] == {
+        "value": 0, "from": "default", "in_each_worker": max(1, usable_cores() // 2),
+    }  # fmt: skip
+    assert shown["model"]["max_batch_size"] == {"value": 128, "from": "default"}
+    for_people = foretell("config", *flags).out
+    assert "4095 (2048 in each of 2 workers)" in for_people
+    assert "100 in each of 2 workers" in for_people
+    assert "in each" not in foretell("config").out
+
+
+def test_no_workers_are_no_server(foretell: Any) -> None:
+    for command in (("config",), ("serve", "models.py:Double")):
+        result = foretell(*command, "--workers", "0")
+        assert result.code == 2
+        assert result.error == "--workers: workers is out of range; expected at least 1, got 0"
 
 
 def test_a_model_that_is_not_there_is_no_success(foretell: Any, folder: Path) -> None:

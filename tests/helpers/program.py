@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 WAIT_S = 60.0
-_SERVING = re.compile(r"serving on http://127\.0\.0\.1:(\d+)")
+_SERVING = re.compile(r"serving on (?:https?://127\.0\.0\.1:(\d+)|unix:)")
 
 
 def command(*arguments: object) -> list[str]:
@@ -39,11 +39,14 @@ def run(
 
 
 class Server:
-    """`foretell serve` on a free port, from the moment it says that it serves."""
+    """`foretell serve` from the moment it says that it serves, on a free port; `port` is None for a Unix socket."""
 
-    def __init__(self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, port: int | None = 0
+    ) -> None:
+        where = () if port is None else ("--http-port", port)
         self.process = subprocess.Popen(
-            command("serve", *arguments, "--http-port", 0), cwd=cwd, env=environment(env),
+            command("serve", *arguments, *where), cwd=cwd, env=environment(env),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.said: list[str] = []
@@ -52,7 +55,7 @@ class Server:
         self._reader.start()
         found = _SERVING.search(self.wait_for("serving on "))
         assert found is not None
-        self.port = int(found[1])
+        self.port = int(found[1] or 0)
         self.children = psutil.Process(self.process.pid).children(recursive=True)
 
     def wait_for(self, text: str) -> str:

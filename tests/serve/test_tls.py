@@ -17,7 +17,8 @@ from wire import Wire, chunked, http, infer, infer_body, values
 
 from foretell.config import ServerSettings
 from foretell.errors import InvalidSetting
-from foretell.serve.tls import TlsAcceptor, context_of
+from foretell.serve.accepting import Acceptor
+from foretell.serve.tls import context_of
 
 Serve = Callable[..., Running]
 
@@ -150,8 +151,8 @@ def test_who_shakes_hands_counts_as_a_client(secure: Serve) -> None:
             silent.finish()
             silent.rest()
         (acceptor,) = server.application.server.listener._accepting
-        assert isinstance(acceptor, TlsAcceptor)
-        server.until(lambda: not acceptor._shaking)
+        assert isinstance(acceptor, Acceptor)
+        server.until(lambda: not acceptor._coming)
         assert values(server.ask(infer("echo", [1]))) == [1]
     assert server.application.server.refused_connections == 3
 

@@ -9,6 +9,7 @@ import warnings
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 import foretell
+from foretell.cli.notes import one_line
 from foretell.errors import InferenceError, InvalidSetting
 
 _ABOUT = "One trained model, one answer: served online, scored in batches, from one definition."
@@ -34,7 +35,7 @@ for _name, (_arguments, _help) in _COMMANDS.items():
 
 def run(arguments: list[str]) -> int:
     """Runs one command; every failure becomes one line on standard error and an exit code."""
-    warnings.showwarning = _one_line
+    warnings.showwarning = one_line
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -69,7 +70,3 @@ def _plain(error: CycloptsError) -> Exception:
 def _failed(error: Exception, code: int) -> int:
     print(f"foretell: {' '.join(str(error).split())}", file=sys.stderr)
     return code
-
-
-def _one_line(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"foretell: warning: {message}", file=sys.stderr)

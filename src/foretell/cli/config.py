@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +22,10 @@ from foretell.cli.flags import (
 )
 from foretell.cli.loading import check_there, job_settings, settings_of
 from foretell.cli.output import print_json, print_table
-from foretell.config import Resolved, ServerSettings, environment, resolve, toml_layer
+from foretell.config import Resolved, ServerSettings, environment, resolve, toml_layer, usable_cores
 from foretell.repository.plan import plan
 from foretell.repository.settings import PROJECT_FILE
+from foretell.workers.division import in_each
 
 _ABOUT = {"server": "of foretell serve", "job": "of foretell predict", "model": "of any model"}
 
@@ -54,6 +56,7 @@ def config(
         ),
         "job": job_settings(job),
     }
+    workers = sections["server"].settings.workers
     flags = {**model.given(), **given(calls), **given(batching)}
     planned = plan(models)
     for one in planned:
@@ -62,14 +65,29 @@ def config(
     if not planned:
         sections["model"] = settings_of(None, flags)
     if json:
-        print_json({name: _as_dict(resolved) for name, resolved in sections.items()})
+        print_json({name: _as_dict(resolved, workers) for name, resolved in sections.items()})
         return
     for name, resolved in sections.items():
-        rows = [[key, shown(each["value"]), each["from"]] for key, each in _as_dict(resolved).items()]
+        rows = [[key, _for_people(each, workers), each["from"]] for key, each in _as_dict(resolved, workers).items()]
         title = f"[{name}] {_ABOUT[name]}" if name in _ABOUT else f"[{name}]"
         print_table(["setting", "value", "from"], rows, title)
 
 
-def _as_dict(resolved: Resolved[Any]) -> dict[str, dict[str, Any]]:
-    names = [field.name for field in fields(resolved.settings)]
-    return {name: {"value": getattr(resolved.settings, name), "from": resolved.origins[name]} for name in names}
+def _as_dict(resolved: Resolved[Any], workers: int) -> dict[str, dict[str, Any]]:
+    """By setting: value, origin, and what it comes to in each worker where that is something else."""
+    told: dict[str, dict[str, Any]] = {}
+    for name in [field.name for field in fields(resolved.settings)]:
+        value = getattr(resolved.settings, name)
+        each = in_each(name, value, workers, usable_cores())
+        told[name] = {"value": value, "from": resolved.origins[name]}
+        if each is not None:
+            told[name]["in_each_worker"] = each
+    return told
+
+
+def _for_people(setting: Mapping[str, Any], workers: int) -> str:
+    each, value = setting.get("in_each_worker"), shown(setting["value"])
+    if each is None:
+        return value
+    in_each_of_them = f"{shown(each)} in each of {workers} workers"
+    return in_each_of_them if each == setting["value"] else f"{value} ({in_each_of_them})"

@@ -167,6 +167,8 @@ class ServerFlags:
     """Most requests each second from one address, without tokens. If not set: any number."""
     rate_burst: int | None = None
     """Requests of it that may come at once. If not set: those of one second."""
+    workers: int | None = None
+    """Processes that share the port and its limits; each loads the models for itself."""
     max_connections: int | None = None
     """Most clients at a time."""
     max_body_bytes: int | None = None

@@ -23,6 +23,7 @@ from foretell.remote.opening import Opener
 from foretell.repository.loader import Loader
 from foretell.repository.plan import Look, Planned, Source, look, plan
 from foretell.repository.settings import PROJECT_FILE, model_settings
+from foretell.workers.division import divided
 
 
 def settings_of(planned: Planned | None, flags: Mapping[str, Any]) -> Resolved[ModelSettings]:
@@ -38,21 +39,16 @@ def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
     )
 
 
-def load(planned: Planned, settings: ModelSettings, *, serves: bool = False) -> Served:
-    """Opens and loads one model. `serves`: for many requests at a time."""
-    return load_opened(planned, settings, open_planned(planned, settings), Stats(), serves=serves)
-
-
-def open_planned(planned: Planned, settings: ModelSettings) -> Opened:
-    """Opens a model as one of its replicas; see `Opener.first`."""
-    return Opener(planned.source, settings, planned.name).first()
+def load(planned: Planned, settings: ModelSettings, *, serves: bool = False, workers: int = 1) -> Served:
+    """Opens and loads one model. `serves`: for many requests at a time. `workers`: processes that share the cores."""
+    opener = Opener(planned.source, settings, planned.name, workers=workers)
+    return load_opened(planned, settings, opener, opener.first(), Stats(), serves=serves)
 
 
 def load_opened(
-    planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder, *, serves: bool
+    planned: Planned, settings: ModelSettings, opener: Opener, opened: Opened, recorder: Recorder, *, serves: bool
 ) -> Served:
-    """Loads what `open_planned` opened."""
-    opener = Opener(planned.source, settings, planned.name)
+    """Loads what `opener` has opened."""
     name = planned.name or check_name(opened.name)
     way = f"{settings.device} {opener.settings.threads} {usable_cores()}{' apart' * opened.model.apart}"
     engine = Engine(
@@ -70,9 +66,11 @@ def load_opened(
 
 
 class CommandLine:
-    """What a command line named, for a loader that looks at it and loads it again while the server runs."""
+    """What a command line named, for a loader that looks at it and loads it again while the server runs, as one of
+    `workers` processes."""
 
-    def __init__(self, words: Sequence[str], flags: Mapping[str, Any]) -> None:
+    def __init__(self, words: Sequence[str], flags: Mapping[str, Any], workers: int = 1) -> None:
+        self._workers = workers
         self._sources = [Source.of(word) for word in words]
         self._flags = dict(flags)
         self._imported: dict[str, str] = {}
@@ -81,10 +79,10 @@ class CommandLine:
         return look(self._sources, name)
 
     def settings(self, planned: Planned) -> ModelSettings:
-        return settings_of(planned, self._flags).settings
+        return divided(settings_of(planned, self._flags).settings, self._workers)
 
     def open(self, planned: Planned, settings: ModelSettings) -> Opened:
-        opened = open_planned(planned, settings)
+        opened = self._opener(planned, settings).first()
         if not opened.model.apart:
             self.check_import(planned.source, opened.digest)
         return opened
@@ -98,7 +96,11 @@ class CommandLine:
             raise InvalidModel("its module was changed, and is imported once only", where=source, fix=fix)
 
     def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
-        return load_opened(planned, settings, opened, recorder or Stats(), serves=True)
+        opener = self._opener(planned, settings)
+        return load_opened(planned, settings, opener, opened, recorder or Stats(), serves=True)
+
+    def _opener(self, planned: Planned, settings: ModelSettings) -> Opener:
+        return Opener(planned.source, settings, planned.name, workers=self._workers)
 
 
 def cache_folder() -> Path:
@@ -107,17 +109,21 @@ def cache_folder() -> Path:
     return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "foretell"
 
 
-def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool = False) -> LiveCatalog:
+def load_all(
+    sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool = False, workers: int = 1, tells: bool = True
+) -> LiveCatalog:
     """A catalogue of everything named; with `newest`, of REPO/NAME only the newest version.
 
-    If one fails, those loaded before are closed again.
+    If one fails, those loaded before are closed again. `workers`: processes that do the same and share the limits.
+    `tells`: whether people see notes.
     """
     loaded: list[Served] = []
     try:
         for planned in plan(sources, newest=newest):
-            for note in planned.notes:
+            for note in planned.notes if tells else ():
                 print(f"foretell: note: {note}", file=sys.stderr)
-            loaded.append(load(planned, settings_of(planned, flags).settings, serves=not newest))
+            settings = divided(settings_of(planned, flags).settings, workers)
+            loaded.append(load(planned, settings, serves=not newest, workers=workers))
         refuse_idle_permissions(flags, [served.opened for served in loaded])
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
@@ -128,11 +134,20 @@ def load_all(sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool =
         raise
 
 
-def loader_of(words: Sequence[str], flags: Mapping[str, Any], say: Callable[[str], None], patience_s: float) -> Loader:
-    """Everything named, loaded, and ready to be replaced; see `Loader`."""
-    sources = CommandLine(words, flags)
+def loader_of(
+    words: Sequence[str],
+    flags: Mapping[str, Any],
+    say: Callable[[str], None],
+    patience_s: float,
+    *,
+    workers: int = 1,
+    tells: bool = True,
+) -> Loader:
+    """Everything named, loaded, and ready to be replaced; see `Loader` and `load_all`."""
+    sources = CommandLine(words, flags, workers)
     before = sources.look()
-    loader = Loader(load_all(words, flags), sources, say, patience_s=patience_s)
+    catalog = load_all(words, flags, workers=workers, tells=tells)
+    loader = Loader(catalog, sources, say, patience_s=patience_s)
     for (name, version), planned in before.found.items():
         loader.intake.note(planned)
         opened = loader.catalog.resolve(name, version).opened

@@ -24,14 +24,21 @@ class Opener:
     """
 
     def __init__(
-        self, source: str | Path, settings: ModelSettings, name: str | None = None, *, example: object = None
+        self,
+        source: str | Path,
+        settings: ModelSettings,
+        name: str | None = None,
+        *,
+        example: object = None,
+        workers: int = 1,
     ) -> None:
-        """Raises `InvalidSetting` for an example that would have to travel."""
+        """`workers`: processes that do the same on this machine. Raises `InvalidSetting` for an example that would have
+        to travel."""
         if example is not None and settings.executor == "process":
             fix = "let the model declare its inputs, or leave executor out"
             raise InvalidSetting("example does not reach a model in a process of its own", fix=fix)
         self._source, self._name, self._example = source, name or _name(source), example
-        self.settings = replace(settings, threads=_share(settings)) if has_threads(source) else settings
+        self.settings = replace(settings, threads=_share(settings, workers)) if has_threads(source) else settings
 
     def first(self) -> Opened:
         """Nothing is loaded yet, but in a process of its own: there the model is loaded as well, and nothing of it ever
@@ -74,9 +81,9 @@ def open_any(
     return opened, opener.again(opened.digest)
 
 
-def _share(settings: ModelSettings) -> int:
+def _share(settings: ModelSettings, workers: int) -> int:
     """Threads inside one call of one of several replicas."""
-    most = settings.max_replicas or settings.replicas
+    most = workers * (settings.max_replicas or settings.replicas)
     return max(1, usable_cores() // most) if not settings.threads and most > 1 else settings.threads
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +25,8 @@ from foretell.serve.messages import HttpError, Reply, error_status, json_reply
 from foretell.serve.model_door import ModelDoor
 from foretell.serve.repository_calls import EXTENSIONS, RepositoryCalls
 from foretell.serve.routes import Handler, Route, model_path, path_of
-from foretell.serve.server import HttpServer
+from foretell.serve.server import HttpServer, Turn
+from foretell.serve.together import Key, Others, Together
 from foretell.serve.tokens import tokens_of
 
 _MOST_ROUTES = 4096
@@ -47,22 +50,34 @@ class Application:
         clock: Clock | None = None,
     ) -> None:
         self.catalog, self.settings, self._loader = catalog, settings, loader
-        self._repository: RepositoryCalls | None = None
+        self.repository: RepositoryCalls | None = None
         if loader is not None:
-            self._repository = RepositoryCalls(loader, settings, self.error_reply, self.failed)
+            self.repository = RepositoryCalls(loader, settings, self.error_reply, self.failed)
         self.server = HttpServer(self, settings)
         now = (clock or SystemClock()).monotonic
-        self.guard = Guard(settings, tokens_of(settings, token), now, lambda: self.server.listener.local)
+        tokens = tokens_of(settings, token)
+        self.guard = Guard(settings, tokens, now, lambda: self.server.listener.local, settings.workers)
         self.server.gate = self._gate
         self._fixed = self._fixed_routes()
         self._routes: dict[bytes, Route] = {}
         """By the whole URL, as the last requests had it."""
-        self._doors: dict[tuple[str, str], ModelDoor] = {}
+        self._doors: dict[Key, ModelDoor] = {}
+        self.together: Together | None = None
         catalog.subscribe(self._catalog_changed)
 
     async def start(self) -> None:
         """Listens. From now on the catalogue changes on this thread only."""
         await self.server.start()
+
+    def share(self, sockets: list[socket.socket], turn: Turn) -> None:
+        """Will take clients in from `sockets` in turns with other processes. Belongs before `start`."""
+        self.server.bind(sockets, turn)
+
+    def join(self, others: Others) -> None:
+        """Answers from now on for several processes, of which this is one."""
+        self.together = Together(others, self.error_reply, self.failed)
+        if self.repository is not None:
+            self.repository.others = others
 
     def reload(self) -> list[str]:
         """Takes the tokens and the certificate from their files again, and says which it has read.
@@ -81,6 +96,15 @@ class Application:
     @property
     def ready(self) -> bool:
         return not self.server.draining and self.catalog.ready()
+
+    def is_ready(self, key: Key | None) -> bool:
+        """Whether a model answers; None: whether this process does."""
+        if key is None or self.server.draining:
+            return self.ready
+        try:
+            return self.catalog.resolve(*key).engine.ready
+        except ModelNotFound:
+            return False
 
     def handle(self, exchange: Exchange) -> None:
         """Answers now, or leaves the exchange with the engine. Never raises."""
@@ -131,8 +155,8 @@ class Application:
         path, query = path_of(url)
         route = self._fixed.get(path)
         lasting = True
-        if route is None and self._repository is not None:
-            methods = self._repository.find(path)
+        if route is None and self.repository is not None:
+            methods = self.repository.find(path)
             if methods is not None:  # for any name
                 route, lasting = Route(methods, "manage"), False
         if route is None:
@@ -172,7 +196,7 @@ class Application:
             return False
 
     def _extensions(self) -> tuple[str, ...]:
-        return EXTENSIONS if self._repository is not None else ()
+        return EXTENSIONS if self.repository is not None else ()
 
     def _overview(self) -> dict[str, Any]:
         """For whoever opens the address to see what is there."""
@@ -184,8 +208,15 @@ class Application:
         exchange.respond(json_reply({"live": True, "ready": self.ready}))
 
     def _ready(self, exchange: Exchange) -> None:
-        ready = self.ready
-        exchange.respond(json_reply({"live": True, "ready": ready}, 200 if ready else 503))
+        self.tell_ready(exchange, None, lambda ready: json_reply({"live": True, "ready": ready}, 200 if ready else 503))
+
+    def tell_ready(self, exchange: Exchange, key: Key | None, reply: Callable[[bool], Reply]) -> None:
+        """Answers whether a model or the server is ready, in all processes that there are."""
+        ready = self.is_ready(key)
+        if ready and self.together is not None:
+            self.together.ready(exchange, key, reply)
+        else:
+            exchange.respond(reply(ready))
 
     def _model_route(self, name: str, version: str | None, verb: str) -> Route:
         served = self._resolve(name, version)
@@ -213,6 +244,13 @@ class Application:
         raise HttpError(405, f"wrong method; expected {route.allow.decode()}", ((b"Allow", route.allow),))
 
     def _metrics(self, exchange: Exchange) -> None:
+        if self.together is not None:
+            self.together.metrics(exchange)
+            return
+        exchange.respond(Reply(self.metrics().encode(), content_type=prometheus.CONTENT_TYPE.encode()))
+
+    def metrics(self) -> str:
+        """Of this process."""
         models = [
             prometheus.ModelMetrics(
                 served.name,
@@ -237,9 +275,7 @@ class Application:
             server["access_log_lines_total"] = float(lines.written)
             server["access_log_lines_dropped_total"] = float(lines.dropped)
         text = prometheus.exposition(models, server)
-        if self._loader is not None:
-            text += self._loader.intake.loads.exposition()
-        exchange.respond(Reply(text.encode(), content_type=prometheus.CONTENT_TYPE.encode()))
+        return text if self._loader is None else text + self._loader.intake.loads.exposition()
 
     def _all(self) -> list[Served]:
         return [self.catalog.resolve(n, v) for n in self.catalog.names() for v in self.catalog.versions(n)]

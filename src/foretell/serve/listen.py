@@ -10,12 +10,13 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from foretell.config import ServerSettings
 from foretell.errors import InvalidSetting, Unavailable
-from foretell.serve.tls import TlsAcceptor, context_of
+from foretell.serve.accepting import Acceptor, Entrance
+from foretell.serve.tls import context_of
 
 _BACKLOG = 4096
 _MOST_PATH_BYTES = 107 if sys.platform == "linux" else 103
@@ -23,15 +24,17 @@ _LIVE_WITHIN_S = 1.0
 _OTHER_PATH = "choose another --unix-socket"
 
 Factory = Callable[[], asyncio.Protocol]
-HasRoom = Callable[[int], bool]
 
 
 class Listener:
-    """The open sockets of a door, and what accepts clients from them."""
+    """The open sockets of a door, and what accepts clients from them.
 
-    def __init__(self, settings: ServerSettings, sockets: list[socket.socket]) -> None:
-        self._settings, self._sockets = settings, sockets
-        self._accepting: list[asyncio.Server | TlsAcceptor] = []
+    `shared`: other processes accept from the same sockets, and a Unix socket is not this one's to remove.
+    """
+
+    def __init__(self, settings: ServerSettings, sockets: list[socket.socket], *, shared: bool = False) -> None:
+        self._settings, self._sockets, self._shared = settings, sockets, shared
+        self._accepting: list[asyncio.Server | Acceptor] = []
         self._path = Path(settings.unix_socket) if settings.unix_socket else None
         self._inode = os.stat(self._path).st_ino if self._path else 0
         self.address: tuple[str, int] = sockets[0].getsockname()[:2] if self._path is None else (str(self._path), 0)
@@ -48,8 +51,8 @@ class Listener:
         scheme = "https" if self._settings.tls_cert else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
-    async def start(self, factory: Factory, has_room: HasRoom) -> None:
-        """Takes clients in from now on; `has_room` tells whether there is room beside so many that shake hands.
+    async def start(self, factory: Factory, entrance: Entrance) -> None:
+        """Takes clients in from now on, as `entrance` says.
 
         Raises `InvalidSetting` for a certificate or key that cannot be used.
         """
@@ -60,9 +63,8 @@ class Listener:
             self.close()
             raise
         for each in self._sockets:
-            if context is not None:
-                acceptor = TlsAcceptor(each, context, factory, has_room, self._settings.header_timeout_s)
-                self._accepting.append(acceptor)
+            if context is not None or self._shared:
+                self._accepting.append(Acceptor(each, context, factory, entrance, self._settings.header_timeout_s))
             elif self._path is not None:
                 self._accepting.append(await loop.create_unix_server(factory, sock=each, backlog=_BACKLOG))
             else:
@@ -75,8 +77,15 @@ class Listener:
         """
         context = context_of(self._settings)
         for each in self._accepting:
-            if isinstance(each, TlsAcceptor) and context is not None:
+            if isinstance(each, Acceptor) and context is not None:
                 each.context = context
+
+    async def last_call(self) -> None:
+        """Whoever waits at the door comes in."""
+        await asyncio.sleep(0)
+        for each in self._accepting:
+            if isinstance(each, Acceptor):
+                await each.last_call()
 
     def close(self) -> None:
         """Takes no more clients, and removes its own Unix socket."""
@@ -84,17 +93,24 @@ class Listener:
             accepting.close()
         for each in self._sockets:
             each.close()
-        if self._path is not None:
+        if self._path is not None and not self._shared:
             with contextlib.suppress(OSError):
                 if os.stat(self._path).st_ino == self._inode:  # somebody else's is not ours to remove
                     self._path.unlink()
 
 
-def bind(settings: ServerSettings, *, reuse_port: bool = False) -> list[socket.socket]:
+def bind(settings: ServerSettings) -> list[socket.socket]:
     """Listening sockets for `settings`; clients wait in them until a `Listener` takes them in.
 
     Raises `Unavailable` where the address is not to be had, `InvalidSetting` for a path that cannot be a socket.
     """
+    reserved = reserve(settings)
+    listen(reserved, settings)
+    return reserved
+
+
+def reserve(settings: ServerSettings) -> list[socket.socket]:
+    """Sockets with their addresses, which refuse clients until `listen`. Raises as `bind`."""
     if settings.unix_socket:
         return [_bind_unix(settings.unix_socket, int(settings.unix_socket_mode, 8))]
     host, port = settings.host, settings.http_port
@@ -104,18 +120,48 @@ def bind(settings: ServerSettings, *, reuse_port: bool = False) -> list[socket.s
         for family, _, _, _, address in dict.fromkeys(found):
             # Where any free port will do, it is the same one at every address.
             port = port or (bound[0].getsockname()[1] if bound else 0)
-            place = (address[0], port, *address[2:])
-            bound.append(socket.create_server(place, family=family, backlog=_BACKLOG, reuse_port=reuse_port))
+            bound.append(_bind_tcp(family, (address[0], port, *address[2:])))
     except OSError as error:
-        for each in bound:
-            each.close()
-        known = isinstance(error, socket.gaierror) or not error.errno
-        reason = error.strerror or str(error) if known else os.strerror(error.errno or 0)
-        raise Unavailable(
-            f"cannot listen on {host}:{port}: {reason}", fix="choose another --host or --http-port"
-        ) from error
-    for each in bound:
-        each.setblocking(False)
+        _close_all(bound)
+        raise _cannot(settings, error) from error
+    return bound
+
+
+def listen(reserved: Sequence[socket.socket], settings: ServerSettings) -> None:
+    """Lets clients come to what `reserve` gave. Raises `Unavailable`, and closes them all."""
+    try:
+        for each in reserved:
+            each.listen(_BACKLOG)
+    except OSError as error:  # somebody else listens there since
+        _close_all(reserved)
+        raise _cannot(settings, error) from error
+
+
+def _cannot(settings: ServerSettings, error: OSError) -> Unavailable:
+    reason = error.strerror or str(error)
+    if settings.unix_socket:
+        return Unavailable(f"cannot listen on unix:{settings.unix_socket}: {reason}", fix=_OTHER_PATH)
+    place = f"{settings.host}:{settings.http_port}"
+    return Unavailable(f"cannot listen on {place}: {reason}", fix="choose another --host or --http-port")
+
+
+def _close_all(sockets: Sequence[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
+
+
+def _bind_tcp(family: int, place: tuple[object, ...]) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # elsewhere it would let two servers have one port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(place)
+    except OSError:
+        bound.close()
+        raise
+    bound.setblocking(False)
     return bound
 
 
@@ -132,7 +178,6 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
     try:
         bound.bind(path)
         os.chmod(path, mode)
-        bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
         raise Unavailable(f"cannot listen on unix:{path}: {error.strerror}", fix=_OTHER_PATH) from error

@@ -73,8 +73,10 @@ class ModelDoor:
         exchange.respond(json_reply({**config, "foretell": decisions(served.engine)}))
 
     def ready(self, exchange: Exchange) -> None:
-        ready = self.served.engine.ready and not self.application.server.draining
-        exchange.respond(json_reply({"name": self.served.name, "ready": ready}, 200 if ready else 503))
+        name, version = self.served.name, self.served.version
+        self.application.tell_ready(
+            exchange, (name, version), lambda ready: json_reply({"name": name, "ready": ready}, 200 if ready else 503)
+        )
 
 
 class InferWork(Work):

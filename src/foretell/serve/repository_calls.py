@@ -20,6 +20,7 @@ from foretell.repository.loader import Loader, LoadFailed, State
 from foretell.serve.codecs.json_guard import check_json
 from foretell.serve.exchange import Exchange
 from foretell.serve.messages import HttpError, Reply, decompressed
+from foretell.serve.together import Others
 
 EXTENSIONS = ("model_repository", "model_repository(unload_dependents)")
 
@@ -53,6 +54,8 @@ class RepositoryCalls:
     ) -> None:
         self._loader, self._settings, self._error_reply, self._failed = loader, settings, error_reply, failed
         self._tasks: set[asyncio.Task[None]] = set()
+        self.others: Others | None = None
+        """Other processes, which come to have the same models."""
 
     def find(self, path: bytes) -> dict[bytes, Handler] | None:
         """What a path leads to, by method; None for a path that is not of this extension."""
@@ -86,15 +89,24 @@ class RepositoryCalls:
             _check_unload(parameters)
             self._begin(exchange, self._unloaded(name))
 
-    async def _loaded(self, name: str) -> Reply:
+    async def load(self, name: str) -> None:
+        """In this process. Raises what a remote caller may know."""
         try:
             await self._loader.load(name)
         except LoadFailed as error:
             raise _public(error) from None
+
+    async def _loaded(self, name: str) -> Reply:
+        """What cannot be loaded here is not tried elsewhere: all serve on with what they have."""
+        await self.load(name)
+        if self.others is not None:
+            await self.others.load(name)
         return _json({"name": name, "ready": True})
 
     async def _unloaded(self, name: str) -> Reply:
         await self._loader.unload(name)
+        if self.others is not None:
+            await self.others.unload(name)
         return _json({"name": name, "ready": False})
 
     def _body(self, exchange: Exchange, kind: type[Any]) -> Any:

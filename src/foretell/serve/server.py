@@ -36,6 +36,19 @@ class Application(Protocol):
     def error_reply(self, error: InferenceError) -> Reply: ...
 
 
+class Turn(Protocol):
+    """Where several processes share a socket: how many clients each has, and who takes the next one in."""
+
+    def may_take(self, connections: int, *, waited: bool) -> bool:
+        """Whether this process, which has so many, takes the next one; `waited`: it was left to others long enough."""
+
+    def holds(self, connections: int) -> None:
+        """It has so many now, and is awake."""
+
+    def leave(self) -> None:
+        """It takes no more."""
+
+
 class HttpServer:
     """Listens, hands requests to the application, writes replies once per tick, sweeps slow clients."""
 
@@ -68,6 +81,7 @@ class HttpServer:
         self._dirty: list[HttpConnection] = []
         self._flush_scheduled = False
         self._listener: Listener | None = None
+        self._turn: Turn | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Event | None = None
@@ -93,20 +107,26 @@ class HttpServer:
         remembered = {2: self.reply_heads.count}
         return {f"{digit}xx": self.responses[digit] + remembered.get(digit, 0) for digit in range(1, 6)}
 
-    async def start(self, sockets: list[socket.socket] | None = None) -> None:
-        """Takes clients in, from `sockets` or from those it binds itself.
+    def bind(self, sockets: list[socket.socket] | None = None, turn: Turn | None = None) -> None:
+        """Lets clients wait for `start`, in `sockets` or in those it makes. `turn`: other processes share the sockets.
 
-        Raises `Unavailable` where the address is not to be had, `InvalidSetting` for what the settings name and is not
-        what it should be.
+        Raises `Unavailable` where the address is not to be had, `InvalidSetting` for a file that cannot be.
         """
-        self._loop = asyncio.get_running_loop()
-        settings = self.settings
+        settings, self._turn = self.settings, turn
         self.access_log = access_log_of(settings)
-        listener = self._listener = Listener(settings, bind(settings) if sockets is None else sockets)
+        bound = bind(settings) if sockets is None else sockets
+        listener = self._listener = Listener(settings, bound, shared=turn is not None)
         tcp = not settings.unix_socket
         self.hosts = hosts_of(settings.allowed_hosts, settings.host, local=listener.local, tcp=tcp)
+
+    async def start(self) -> None:
+        """Takes clients in. Binds where nobody has, and raises as that does, and `InvalidSetting` for a certificate or
+        key that cannot be used."""
+        self._loop = asyncio.get_running_loop()
+        if self._listener is None:
+            self.bind()
         self._sweep()
-        await listener.start(self._factory, self.has_room)
+        await self.listener.start(self._factory, self)
 
     async def stop(self) -> None:
         """Takes no new connection, answers what was accepted (up to `drain_timeout_s`), closes.
@@ -115,8 +135,10 @@ class HttpServer:
         is not answered in time is told to try elsewhere.
         """
         self.draining = True
-        await asyncio.sleep(0)  # whoever waits at the door comes in before it closes
+        if self._turn is not None:
+            self._turn.leave()
         if self._listener is not None:
+            await self._listener.last_call()
             self._listener.close()
         for connection in list(self._connections):
             connection.close_after_last()
@@ -142,6 +164,14 @@ class HttpServer:
         self.refused_connections += 1
         return False
 
+    def my_turn(self, more: int, *, waited: bool) -> bool:
+        """Whether the next client is this process's to take in, which has `more` that are about to come in."""
+        if self._turn is None or self.draining:
+            return True
+        connections = len(self._connections) + more
+        self._turn.holds(connections)
+        return self._turn.may_take(connections, waited=waited)
+
     def opened(self, connection: HttpConnection) -> bool:
         """Whether there is room for it."""
         if not self.has_room():
@@ -151,6 +181,8 @@ class HttpServer:
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
+        if self._turn is not None and not self.draining:
+            self._turn.holds(len(self._connections))
         if self._empty is not None and not self._connections:
             self._empty.set()
 
@@ -174,6 +206,8 @@ class HttpServer:
         self.reply_heads.renew(self.date)
         for connection in list(self._connections):
             connection.expire(self.now)
+        if self._turn is not None and not self.draining:
+            self._turn.holds(len(self._connections))
         if self._loop is not None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 

@@ -1,20 +1,12 @@
-"""TLS: certificate and key from their files, and handshakes that a slow or wrong client can only spoil for itself."""
+"""TLS: certificate and key from their files."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 from foretell.config import ServerSettings
 from foretell.errors import InvalidSetting
-
-_AT_ONCE = 64
-"""Clients taken in before those that are in get their turn."""
-_PAUSE_S = 0.5
-_SHUTDOWN_S = 5.0
 
 
 def context_of(settings: ServerSettings) -> ssl.SSLContext | None:
@@ -66,60 +58,3 @@ def _unusable(error: ssl.SSLError, certificate: Path, key: Path) -> InvalidSetti
         return InvalidSetting("not a private key", where=f"tls_key {key}", expected="PEM")
     reason = (error.reason or "damaged").lower().replace("_", " ")
     return InvalidSetting(f"cannot be used: {reason}", where=f"tls_cert {certificate} with tls_key {key}")
-
-
-class TlsAcceptor:
-    """Takes clients in and hands them on after their handshake; until then they count, and have `timeout_s` for it.
-
-    The loop's own servers say nothing of handshakes that are under way, so nobody could count them.
-    """
-
-    def __init__(
-        self,
-        bound: socket.socket,
-        context: ssl.SSLContext,
-        factory: Callable[[], asyncio.Protocol],
-        has_room: Callable[[int], bool],
-        timeout_s: float,
-    ) -> None:
-        self.context = context
-        self._bound, self._factory, self._has_room, self._timeout_s = bound, factory, has_room, timeout_s
-        self._shaking: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.get_running_loop()
-        self._paused: asyncio.TimerHandle | None = None
-        self._loop.add_reader(bound, self._accept)
-
-    def close(self) -> None:
-        """Takes no more clients; who has not finished its handshake is let go."""
-        if self._paused is not None:
-            self._paused.cancel()
-        self._loop.remove_reader(self._bound)
-        for task in self._shaking:
-            task.cancel()
-
-    def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                client, _ = self._bound.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError:  # no descriptor is left: others have to close first
-                self._loop.remove_reader(self._bound)
-                self._paused = self._loop.call_later(_PAUSE_S, self._loop.add_reader, self._bound, self._accept)
-                return
-            if not self._has_room(len(self._shaking)):
-                client.close()
-                continue
-            client.setblocking(False)
-            task = self._loop.create_task(self._shake_hands(client))
-            self._shaking.add(task)
-            task.add_done_callback(self._shaking.discard)
-
-    async def _shake_hands(self, client: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(
-                self._factory, client, ssl=self.context, ssl_handshake_timeout=self._timeout_s,
-                ssl_shutdown_timeout=_SHUTDOWN_S,
-            )  # fmt: skip
-        except OSError:  # garbage, silence, a client without the right certificate: there is nobody to tell
-            client.close()

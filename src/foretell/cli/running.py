@@ -1,0 +1,140 @@
+"""One process that serves, from loading its models to its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from foretell.catalog import Catalog
+from foretell.cli.greeting import serving_on
+from foretell.cli.loading import loader_of
+from foretell.cli.notes import STOPPING, say
+from foretell.config import ServerSettings
+from foretell.errors import InferenceError
+from foretell.repository.loader import Loader
+from foretell.repository.watching import Watcher
+from foretell.serve.application import Application
+from foretell.serve.loop import run_on_loop
+from foretell.serve.tokens import ENVIRONMENT
+from foretell.workers.division import divided
+
+_GC_THRESHOLD = 50_000
+_LAST_LOAD_S = 5.0
+"""A model that is still being loaded when all else has ended may go on for so long."""
+
+
+class Place(Protocol):
+    """Where the process stands: alone, or among others that share its port."""
+
+    workers: int
+    tells: bool
+    """Whether people see what is noticed while the models load."""
+    signals: tuple[signal.Signals, ...]
+    """Which of them end it."""
+
+    def say(self, line: str) -> None:
+        """Tells people something about this process."""
+
+    def stops(self) -> None:
+        """Tells people that it has been told to stop."""
+
+    async def enter(self, application: Application, loader: Loader, lines: list[str], stopping: asyncio.Event) -> bool:
+        """Lets clients in, and tells people `lines`; False where it is to end before."""
+
+    async def leave(self) -> None:
+        """All that was accepted is answered."""
+
+
+class Alone:
+    """The only process."""
+
+    workers, tells = 1, True
+    signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
+
+    def say(self, line: str) -> None:
+        say(line)
+
+    def stops(self) -> None:
+        say(STOPPING)
+
+    async def enter(self, application: Application, loader: Loader, lines: list[str], stopping: asyncio.Event) -> bool:
+        await application.start()
+        for line in (*lines, *serving_on(application)):
+            say(line)
+        return True
+
+    async def leave(self) -> None:
+        """Nobody waits for it."""
+
+
+def run(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSettings, place: Place) -> int:
+    """Serves `models`, with `flags` of theirs, until it is told to stop. Returns the exit code."""
+    loader = loader_of(
+        models, flags, place.say, settings.drain_timeout_s, workers=place.workers, tells=place.tells
+    )  # fmt: skip
+    catalog = loader.catalog
+    try:
+        return run_on_loop(_serve(loader, divided(settings, place.workers), place))
+    finally:
+        for name in catalog.names():
+            for version in catalog.versions(name):
+                catalog.resolve(name, version).engine.close()
+
+
+async def _serve(loader: Loader, settings: ServerSettings, place: Place) -> int:
+    application = Application(loader.catalog, settings, loader, token=os.environ.get(ENVIRONMENT))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in place.signals:
+        loop.add_signal_handler(number, stopping.set)
+    watcher = Watcher(loader, settings.watch_interval_s if settings.watch else None)
+    if not await place.enter(application, loader, _about(loader.catalog), stopping):
+        await place.leave()
+        return 0
+    loop.add_signal_handler(signal.SIGHUP, _reload, application, watcher, place)
+    watching = loop.create_task(watcher.run())
+    _spare_the_collector()
+    await stopping.wait()
+    place.stops()
+    watcher.close()
+    loader.close()
+    await application.stop()
+    await loader.ended(_LAST_LOAD_S)
+    await watching
+    await place.leave()
+    return 0
+
+
+def _reload(application: Application, watcher: Watcher, place: Place) -> None:
+    """Has everything looked at again that was read from files: tokens, certificate, models."""
+    watcher.ask()
+    try:
+        read = application.reload()
+    except InferenceError as error:
+        place.say(f"not read again: {error}")
+        return
+    if read:
+        place.say(f"read again: {' and '.join(read)}")
+
+
+def _about(catalog: Catalog) -> list[str]:
+    """A line for each version of each model."""
+    lines = []
+    for name in catalog.names():
+        for version in catalog.versions(name):
+            served = catalog.resolve(name, version)
+            rows, tensors = served.spec.batch is not None, served.spec.inputs or ()
+            inputs = ", ".join(f"{t.name} {t.describe(rows=rows)}" for t in tensors) or "inputs not known yet"
+            lines.append(f"{name} version {version} ({served.opened.framework}): {inputs}")
+    return lines
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays: the garbage collector need not look at it again, nor after every few requests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)

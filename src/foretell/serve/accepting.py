@@ -1,0 +1,120 @@
+"""Takes clients in where the loop's servers cannot: those with a handshake, and those that processes share."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+_AT_ONCE = 64
+"""Clients taken in before those that are in get their turn."""
+_MOST_AT_LAST = 4096
+_PAUSE_S = 0.5
+_SHUTDOWN_S = 5.0
+_GIVE_WAY_S = 0.001
+_MOST_GIVEN_WAY = 8
+
+
+class Entrance(Protocol):
+    """Whoever has the clients that are in. `more`: how many are about to come in beside them."""
+
+    def has_room(self, more: int = 0) -> bool:
+        """Whether the next client may come in; it is counted as refused where not."""
+
+    def my_turn(self, more: int, *, waited: bool) -> bool:
+        """Whether the next client is for this process, and not for another that waits at the same socket.
+
+        `waited`: it was left to the others for long enough; one that has fewer seems to be busy.
+        """
+
+
+class Acceptor:
+    """Takes clients in and hands them on, after their handshake where there is one: they have `timeout_s` for it.
+
+    The loop's own servers say nothing of handshakes that are under way, so nobody could count them; nor do they leave
+    a client to another process.
+    """
+
+    def __init__(
+        self,
+        bound: socket.socket,
+        context: ssl.SSLContext | None,
+        factory: Callable[[], asyncio.Protocol],
+        entrance: Entrance,
+        timeout_s: float,
+    ) -> None:
+        self.context = context
+        self._bound, self._factory, self._entrance, self._timeout_s = bound, factory, entrance, timeout_s
+        self._coming: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._paused: asyncio.TimerHandle | None = None
+        self._given_way = 0
+        self._listen()
+
+    def close(self) -> None:
+        """Takes no more clients; who has not finished its handshake is let go."""
+        if self._paused is not None:
+            self._paused.cancel()
+        self._loop.remove_reader(self._bound)
+        for task in self._coming:
+            task.cancel()
+
+    async def last_call(self) -> None:
+        """Takes in who waits at the door now, unless that takes a handshake."""
+        if self.context is not None:
+            return
+        for _ in range(_MOST_AT_LAST):
+            if not self._take_one():
+                break
+        if self._coming:
+            await asyncio.wait(self._coming)
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._bound, self._accept)
+
+    def _pause(self, for_s: float) -> None:
+        self._loop.remove_reader(self._bound)
+        self._paused = self._loop.call_later(for_s, self._listen)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._entrance.my_turn(len(self._coming), waited=self._given_way >= _MOST_GIVEN_WAY):
+                # The socket stays readable until somebody has taken the client: looking at once would be a busy wait.
+                self._given_way += 1
+                self._pause(_GIVE_WAY_S)
+                return
+            self._given_way = 0
+            if not self._take_one():
+                return
+
+    def _take_one(self) -> bool:
+        """Whether there may be more."""
+        try:
+            client, _ = self._bound.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError:  # no descriptor is left: others have to close first
+            self._pause(_PAUSE_S)
+            return False
+        if self.context is not None and not self._entrance.has_room(len(self._coming)):
+            client.close()
+            return True
+        client.setblocking(False)
+        task = self._loop.create_task(self._bring_in(client))
+        self._coming.add(task)
+        task.add_done_callback(self._coming.discard)
+        return True
+
+    async def _bring_in(self, client: socket.socket) -> None:
+        context, wait_s = self.context, self._timeout_s
+        try:
+            if context is None:
+                await self._loop.connect_accepted_socket(self._factory, client)
+            else:
+                await self._loop.connect_accepted_socket(
+                    self._factory, client, ssl=context, ssl_handshake_timeout=wait_s, ssl_shutdown_timeout=_SHUTDOWN_S
+                )
+        except OSError:  # garbage, silence, a client without the right certificate: there is nobody to tell
+            client.close()
