@@ -22,7 +22,7 @@ _COSTS_MS, _QUICK_COSTS_MS = (0.3, 1.0, 5.0), (1.0,)
 _CONNECTIONS, _QUICK_CONNECTIONS = (16, 64), (64,)
 _SECONDS = 1
 """Of each measurement: there are many."""
-_FIXED = ((0.5, 0.0), (1.0, 0.0), (1.0, 0.1), (1.0, 1.0))
+_FIXED = ((0.5, 0.0), (0.5, 1.0), (1.0, 0.0), (1.0, 0.1), (1.0, 1.0))
 """The largest batch as a share of the connections, and the delay as a share of the model's time."""
 _LEAST_OF_BEST, _MOST_HALVES = 0.9, 0.1
 _BUCKET = re.compile(r'^foretell_batch_size_rows_bucket\{[^}]*le="([^"]+)"\} (\d+)', re.MULTILINE)

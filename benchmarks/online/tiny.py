@@ -26,7 +26,7 @@ MOSEC, MOSEC_BATCHING, TRITON, TRITON_BATCHING, MLSERVER = (
 )  # fmt: skip
 _TIMES_OF: Mapping[int, Mapping[str, float]] = {
     16: {BARE: 0.6, TRITON: 7, TRITON_BATCHING: 7},
-    48: {BARE: 0, MOSEC_BATCHING: 0},
+    48: {MOSEC_BATCHING: 0},
     64: {BARE: 0.65, MOSEC: 3, MOSEC_BATCHING: 3, TRITON: 5, TRITON_BATCHING: 5, MLSERVER: 35},
 }
 """How many times the rate of each ours is to be, by connections; 0: it only stands beside ours."""
