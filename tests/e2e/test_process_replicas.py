@@ -158,6 +158,7 @@ def test_a_replica_that_is_killed_under_load(start: Serve) -> None:
     assert set(ready) == {200}  # the other one answers
     third = {pid_of(answer) for answer in answers if answer.status == 200} - {first, second}
     assert len(third) == 1
+    server.wait_for("m version 1: a replica was lost (ended); it is replaced")
     replicas = get(server, "/v2/models/m/config").json["foretell"]["replicas"]
     assert (replicas["running"], replicas["lost"], replicas["last_loss"]) == (2, 1, "ended")
     server.stop()
@@ -264,4 +265,20 @@ def test_a_module_that_has_changed_is_imported_anew_by_the_next_process(serve: S
     assert values(ask(server, 5)) == [1500]
     wait_gone(before.pid)
     server.stop()
+    assert server.end() == 0
+
+
+def test_a_request_is_finished_though_all_processes_of_the_service_are_told_to_end(serve: Serve, folder: Path) -> None:
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    server = serve("models.py:Waits", "--executor", "process", env={"PIPE": str(pipe)})
+    with Wire(server.port) as wire:
+        wire.send(infer("Waits", [[1, 2]], shape=[1, 2]))
+        with open(pipe, "wb") as gate:  # opens when the model reads
+            for child in psutil.Process(server.process.pid).children():
+                child.terminate()
+            server.stop()
+            server.wait_for("stopping")
+            gate.write(b"go")
+        assert values(wire.answer()) == [1, 2]
     assert server.end() == 0

@@ -381,3 +381,9 @@ def shown(path: Path) -> tuple[int, int]:
         timer.join()
     first, second = path.read_text().split()
     return int(first), int(second)
+
+
+def test_signals_that_are_for_the_parent_end_no_child_and_its_own_still_end_what_it_starts() -> None:
+    with loaded("Signalled") as model:
+        assert answers(model.predict(rows(1, 2), Context())) == [signal.SIGTERM, signal.SIGTERM]
+        assert not model.lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
 from foretell.catalog import LiveCatalog, Served, check_name
 from foretell.cli.flags import JobFlags, layers
+from foretell.cli.notes import say
 from foretell.config import JobSettings, ModelSettings, Resolved, environment, resolve, toml_layer, usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
@@ -61,6 +63,7 @@ def load_opened(
         again=opener.again(opened.digest),
         apart=opener.apart(opened.digest) if serves and opened.framework == "python" else None,
         profile_file=ProfileFile(cache_folder() / "profiles", way),
+        say=lambda line: _say(f"{name} version {planned.version}: {line}"),
     ).load()
     return Served(name, planned.version, engine, opened)
 
@@ -164,3 +167,9 @@ def check_there(planned: Planned) -> None:
     file = Path(planned.source.rpartition(":")[0])
     if file.suffix == ".py" and not file.is_file():
         raise InvalidModel("there is no such file", where=str(file))
+
+
+def _say(line: str) -> None:
+    """For people. That nobody can read it must not end the thread that says it."""
+    with contextlib.suppress(OSError, ValueError):
+        say(line)

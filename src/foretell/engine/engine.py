@@ -59,6 +59,7 @@ class Engine:
         again: Open | None = None,
         apart: Open | None = None,
         profile_file: ProfileFile | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.settings, self.name = settings, name
         self.recorder: Recorder = recorder or NoRecorder()
@@ -71,7 +72,7 @@ class Engine:
         self.placement = policy.Placement(
             model.native and settings.call_timeout_s is None, settings.executor, settings.inline_limit_ms / 1e3
         )
-        self._again, self._apart = again, apart
+        self._again, self._apart, self._say = again, apart, say
         self.upkeep: Upkeep | None = None
         self._profile_file = profile_file
         self._batchers: dict[asyncio.AbstractEventLoop, Batcher] = {}
@@ -161,7 +162,7 @@ class Engine:
         several = settings.replicas > 1 or (settings.max_replicas or 1) > 1
         if again is None or not (several or self._model.apart or apart is not None or settings.call_timeout_s):
             return
-        self.upkeep = Upkeep(self.pool, settings, self._open, again, apart, lambda: self.waiting_rows)
+        self.upkeep = Upkeep(self.pool, settings, self._open, again, apart, lambda: self.waiting_rows, self._say)
         self.upkeep.start()
 
     def _open(self, again: Open, generation: int) -> Member:

@@ -19,7 +19,7 @@ from foretell.remote.recipe import read_recipe
 
 
 def main(arguments: list[str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when its children end
+    _leave_the_end_to_parent()
     _end_with_parent(int(arguments[1]))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -32,6 +32,23 @@ def main(arguments: list[str]) -> None:
 
     requests, answers = ([int(number) for number in each.split(",")] for each in arguments[2:4])
     work(recipe, connection, requests, answers)
+
+
+def _leave_the_end_to_parent() -> None:
+    """A supervisor may signal all processes of a service at once, while the parent still answers what it accepted."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Not ignored, which what the model starts itself would inherit, and could then not be ended by it.
+    signal.signal(signal.SIGTERM, _let_be)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_end_as_usual)
+
+
+def _let_be(number: int, frame: object) -> None:
+    """A signal that is for the parent to follow."""
+
+
+def _end_as_usual() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _end_with_parent(lifeline: int) -> None:
