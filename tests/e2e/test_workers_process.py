@@ -146,6 +146,9 @@ def test_all_answer_on_one_port_and_count_as_one(who: Serve) -> None:
                          "foretell_request_duration_seconds_count{.*}",
                          r'foretell_request_duration_seconds_bucket{.*le="\+Inf"}'):  # fmt: skip
                 assert re.findall(rf"^{name} (\S+)$", text, re.MULTILINE) == [str(total)], name
+    memory = re.findall(r'^foretell_process_resident_memory_bytes\{worker="(\d)"} (\S+)$', text, re.MULTILINE)
+    assert [worker for worker, _ in memory] == ["0", "1"]
+    assert all(2**20 < float(size) < 2**40 for _, size in memory)
     assert metric(server, "foretell_workers") == 2
     assert metric(server, "foretell_workers_missing") == 0
     server.stop()
@@ -383,6 +386,7 @@ def test_a_port_that_is_taken(folder: Path) -> None:
 def test_one_worker_is_the_process_itself(folder: Path, serve: Serve) -> None:
     server = serve("iris.onnx", "--workers", 1)
     assert server.children == []
-    assert "workers" not in get(server, "/metrics").body.decode()
+    assert "worker" not in get(server, "/metrics").body.decode()
+    assert metric(server, "foretell_process_resident_memory_bytes") > 2**20
     server.stop()
     assert server.end() == 0

@@ -10,13 +10,14 @@ def process_memory() -> dict[str, int | None]:
     """`rss_bytes` now, where the system tells, and `peak_rss_bytes` since the start."""
     import resource
 
-    peak, rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, _rss_bytes()
+    peak, rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, rss_bytes()
     peak_bytes = peak if sys.platform == "darwin" else peak * 1024
     # The system counts both in its own time, so that the present can seem higher than the peak.
     return {"rss_bytes": rss, "peak_rss_bytes": max(peak_bytes, rss or 0)}
 
 
-def _rss_bytes() -> int | None:
+def rss_bytes() -> int | None:
+    """Resident now, shared pages included; None where the system does not tell."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -15,6 +15,7 @@ from foretell.config import ServerSettings
 from foretell.engine.decisions import gauges
 from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe import prometheus
+from foretell.observe.process import rss_bytes
 from foretell.observe.stats import Stats
 from foretell.repository.loader import Loader
 from foretell.serve.codecs import oip_metadata
@@ -274,6 +275,9 @@ class Application:
             lines = self.server.access_log.lines
             server["access_log_lines_total"] = float(lines.written)
             server["access_log_lines_dropped_total"] = float(lines.dropped)
+        memory = rss_bytes()
+        if memory is not None:
+            server["process_resident_memory_bytes"] = float(memory)
         text = prometheus.exposition(models, server)
         return text if self._loader is None else text + self._loader.intake.loads.exposition()
 
