@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -65,7 +66,8 @@ class Engine:
         self.recorder: Recorder = recorder or NoRecorder()
         self.clock: Clock = clock or SystemClock()
         self.profile = Profile()
-        self.groups = Groups(pad=lambda: padded_inputs(self.spec))
+        engine = weakref.proxy(self)  # whoever lets the engine go lets its model go with it, not a collection later
+        self.groups = Groups(pad=lambda: padded_inputs(engine.spec))
         self._model, self._where = model, f"model {name!r}"
         self._version, self._digest, self._lock = version, digest, threading.Lock()
         self.pool = Pool(settings, self.clock, self._where, name)
