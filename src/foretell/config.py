@@ -43,7 +43,7 @@ class ModelSettings:
     inline_limit_ms: float = 0.3
     """A native model runs on the event loop while its call stays under this ("auto")."""
     replicas: int = 1
-    """Instances of the model, on each device."""
+    """Instances of the model."""
     max_replicas: int | None = None
     """As many instances there may be under load; None: no more than `replicas`."""
     call_timeout_s: float | None = None

@@ -56,6 +56,18 @@ def test_what_says_something_of_a_process_gets_its_label() -> None:
     assert text == head + 'process_threads{worker="0"} 4\nprocess_threads{worker="1",kind="a"} 5\n'
 
 
+def test_what_each_process_decides_is_not_added_up_but_its_replicas_are() -> None:
+    together = Together("worker")
+    for worker in (0, 1):
+        decided = {"replicas": 2, "replicas_lost_total": 1, "batch_rows_limit": 64, "bulk_share": 0.5}
+        model = ModelMetrics("m", "1", Stats(), 0, 0, True, {**decided, "slo_margin_seconds": 0.01})
+        together.tells(worker, exposition([model], {}))
+    lines = together.exposition({0, 1}).splitlines()
+    for told in ("replicas{", "replicas_lost_total{", "batch_rows_limit{", "bulk_share{", "slo_margin_seconds{"):
+        numbers = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"foretell_{told}")]
+        assert numbers == {"replicas{": [4], "replicas_lost_total{": [2]}.get(told, [decided.get(told[:-1], 0.01)] * 2)
+
+
 def test_information_stays_what_it_is() -> None:
     together = Together("worker")
     text = '# HELP foretell_build_info V.\n# TYPE foretell_build_info gauge\nforetell_build_info{version="1"} 1\n'

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 
 Number = int | float
 
-_OF_A_PROCESS = ("foretell_process_", "process_", "python_")
+_OF_A_PROCESS = (
+    "foretell_process_", "process_", "python_",
+    "foretell_batch_rows_limit", "foretell_bulk_share", "foretell_slo_margin_seconds",
+)  # fmt: skip
 """Metrics that say something of one process: they get a label instead of being added up."""
 _ADD_UP = {"counter", "histogram", "summary"}
 _LEAST = {"foretell_model_ready"}
