@@ -96,3 +96,11 @@ def test_what_a_hook_makes_is_filled_up_in_a_server_too(path: str) -> None:
         answer = engine.run(Batch({"text": Bytes.of(words)}, len(words)))
         assert_same({name: to_python(column) for name, column in answer.columns.items()}, alone)
         engine.close()
+
+
+def test_a_model_in_a_process_of_its_own_is_filled_up_as_well(path: str) -> None:
+    with Predictor(path) as plain:
+        alone = [plain.predict(row) for row in ROWS]
+    with Predictor(path, pad=PAD, executor="process") as predictor:
+        assert_same(predictor.predict(ROWS), alone)
+        assert_same(asyncio.run(_gathered(predictor)), alone)
