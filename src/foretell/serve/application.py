@@ -24,6 +24,7 @@ from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Guard
 from foretell.serve.messages import HttpError, Reply, error_status, json_reply
 from foretell.serve.model_door import ModelDoor
+from foretell.serve.openapi import document
 from foretell.serve.repository_calls import EXTENSIONS, RepositoryCalls
 from foretell.serve.routes import Handler, Route, model_path, path_of
 from foretell.serve.server import HttpServer, Turn
@@ -180,6 +181,7 @@ class Application:
             b"/v2/health/live": Route({b"GET": self._live}, "open"),
             b"/v2/health/ready": Route({b"GET": self._ready}, "open"),
             b"/metrics": Route({b"GET": self._metrics}, "metrics"),
+            b"/openapi.json": Route({b"GET": self._openapi}, "infer"),
         }
 
     def _catalog_changed(self) -> None:
@@ -203,7 +205,12 @@ class Application:
         """For whoever opens the address to see what is there."""
         names = () if self.guard.needs_token else self.catalog.names()
         models = {name: f"/v2/models/{quote(name, safe='')}" for name in names}
-        return {"status": "alive", "server": "/v2", "models": models, "metrics": "/metrics"}
+        return {"status": "alive", "server": "/v2", "models": models, "metrics": "/metrics",
+                "openapi": "/openapi.json"}  # fmt: skip
+
+    def _openapi(self, exchange: Exchange) -> None:
+        needs_token, repository = self.guard.needs_token, self._repository is not None
+        exchange.respond(json_reply(document(self._all(), needs_token=needs_token, repository=repository)))
 
     def _live(self, exchange: Exchange) -> None:
         exchange.respond(json_reply({"live": True, "ready": self.ready}))
