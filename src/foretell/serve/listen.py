@@ -37,8 +37,10 @@ class Listener:
         self._accepting: list[asyncio.Server | Acceptor] = []
         self._path = Path(settings.unix_socket) if settings.unix_socket else None
         self._inode = os.stat(self._path).st_ino if self._path else 0
-        self.address: tuple[str, int] = sockets[0].getsockname()[:2] if self._path is None else (str(self._path), 0)
-        """Host and port; for a Unix socket its path and 0."""
+        self.address: tuple[str, int] = ("", 0)
+        """Host and port; for a Unix socket its path and 0; for no sockets "" and 0."""
+        if sockets:
+            self.address = sockets[0].getsockname()[:2] if self._path is None else (str(self._path), 0)
         self.local = all(_is_local(each) for each in sockets)
         """Whether only programs on this machine can reach it."""
 

@@ -63,11 +63,11 @@ class HttpServer:
         self.error_reply = application.error_reply
         self.gate: Callable[[Exchange], None] | None = None
         """Asked before a large body is read; raises `InferenceError` where nobody would look at it."""
-        self._factory: Callable[[], HttpConnection] = lambda: HttpConnection(self)
+        self.factory: Callable[[], HttpConnection] = lambda: HttpConnection(self)
         if settings.cors_origins:
             cors = Cors(settings.cors_origins)
             self.handle = with_preflight(cors, application.handle)
-            self._factory = lambda: CorsConnection(self, cors)
+            self.factory = lambda: CorsConnection(self, cors)
         self._connections: set[HttpConnection] = set()
         self.reply_heads = ReplyHeads()
         self.json_head = self.reply_heads.own
@@ -126,7 +126,7 @@ class HttpServer:
         if self._listener is None:
             self.bind()
         self._sweep()
-        await self.listener.start(self._factory, self)
+        await self.listener.start(self.factory, self)
 
     async def stop(self) -> None:
         """Takes no new connection, answers what was accepted (up to `drain_timeout_s`), closes.
