@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from served_models import Echo, Gate, Poison
+from served_models import Echo, Gate, InlineEcho, Poison
 from serving import Running, served
 from wire import http, infer, infer_body
 
@@ -84,6 +84,20 @@ def test_counts_agree_with_what_was_sent(serve: Any) -> None:
         assert one(samples, f"foretell_{name}_count", model="echo") == 7
     assert one(samples, "foretell_inference_duration_seconds_count", model="echo") == 7
     assert one(samples, "foretell_batch_size_rows_sum", model="echo") == 11
+
+
+def test_replies_are_counted_by_class(serve: Any) -> None:
+    server = serve(echo=Echo(), quick=InlineEcho())
+    with server.connect() as wire:
+        for number in range(10):
+            wire.send(infer("quick", [number])).answer()
+    server.ask(infer("echo", ["no"]))
+    server.ask(http("GET", "/nowhere"))
+    samples, types = scrape(server)
+    assert types["foretell_http_responses_total"] == "counter"
+    found = {kind: one(samples, "foretell_http_responses_total", **{"class": kind}) for kind in ("2xx", "4xx", "5xx")}
+    assert found == {"2xx": 10, "4xx": 2, "5xx": 0}
+    assert one(samples, "process_cpu_seconds_total") > 0
 
 
 def test_buckets_are_cumulative(serve: Any) -> None:

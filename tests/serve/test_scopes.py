@@ -16,7 +16,7 @@ from foretell.serve.routes import Route
 
 FIXED = {
     "/": "open", "/v2": "open", "/v2/": "open", "/v2/health/live": "open", "/v2/health/ready": "open",
-    "/metrics": "metrics",
+    "/metrics": "metrics", "/openapi.json": "infer",
 }  # fmt: skip
 SCOPES = {
     **{f"GET {path}": scope for path, scope in FIXED.items()},

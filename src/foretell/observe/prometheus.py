@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from foretell.observe.histogram import Histogram
-from foretell.observe.stats import Stats
+from foretell.observe.stats import Stats, merge
 
 _HISTOGRAMS: tuple[tuple[str, str, Callable[[Stats], Histogram]], ...] = (
     ("queue_duration_seconds", "Time a request waited for the model.", lambda s: s.queue_s),
@@ -52,9 +52,22 @@ _DECISIONS = (
 )
 
 
-def exposition(models: Iterable[ModelMetrics], server: Mapping[str, float]) -> str:
-    """All metrics. `server` holds gauges of the door itself, by name without the prefix `foretell_`."""
-    known = list(models)
+_SERVER = {
+    "http_connections": "Connections of clients that are open.",
+    "http_connections_refused_total": "Connections refused because there were too many.",
+    "http_unauthorized_total": "Requests refused for want of a token or a scope.",
+    "http_rate_limited_total": "Requests refused because their caller asked too often.",
+    "access_log_lines_total": "Lines written to the access log.",
+    "access_log_lines_dropped_total": "Lines that the access log has lost: the disk was too slow, or full.",
+}
+
+
+def exposition(
+    models: Iterable[ModelMetrics], server: Mapping[str, float], responses: Mapping[str, int] | None = None
+) -> str:
+    """All metrics. `server` holds those of the door itself, by name without the prefix `foretell_`; `responses` its
+    replies by class of status. Each model's figures are those of one moment: a histogram's buckets and count agree."""
+    known = [replace(model, stats=merge([model.stats.snapshot()])) for model in models]
     lines: list[str] = []
     for name, text, pick in _HISTOGRAMS:
         lines += head(name, text, "histogram")
@@ -63,7 +76,7 @@ def exposition(models: Iterable[ModelMetrics], server: Mapping[str, float]) -> s
     lines += head("requests_total", "Requests by outcome.", "counter")
     for model in known:
         for outcome, count in [("ok", model.stats.requests), *sorted(model.stats.failures.items())]:
-            lines.append(f'foretell_requests_total{{{_labels(model)},outcome="{outcome}"}} {count}')
+            lines.append(f'foretell_requests_total{{{_labels(model)},outcome="{_escape(outcome)}"}} {count}')
     for name, text, kind, value in _FIGURES:
         lines += head(name, text, kind)
         lines += [f"foretell_{name}{{{_labels(model)}}} {value(model)}" for model in known]
@@ -72,8 +85,11 @@ def exposition(models: Iterable[ModelMetrics], server: Mapping[str, float]) -> s
         lines += head(name, text, kind) if told else []
         lines += [f"foretell_{name}{{{_labels(model)}}} {model.decided[name]!r}" for model in told]
     for name, number in server.items():
-        lines += [*head(name, "Of the server.", "counter" if name.endswith("_total") else "gauge")]
+        lines += head(name, _SERVER.get(name, "Of the server."), "counter" if name.endswith("_total") else "gauge")
         lines.append(f"foretell_{name} {float(number)!r}")
+    if responses:
+        lines += head("http_responses_total", "Replies by class of status.", "counter")
+        lines += [f'foretell_http_responses_total{{class="{name}"}} {count}' for name, count in responses.items()]
     return "\n".join(lines) + "\n"
 
 

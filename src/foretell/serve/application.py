@@ -15,7 +15,7 @@ from foretell.config import ServerSettings
 from foretell.engine.decisions import gauges
 from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe import prometheus
-from foretell.observe.process import rss_bytes
+from foretell.observe.process import process_exposition, rss_bytes
 from foretell.observe.stats import Stats
 from foretell.repository.loader import Loader
 from foretell.serve.codecs import oip_metadata
@@ -209,7 +209,7 @@ class Application:
                 "openapi": "/openapi.json"}  # fmt: skip
 
     def _openapi(self, exchange: Exchange) -> None:
-        needs_token, repository = self.guard.needs_token, self._repository is not None
+        needs_token, repository = self.guard.needs_token, self.repository is not None
         exchange.respond(json_reply(document(self._all(), needs_token=needs_token, repository=repository)))
 
     def _live(self, exchange: Exchange) -> None:
@@ -285,7 +285,7 @@ class Application:
         memory = rss_bytes()
         if memory is not None:
             server["process_resident_memory_bytes"] = float(memory)
-        text = prometheus.exposition(models, server)
+        text = prometheus.exposition(models, server, self.server.responses_by_class()) + process_exposition()
         return text if self._loader is None else text + self._loader.intake.loads.exposition()
 
     def _all(self) -> list[Served]:
