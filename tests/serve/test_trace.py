@@ -10,6 +10,9 @@ from served_models import Echo, InlineEcho
 from serving import Running
 from wire import http, infer, values
 
+from foretell.serve.exchange import Exchange
+from foretell.serve.routes import Route
+
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 _RESPONSE = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -75,3 +78,18 @@ def test_traces_that_differ_on_one_connection(serve: Any) -> None:
             trace = f"{number:032x}"
             answer = wire.send(infer("quick", [1], {"traceparent": f"00-{trace}-{PARENT}-01"})).answer()
             assert (answer.header("traceresponse") or "").startswith(f"00-{trace}-")
+
+
+def test_a_mistake_of_ours_is_found_by_the_id_of_the_request(serve: Any) -> None:
+    server: Running = serve(echo=Echo())
+
+    def boom(exchange: Exchange) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    server.application._fixed[b"/boom"] = Route({b"GET": boom}, "open")
+    answer = server.ask(http("GET", "/boom", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}))
+    assert (answer.status, answer.json) == (500, {"error": "internal error"})
+    (problem,) = server.problems
+    assert problem.startswith(f"request {answer.header('x-request-id')} of trace {TRACE} failed: b'/boom'")
+    assert "nobody thought of this" in problem
+    server.problems.clear()

@@ -125,7 +125,9 @@ class Application:
 
     def failed(self, exchange: Exchange, error: Exception) -> Reply:
         """The reply for a mistake of ours. Nothing internal leaves the process; the loop's handler gets the cause."""
-        context = {"message": f"request failed: {exchange.url!r}", "exception": error}
+        trace = exchange.trace
+        which = f"request {exchange.request_id.decode()}" + (f" of trace {trace.trace_id.decode()}" if trace else "")
+        context = {"message": f"{which} failed: {exchange.url!r}", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
         return Reply(b'{"error":"internal error"}', 500)
 
