@@ -99,6 +99,8 @@ class ServerSettings:
     """Processes that share the port, each with the whole of the models."""
     max_connections: int = 10_000
     max_body_bytes: int = 64 * 2**20
+    max_buffered_bytes: int = 2**30
+    """Of all larger bodies that are read or wait for their answer; at least two of `max_body_bytes` in any case."""
     max_header_bytes: int = 64 * 2**10
     max_headers: int = 128
     max_json_depth: int = 100

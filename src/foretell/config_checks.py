@@ -60,9 +60,9 @@ def _nearer(origin: str, than: str) -> bool:
 _AT_LEAST = {
     "max_batch_size": 1, "max_queue_size": 1, "batch_size": 1, "num_workers": 0, "threads": 0, "cache_size": 0,
     "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
-    "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_header_bytes": 1024,
-    "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1, "max_pipelined": 1, "drain_timeout_s": 0,
-    "rate_per_s": 1e-6, "rate_burst": 1,
+    "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_buffered_bytes": 1,
+    "max_header_bytes": 1024, "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1,
+    "max_pipelined": 1, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
 }  # fmt: skip
 _AT_MOST = {"http_port": 65535, "workers": 256, "rate_per_s": 1e9, "rate_burst": 10**9}
 _POSITIVE = {

@@ -23,8 +23,9 @@ def test_cores_are_divided_and_nobody_goes_without(cores: int, workers: int, thr
 
 
 def test_limits_of_the_server_are_divided_and_nothing_else_changes() -> None:
-    settings = ServerSettings(max_connections=101, workers=4, max_body_bytes=1000)
-    assert divided(settings, 4) == ServerSettings(max_connections=26, workers=4, max_body_bytes=1000)
+    settings = ServerSettings(max_connections=101, max_buffered_bytes=1002, workers=4, max_body_bytes=1000)
+    part = ServerSettings(max_connections=26, max_buffered_bytes=251, workers=4, max_body_bytes=1000)
+    assert divided(settings, 4) == part
 
 
 def test_the_queue_of_a_model_is_divided_and_its_cache_is_not() -> None:

@@ -173,6 +173,8 @@ class ServerFlags:
     """Most clients at a time."""
     max_body_bytes: int | None = None
     """Largest request body, also when decompressed."""
+    max_buffered_bytes: int | None = None
+    """Most bytes of all large request bodies together."""
     max_header_bytes: int | None = None
     """Largest request head."""
     max_headers: int | None = None

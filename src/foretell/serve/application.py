@@ -277,6 +277,7 @@ class Application:
         server = {
             "http_connections": float(self.server.connections),
             "http_connections_refused_total": float(self.server.refused_connections),
+            "http_held_body_bytes": float(self.server.held.bytes),
             "http_unauthorized_total": float(self.guard.unauthorized),
             "http_rate_limited_total": float(self.guard.limited),
         }

@@ -55,6 +55,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             exchange.abandon()
         self._transport = None
         self.server.closed(self)
+        self._let_go()
         self._exchanges.clear()
 
     def eof_received(self) -> bool:
@@ -93,7 +94,15 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._transport.set_protocol(large)
 
     def large_body_read(self) -> None:
-        if self._transport is None or self._large is None or not (self._large.whole or self._closing):
+        large = self._large
+        if self._transport is None or large is None:
+            return
+        if not self._closing:
+            try:
+                self._hold(large.size)
+            except HttpError as error:
+                self._refuse(error)
+        if not (large.whole or self._closing):
             return
         self._transport.set_protocol(self)
         if self._closing:
@@ -204,6 +213,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._lingers = True
             return
         self._closing, self._lingers = True, lingers
+        self._let_go()
         headers = self._head if self.state == "body" else {}
         exchange = self._exchange(self, b"", self._url, headers, b"", keep_alive=False, plain=False)
         self._exchanges.append(exchange)

@@ -33,7 +33,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "_id", "abandoned", "body", "headers", "keep_alive", "method", "out", "plain", "url", "work",
+        "_connection", "_id", "abandoned", "body", "headers", "held", "keep_alive", "method", "out", "plain", "url",
+        "work",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,8 @@ class Exchange:
         self.abandoned = False
         self.work: Cancellable | None = None
         """Cancelled when the client goes away before its reply is there."""
+        self.held = 0
+        """Bytes that count as held by the server until the reply is there. Only one that is not `plain` has any."""
         self._id: bytes | None = None
 
     @property
@@ -86,6 +89,7 @@ class Exchange:
     def abandon(self) -> None:
         """The client has gone: nobody reads a reply any more."""
         self.abandoned = True
+        self.release()
         if self.out is None and self.work is not None:
             self.work.cancel()
 
@@ -107,8 +111,21 @@ class Exchange:
         else:
             self.respond(Reply(body))
 
+    def hold(self, size: int) -> None:
+        """Counts so many more bytes until the reply is there. Raises `HttpError` 503 where they are too many."""
+        self._connection.server.held.take(size)
+        self.held += size
+        self.plain = False
+
+    def release(self) -> None:
+        """What it holds is wanted no longer."""
+        self._connection.server.held.give_back(self.held)
+        self.held = 0
+
     def _leave(self, out: bytes) -> None:
         if self.out is None:
             self.out = out
+            if self.held:
+                self.release()
             self.work = None  # the two hold each other, and the garbage collector is not free
             self._connection.replied(self)

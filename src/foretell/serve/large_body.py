@@ -50,6 +50,11 @@ class LargeBody(asyncio.BufferedProtocol):
         self._at = 0
 
     @property
+    def size(self) -> int:
+        """Bytes that are there."""
+        return self._at
+
+    @property
     def whole(self) -> bool:
         return self._at == len(self._view)
 

@@ -15,6 +15,7 @@ from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, wanted_outputs
 from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
 from foretell.serve.explain import asks, explained, explanation
+from foretell.serve.held import SMALL_BYTES
 from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, compressed, decompressed, json_reply
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class ModelDoor:
         try:
             if b"content-encoding" in headers:
                 body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
+                if len(body) > SMALL_BYTES:
+                    exchange.hold(len(body))
             parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
             plain = exchange.plain or not asks(headers)
             wanted = None

@@ -10,6 +10,7 @@ import httptools
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange, is_plain
 from foretell.serve.heads import Head, Headers
+from foretell.serve.held import SMALL_BYTES
 from foretell.serve.large_body import LARGE_BYTES, LargeBody
 from foretell.serve.messages import HttpError, without_upgrade
 from foretell.serve.templates import Template, changing, with_template
@@ -22,7 +23,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _PIECE_BYTES = 1 << 16
 _SMALL_BYTES = 1 << 12
-_SMALL_BODY_BYTES = 1 << 16
 _MOST_MISSES = 8
 _SLASH = ord("/")
 _TEXT_LENGTH = b"inference-header-content-length"
@@ -62,6 +62,8 @@ class RequestReader:
         self._body: list[bytes | bytearray] = []
         self._large: LargeBody | None = None
         """Where the body goes instead."""
+        self._held = 0
+        """Bytes of it that count as held by the server."""
 
     @property
     def client_address(self) -> str:
@@ -221,7 +223,7 @@ class RequestReader:
                 raise HttpError(501, "the only Transfer-Encoding that is understood is chunked")
             self._headers = {}  # for trailers: they may not change a request that was checked already
             self._ask_for_body()
-        elif length is not None and int(length) > _SMALL_BODY_BYTES:
+        elif length is not None and int(length) > SMALL_BYTES:
             self._ask_for_body()
             if int(length) >= LARGE_BYTES:
                 text = headers.get(_TEXT_LENGTH, b"")
@@ -236,6 +238,7 @@ class RequestReader:
 
     def _ask_for_body(self) -> None:
         """A body that will be of no use is not read. (A small one has come already.)"""
+        self.server.held.check(int(self._head.get(b"content-length", b"0")))
         gate = self.server.gate
         if gate is not None:
             method = self._parser.get_method()
@@ -245,6 +248,8 @@ class RequestReader:
         self._body_bytes += len(body)
         if self._body_bytes > self._settings.max_body_bytes:
             raise self._body_too_large()
+        if self._body_bytes > SMALL_BYTES:
+            self._hold(self._body_bytes)
         self._framing_bytes = None
         if self._large is not None:
             self._large.add(body)
@@ -278,10 +283,22 @@ class RequestReader:
             parser.should_keep_alive() and not self.server.draining and not self._is_old(),
             is_plain(self._head),
         )
+        if self._held:
+            exchange.held, exchange.plain, self._held = self._held, False, 0
         self.state, self.since = "idle", self.server.now
         self._url, self._headers, self._body, self._large = b"", {}, [], None
         self._body_bytes = self._head_bytes = self._repeated = 0
         self._accept(exchange)
+
+    def _hold(self, size: int) -> None:
+        """So much of the body is there. Raises `HttpError` 503 where that is too much."""
+        self.server.held.take(size - self._held)
+        self._held = size
+
+    def _let_go(self) -> None:
+        """What there is of a body will never be a request."""
+        self.server.held.give_back(self._held)
+        self._held, self._body = 0, []
 
     def _is_old(self) -> bool:
         """HTTP/1.0: a client that is not told that the connection stays open waits for its end."""

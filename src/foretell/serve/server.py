@@ -17,6 +17,7 @@ from foretell.serve.connection import HttpConnection
 from foretell.serve.cors import Cors, CorsConnection, with_preflight
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import HeadCache
+from foretell.serve.held import HeldBodies
 from foretell.serve.hosts import hosts_of
 from foretell.serve.listen import Listener, bind
 from foretell.serve.messages import Reply
@@ -68,6 +69,7 @@ class HttpServer:
             cors = Cors(settings.cors_origins)
             self.handle = with_preflight(cors, application.handle)
             self.factory = lambda: CorsConnection(self, cors)
+        self.held = HeldBodies(max(settings.max_buffered_bytes, 2 * settings.max_body_bytes))
         self._connections: set[HttpConnection] = set()
         self.reply_heads = ReplyHeads()
         self.json_head = self.reply_heads.own

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeVar
 
-_SHARED = {"max_connections", "max_queue_size"}
+_SHARED = {"max_buffered_bytes", "max_connections", "max_queue_size"}
 """Limits that hold for the whole server: each worker has its part."""
 _RATE = "rate_per_s"
 _BURST = "rate_burst"
