@@ -1,7 +1,7 @@
 """Whose turn it is to take a client in: the connections of every worker, in memory that all of them see.
 
 Several processes that wait at one listening socket race for each client, and who is awake wins: of 64 clients that
-come together, one of two workers got 50 in the middle, and all of 8 (docs/decisions/0009). So whoever holds more than
+come together, one of two workers got 42 as a rule, and once all (docs/decisions/0009). So whoever holds more than
 another gives way for a moment.
 """
 
