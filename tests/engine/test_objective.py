@@ -36,8 +36,12 @@ def simulate(
     most: int = MOST,
     queue: int = 10**9,
     lasts_s: float = 12.0,
+    stalls: float = 0.0,
 ) -> Outcome:
-    """One replica, open-loop Poisson arrivals of single rows, work-conserving batches of at most `most` rows."""
+    """One replica, open-loop Poisson arrivals of single rows, work-conserving batches of at most `most` rows.
+
+    A share `stalls` of the calls takes up to twice the objective longer, for reasons that nobody here knows.
+    """
     rng, profile = random.Random(7), Profile()
     objective = Objective(SLO_S, most, profile)
     waiting: deque[float] = deque()
@@ -69,6 +73,8 @@ def simulate(
                 rows = min(len(waiting), objective.rows if slo else most)
                 running = [waiting.popleft() for _ in range(rows)]
                 free_at = started + cost(rows) * rng.uniform(0.95, 1.25)
+                if stalls and rng.random() < stalls:
+                    free_at += rng.uniform(0, 2 * SLO_S)
         free_s = max(0.0, free_at - arrival) if running else 0.0
         if (slo and not objective.admits(arrival, len(waiting), 1, 1, free_s)) or (not slo and len(waiting) >= queue):
             refused += arrival > lasts_s / 2
@@ -99,6 +105,13 @@ def test_who_is_admitted_is_answered_within_the_objective_at_any_load(cost: str,
     assert found.within_s >= 0.9 * max(one.within_s for one in fixed)
     if load <= 0.5:
         assert not found.refused
+
+
+@pytest.mark.parametrize("load", [0.5, 0.8])
+def test_a_machine_that_stalls_does_not_make_it_refuse_nearly_everybody(load: float) -> None:
+    """Refusing does not help against what is late from outside, nor do smaller batches."""
+    capacity_s = MOST / COSTS["constant"](MOST) / 1.1
+    assert simulate(load * capacity_s, COSTS["constant"], slo=True, stalls=0.01).within_s >= 0.85 * load * capacity_s
 
 
 def test_batches_grow_step_by_step_to_what_half_of_the_objective_allows() -> None:
@@ -136,7 +149,7 @@ def test_late_answers_make_the_margin_wider_and_good_ones_narrower_within_bounds
     for _ in range(1000):
         objective.answered(10, 10)
     widest = objective.margin_s
-    assert 0.05 < widest < 0.1
+    assert widest == pytest.approx(0.03)
     for _ in range(100_000):
         objective.answered(10, 0)
     assert objective.margin_s == 0

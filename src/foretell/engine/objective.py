@@ -6,7 +6,7 @@ from foretell.engine import policy
 from foretell.engine.profile import Profile
 
 _FIRST_MARGIN = 0.1
-_MOST_MARGIN = 0.6
+_MOST_MARGIN = 0.3
 _LATE_SHARE = 0.004
 _LEARN = 0.1
 _PROBE_S = 1.0
@@ -18,7 +18,8 @@ class Objective:
     What a request will take is foretold from the queue before it, the batch under way and the learned time of calls.
     The margin learns what that leaves out (the loop, the machine, calls slower than usual): each batch moves it by how
     far the share of late answers was from 0.4%, as stochastic approximation of a quantile does (Robbins and Monro, "A
-    Stochastic Approximation Method", 1951).
+    Stochastic Approximation Method", 1951). It is never more than 30% of the objective: a machine that stalls makes
+    answers late whoever is refused, and refusing everybody would help nobody.
     """
 
     def __init__(self, slo_s: float, max_rows: int, profile: Profile) -> None:
@@ -32,8 +33,11 @@ class Objective:
         self.learned()
 
     def learned(self) -> None:
-        """The profile has changed. Half of the objective is for the batch under way, half for the request's own."""
-        half_s = (self.slo_s - self.margin_s) / 2
+        """The profile has changed. Half of the objective is for the batch under way, half for the request's own.
+
+        The margin has no say here: where calls are late for reasons outside, smaller batches would only carry less.
+        """
+        half_s = (1 - _FIRST_MARGIN) * self.slo_s / 2
         self.rows = policy.rows_within(self._profile, half_s, self._max_rows)
         self._call_s = self._profile.call_s(self.rows)
 
