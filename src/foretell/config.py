@@ -34,6 +34,8 @@ class ModelSettings:
     """Most rows of one call that foretell forms."""
     max_queue_size: int = 4096
     """Most rows that wait; more are refused with `Overloaded`."""
+    max_streams: int = 8
+    """Streams that run at a time on each replica; further ones wait, and count as rows in `max_queue_size`."""
     timeout_s: float | None = None
     """Longest time from acceptance to answer; None: no limit."""
     slo_ms: float | None = None
@@ -113,6 +115,8 @@ class ServerSettings:
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 60.0
     """Longest time from acceptance to answer; a request may name a shorter one for itself."""
+    stream_timeout_s: float = 600.0
+    """Longest time from acceptance to the last item of a stream; `request_timeout_s` limits the wait for each item."""
     access_log: Literal["off", "combined", "json"] = "off"
     """One line for each request: in the combined format of Apache and nginx, or as a JSON object."""
     access_log_file: str | None = None

@@ -58,7 +58,8 @@ def _nearer(origin: str, than: str) -> bool:
 
 
 _AT_LEAST = {
-    "max_batch_size": 1, "max_queue_size": 1, "batch_size": 1, "num_workers": 0, "threads": 0, "cache_size": 0,
+    "max_batch_size": 1, "max_queue_size": 1, "max_streams": 1, "batch_size": 1, "num_workers": 0, "threads": 0,
+    "cache_size": 0,
     "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
     "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_buffered_bytes": 1,
     "max_header_bytes": 1024, "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1,
@@ -67,7 +68,7 @@ _AT_LEAST = {
 _AT_MOST = {"http_port": 65535, "workers": 256, "rate_per_s": 1e9, "rate_burst": 10**9}
 _POSITIVE = {
     "slo_ms", "call_timeout_s", "load_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s",
-    "idle_timeout_s", "request_timeout_s", "watch_interval_s",
+    "idle_timeout_s", "request_timeout_s", "stream_timeout_s", "watch_interval_s",
 }  # fmt: skip
 
 

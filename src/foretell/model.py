@@ -67,6 +67,9 @@ class Model(ABC):
     transient: tuple[type[Exception], ...] = ()
     """Exceptions of `predict` that are worth another try, beside `TransientError`."""
 
+    only_streams = False
+    """True: there is `stream` and no `predict`; valid after `load`."""
+
     bare_output = False
     """True: the one output has no name of its own, so `Predictor` answers with the value alone."""
 
@@ -94,7 +97,12 @@ class Model(ABC):
         """The same rows in the same order, without side effects."""
 
     def stream(self, batch: Batch, ctx: Context) -> Iterator[Batch]:
-        """Answers in pieces; only called where `spec.streams`."""
+        """Answers in pieces, each of any number of rows; only called where `spec.streams`.
+
+        What it returns is advanced on one thread, and closed (`close()`, where it has it) as soon as nobody wants
+        more, between two pieces. Unless `spec.concurrent`, no step of a stream overlaps another step or a `predict`;
+        those of several streams take turns. `postprocess` gets each piece.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not stream")
 
     def postprocess(self, batch: Batch, ctx: Context) -> Batch:

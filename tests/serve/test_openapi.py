@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from served_models import Constant, Echo, Gate, Pair, Params, Poison, Scores, Untold
 from serving import Running
+from streaming_models import Streaming
 from wire import Answer, http, infer
 
 from foretell.columns import Dense
@@ -103,8 +104,11 @@ def test_it_names_every_route_and_no_other(many: Running) -> None:
     found, application = document(many), many.application
     fixed = {path.decode().rstrip("/") or "/": route for path, route in application._fixed.items()}
     verbs = {"": "get", "/ready": "get", "/config": "get", "/infer": "post"}
-    pattern = "".join(re.findall(r"\(([a-z|]+)\)\)\?/\?$", _model_pattern()))
-    assert {verb.strip("/") for verb in verbs} - {""} == set(pattern.split("|")), "a route that this test does not know"
+    pattern = "".join(re.findall(r"\(([a-z_|]+)\)\)\?/\?$", _model_pattern()))
+    streams = {"generate", "generate_stream"}  # of models that stream, see below
+    assert {verb.strip("/") for verb in verbs} - {""} | streams == set(pattern.split("|")), (
+        "a route that this test does not know"
+    )
     wanted = {(path, method.decode().lower()) for path, route in fixed.items() for method in route.methods}
     for name in many.catalog.names():
         for base in (name, f"{name}/versions/1"):
@@ -114,6 +118,14 @@ def test_it_names_every_route_and_no_other(many: Running) -> None:
     for path, item in found["paths"].items():
         allowed = many.ask(http("OPTIONS", path)).header("allow") or ""
         assert {method.upper() for method in item} == set(allowed.split(", ")) - {"HEAD", "OPTIONS"}, path
+
+
+def test_models_that_stream_have_routes_of_their_own(serve: Any) -> None:
+    paths = document(serve(count=Streaming()))["paths"]
+    verbs = {path.removeprefix("/v2/models/count/") for path in paths if path.startswith("/v2/models/count/")}
+    assert {"generate", "generate_stream", "versions/1/generate", "versions/1/generate_stream"} <= verbs
+    assert "infer" not in verbs
+    assert "text/event-stream" in paths["/v2/models/count/generate_stream"]["post"]["responses"]["200"]["content"]
 
 
 def _model_pattern() -> str:

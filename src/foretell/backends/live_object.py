@@ -89,7 +89,7 @@ def _check_kind(value: object, where: str) -> None:
     if isinstance(value, type):
         if "sklearn" in frameworks:
             raise InvalidModel(f"{kind.__name__} is a class", where=where, expected="a fitted estimator")
-        if not callable(getattr(value, "predict", None)) and "__call__" not in dir(value):
+        if not _has_method(value) and "__call__" not in dir(value):
             raise InvalidModel("the class has no method predict", where=where, expected="predict(self, ...)")
         if needed := required(value):
             fix = "give them defaults, or name an object of the class"
@@ -100,8 +100,12 @@ def _check_kind(value: object, where: str) -> None:
         if framework in _REFUSED:
             what, fix = _REFUSED[framework]
             raise InvalidModel(what, where=where, got=f"{kind.__module__}.{kind.__qualname__}", fix=fix)
-    if not callable(value) and not callable(getattr(value, "predict", None)):
+    if not callable(value) and not _has_method(value):
         raise InvalidModel("this is no model", where=where, expected=_ACCEPTED, got=type(value).__name__)
+
+
+def _has_method(value: object) -> bool:
+    return any(callable(getattr(value, name, None)) for name in ("predict", "stream"))
 
 
 def _frameworks(kind: type) -> set[str]:

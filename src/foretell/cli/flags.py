@@ -109,6 +109,8 @@ class BatchingFlags:
     """Most rows of one call."""
     max_queue_size: int | None = None
     """Most rows that wait; more are refused."""
+    max_streams: int | None = None
+    """Streams that run at a time on each replica."""
     slo_ms: float | None = None
     """Objective: 99 of 100 answers within this; what would miss it is refused at once. If not set: no objective."""
     executor: Literal["auto", "inline", "thread", "process"] | None = None
@@ -197,6 +199,8 @@ class ServerFlags:
     """One line for each request."""
     access_log_file: str | None = None
     """Where it is written. If not set: standard output."""
+    stream_timeout_s: float | None = None
+    """Time limit of a stream whose request names none."""
     drain_timeout_s: float | None = None
     """How long SIGTERM waits for accepted requests, and a version that was replaced is kept for those it has."""
     watch: bool | None = None

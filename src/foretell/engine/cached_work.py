@@ -153,6 +153,27 @@ class _Alone(Work):
         self._owner.alone_failed(error)
 
 
+def submit_cached(
+    cache: PredictionCache,
+    work: Work,
+    spec: ModelSpec,
+    identity: Identity,
+    submit: Callable[[Work], None],
+    recorder: Recorder,
+    clock: Clock,
+) -> None:
+    """Answers from `cache` what it knows of a request, and hands the rest to `submit`."""
+    try:
+        lookup = lookup_work(cache, work, spec, identity)
+    except InvalidInput as error:
+        work.ended = True
+        recorder.failed(error.code)
+        work.fail(error)
+        return
+    recorder.cache(lookup.hits, lookup.misses)
+    CachedWork(work, lookup, submit, asyncio.get_running_loop(), recorder, clock).start()
+
+
 def lookup_work(cache: PredictionCache, work: Work, spec: ModelSpec, identity: Identity) -> Lookup:
     """Raises `InvalidInput` where the request's values do not fit."""
     try:

@@ -19,7 +19,7 @@ from foretell.engine import policy
 from foretell.engine.awaited import AwaitedWork, running_loop
 from foretell.engine.batcher import Batcher
 from foretell.engine.cache import PredictionCache, make_cache
-from foretell.engine.cached_work import CachedWork, lookup_work
+from foretell.engine.cached_work import submit_cached
 from foretell.engine.check import check_lengths
 from foretell.engine.delivery import row_failure
 from foretell.engine.direct import Direct
@@ -32,10 +32,11 @@ from foretell.engine.profile import Profile
 from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import NoRecorder, Recorder
 from foretell.engine.replica import Prepared
+from foretell.engine.streams import Streams, check_answers, check_streaming
 from foretell.engine.upkeep import Upkeep
 from foretell.engine.warm_up import warm_up
 from foretell.engine.work import Groups, Work, fields_of
-from foretell.errors import InferenceError, InvalidInput, NotReady
+from foretell.errors import InferenceError, NotReady
 from foretell.model import Context, Model
 from foretell.types import Identity, ModelSpec
 
@@ -79,6 +80,7 @@ class Engine:
         self._profile_file = profile_file
         self._batchers: dict[asyncio.AbstractEventLoop, Batcher] = {}
         self._direct: Direct | None = None
+        self.streams: Streams | None = None  # of a model that streams, once it is loaded
         self._closed = False
         self._cache: PredictionCache | None = None
         self._identity: Identity | None = None
@@ -112,12 +114,12 @@ class Engine:
 
     @property
     def batchers(self) -> list[Batcher]:
-        """One for each event loop that asked."""
         return list(self._batchers.values())
 
     @property
     def waiting_rows(self) -> int:
-        return sum(batcher.waiting_rows for batcher in list(self._batchers.values()))
+        batchers = sum(batcher.waiting_rows for batcher in list(self._batchers.values()))
+        return batchers + (self.streams.waiting_rows if self.streams else 0)
 
     def load(self) -> Engine:
         """Loads and warms up the model. Raises what the model raises, as an `InferenceError`."""
@@ -126,6 +128,7 @@ class Engine:
             self._model.load(self.settings.device)
             check_pad(self._model, self._where)
             check_replicas(self.settings, self._model, self._again is not None, self._where)
+            check_streaming(self._model, self.settings, self._where)
             if self.settings.cache_size:
                 self._cache = make_cache(self.settings, self.spec, self.clock, self._where)
         except (Exception, SystemExit) as error:  # a model ends its loading, not who loads it
@@ -140,6 +143,8 @@ class Engine:
             self._where,
         )  # fmt: skip
         self.pool.add(first)
+        if self.spec.streams:
+            self.streams = Streams(self.pool, self.settings, self.recorder, self.clock, self._where)
         try:
             if self._profile_file is not None:
                 self._profile_file.restore(self.profile, self.identity)
@@ -152,15 +157,14 @@ class Engine:
         return self
 
     def _learn(self, call_s: float | None) -> None:
-        """One row took `call_s` when it was tried."""
         if call_s is not None and self._model.native:
             self.profile.learn(1, call_s)
 
     def _keep_up(self) -> None:
         """Starts looking after the replicas, where there is something to look after."""
         settings, again = self.settings, self._again
-        stays = self.spec.stateful or self.spec.concurrent or settings.executor != "auto" or self._model.native
-        apart = None if stays else self._apart
+        here = self.spec.stateful or self.spec.concurrent or self.spec.streams or self._model.native
+        apart = None if here or settings.executor != "auto" else self._apart
         several = settings.replicas > 1 or (settings.max_replicas or 1) > 1
         if again is None or not (several or self._model.apart or apart is not None or settings.call_timeout_s):
             return
@@ -203,7 +207,8 @@ class Engine:
 
         Cancelling it takes it out of the queue.
         """
-        ctx = self._limited(ctx or Context(device=self.settings.device))
+        check_answers(self._model, self.recorder, self._where)
+        ctx = self.limited(ctx or Context(device=self.settings.device))
         check_lengths(batch)
         if batch.errors:
             failure = row_failure(batch, 0, batch.rows)
@@ -224,7 +229,8 @@ class Engine:
         Raises an `InferenceError` when the batch fails whole, `DeadlineExceeded` when its time is up. With `apart`, a
         failure of the whole starts a search for the rows that made it, see `run_apart`.
         """
-        return self._answers().run(batch, self._limited(ctx or Context(device=self.settings.device)), apart)
+        check_answers(self._model, self.recorder, self._where)
+        return self._answers().run(batch, self.limited(ctx or Context(device=self.settings.device)), apart)
 
     def prepare(self, batch: Batch) -> Prepared | Batch:
         """The host work of `batch` ahead of the model, for `finish`; may run in another thread, see `run_ahead`.
@@ -261,6 +267,8 @@ class Engine:
         batcher = self._batchers.get(asyncio.get_running_loop())
         if batcher is not None:
             await batcher.drain()
+        if self.streams is not None:
+            await self.streams.drain()
 
     def close(self) -> None:
         """Fails what waits, finishes what runs, and gives back the model's resources. Harmless when repeated."""
@@ -277,6 +285,8 @@ class Engine:
         if self._direct is None:
             self._model.close()
             return
+        if self.streams is not None:
+            self.streams.close()
         self.pool.close()
         if self.upkeep is not None:
             self.upkeep.close()
@@ -286,22 +296,12 @@ class Engine:
         self._direct = self.upkeep = self.pool.on_lost = None
 
     def _submit_cached(self, batcher: Batcher, work: Work) -> None:
-        cache = self._cache
-        if cache is None or not work.rows or work.group.context.sequence is not None:
+        if self._cache is None or not work.rows or work.group.context.sequence is not None:
             batcher.submit(work)
-            return
-        try:
-            lookup = lookup_work(cache, work, self.spec, self.identity)
-        except InvalidInput as error:
-            work.ended = True
-            self.recorder.failed(error.code)
-            work.fail(error)
-            return
-        self.recorder.cache(lookup.hits, lookup.misses)
-        loop = asyncio.get_running_loop()
-        CachedWork(work, lookup, batcher.submit, loop, self.recorder, self.clock).start()
+        else:
+            submit_cached(self._cache, work, self.spec, self.identity, batcher.submit, self.recorder, self.clock)
 
-    def _limited(self, ctx: Context) -> Context:
+    def limited(self, ctx: Context) -> Context:
         """With the model's own time limit, unless the caller has a nearer one."""
         if self.settings.timeout_s is None:
             return ctx

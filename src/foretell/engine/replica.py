@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
@@ -17,7 +19,17 @@ from foretell.engine.calls import CallsUnderWay
 from foretell.engine.check import check_batch
 from foretell.engine.padded_calls import PaddedCalls, pads
 from foretell.engine.retry import RetryPolicy, with_retries
-from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, ModelError, RowError, TransientError
+from foretell.engine.steps import steps
+from foretell.engine.turns import Turns
+from foretell.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InferenceError,
+    ModelError,
+    RowError,
+    TransientError,
+    rows_failed,
+)
 from foretell.model import Context, Model
 
 Stage = Callable[[Batch, Context], Batch]
@@ -33,7 +45,7 @@ class Replica:
         self._clock = clock
         self._where = where
         self._rng = random.Random()
-        self._lock = threading.Lock()
+        self._lock: AbstractContextManager[object] = Turns() if model.spec.streams else threading.Lock()
         self._calls = CallsUnderWay(where)
         kind = type(model)
         self._before = model.preprocess if model.prepares else None
@@ -69,6 +81,29 @@ class Replica:
         if self._after is not None and prepared.goes_on:
             prepared.advance(self._call("postprocess", self._after, prepared.batch, ctx))
         return prepared.answer()
+
+    def stream(self, batch: Batch, ctx: Context) -> Generator[Batch]:
+        """What the model answers in pieces. Each step waits for its turn, unless `spec.concurrent`.
+
+        Raises an `InferenceError` in the place of the next piece, and before the first one where a row does not fit.
+        """
+        prepared = self.prepare(batch, ctx)
+        if prepared.failures:
+            raise rows_failed(prepared.failures)
+        turn = contextlib.nullcontext() if self.model.spec.concurrent else self._lock
+        self._calls.begin()
+        try:
+            with contextlib.closing(steps(self.model, prepared.batch, ctx, turn, self._error_of)) as items:
+                for item in items:
+                    piece = item
+                    check_answer(piece, getattr(piece, "rows", 0), "stream", self._where)
+                    if self._after is not None and not piece.errors:
+                        piece = self._call("postprocess", self._after, piece, ctx)
+                    if piece.errors:
+                        raise rows_failed(piece.errors)
+                    yield piece
+        finally:
+            self._calls.end()
 
     def close(self, patience_s: float) -> None:
         """Gives back the model's resources once the calls under way have ended.
@@ -114,17 +149,24 @@ class Replica:
             answer = stage(batch, ctx)
         except KeyboardInterrupt:
             raise
-        except InferenceError as error:
-            if isinstance(error, self.model.transient) and not isinstance(error, TransientError):
-                raise TransientError(str(error), where=self._where) from error
-            raise
         except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
-            kind = TransientError if isinstance(error, self.model.transient) else ModelError
-            raise kind(f"{name} failed: {type(error).__name__}: {error}", where=self._where) from error
+            failure = self._error_of(name, error)
+            if failure is error:
+                raise
+            raise failure from error
         finally:
             self._calls.end()
         check_answer(answer, batch.rows, name, self._where)
         return answer
+
+    def _error_of(self, name: str, error: BaseException) -> InferenceError:
+        """What is told of an exception of the stage `name`."""
+        transient = isinstance(error, self.model.transient)
+        if isinstance(error, InferenceError):
+            again = transient and not isinstance(error, TransientError)
+            return TransientError(str(error), where=self._where) if again else error
+        kind = TransientError if transient else ModelError
+        return kind(f"{name} failed: {type(error).__name__}: {error}", where=self._where)
 
 
 class Prepared:
@@ -145,6 +187,11 @@ class Prepared:
         self._alive: Index | None = None
         self._errors: dict[int, RowError] = {}
         self.advance(batch)
+
+    @property
+    def failures(self) -> Mapping[int, RowError]:
+        """The rows that have left, as the caller counts them."""
+        return self._errors
 
     def advance(self, batch: Batch) -> None:
         """Takes the result of a stage; rows that failed in it leave."""

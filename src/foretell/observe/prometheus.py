@@ -13,6 +13,7 @@ _HISTOGRAMS: tuple[tuple[str, str, Callable[[Stats], Histogram]], ...] = (
     ("queue_duration_seconds", "Time a request waited for the model.", lambda s: s.queue_s),
     ("inference_duration_seconds", "Time of one call of the model, per batch.", lambda s: s.inference_s),
     ("request_duration_seconds", "Time from acceptance to answer, per request.", lambda s: s.total_s),
+    ("first_item_duration_seconds", "Time from acceptance to the first item of a stream.", lambda s: s.first_item_s),
     ("batch_size_rows", "Rows in one call of the model.", lambda s: s.batch_rows),
 )
 
@@ -31,6 +32,7 @@ class ModelMetrics:
     ready: bool
     decided: Mapping[str, float] = field(default_factory=dict)
     """What the engine has decided by itself, by the names of `_DECISIONS`; not each of them is there."""
+    streams: int = 0
 
 
 _FIGURES: tuple[tuple[str, str, str, Callable[[ModelMetrics], int]], ...] = (
@@ -40,6 +42,9 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[ModelMetrics], int]], ...] = (
     ("cache_misses_total", "Rows the cache did not have.", "counter", lambda m: m.stats.cache_misses),
     ("cache_rows", "Rows in the cache.", "gauge", lambda m: m.cached_rows),
     ("queue_rows", "Rows waiting for the model.", "gauge", lambda m: m.waiting_rows),
+    ("streams_total", "Streams that have ended.", "counter", lambda m: m.stats.streams),
+    ("stream_items_total", "Items of streams that have ended.", "counter", lambda m: m.stats.stream_items),
+    ("streams_running", "Streams that have a place on a replica.", "gauge", lambda m: m.streams),
     ("model_ready", "Whether the model answers.", "gauge", lambda m: int(m.ready)),
 )
 

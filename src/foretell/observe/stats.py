@@ -20,12 +20,15 @@ class Snapshot(TypedDict):
     inference_s: Counted
     total_s: Counted
     batch_rows: Counted
+    first_item_s: Counted
     rows: int
     padded: int
     requests: int
     failures: dict[str, int]
     cache_hits: int
     cache_misses: int
+    streams: int
+    stream_items: int
     first_s: float | None
     last_s: float
 
@@ -64,12 +67,15 @@ class Stats:
         self._queue_s, self._total_s = Histogram(SECONDS), Histogram(SECONDS)
         self._inference_s = Histogram(SECONDS)
         self._batch_rows = Histogram(ROWS)
+        self.first_item_s = Histogram(SECONDS)
         self._rows = self._requests = 0
         self.padded = 0
         """Elements that rows were filled up with, to have the length of others in their call."""
         self.failures: dict[str, int] = {}
         self.cache_hits = 0
         self.cache_misses = 0
+        self.streams = self.stream_items = 0
+        """Streams that have ended, well or not, and their items."""
         self._first_s: float | None = None
         self._last_s = 0.0
 
@@ -116,6 +122,19 @@ class Stats:
             self.cache_hits += hits
             self.cache_misses += misses
 
+    def first_item(self, arrived: float, at: float) -> None:
+        with self._lock:
+            self.first_item_s.add(at - arrived)
+
+    def streamed(self, arrived: float | None, finished: float, items: int, rows: int) -> None:
+        with self._lock:
+            self.streams += 1
+            self.stream_items += items
+            self._rows += rows
+            if arrived is not None:
+                self._total_s.add(finished - arrived)
+                self._requests += 1
+
     def snapshot(self) -> Snapshot:
         """A copy of everything, of one moment."""
         self.count_new()
@@ -125,12 +144,15 @@ class Stats:
                 "inference_s": self._inference_s.counted(),
                 "total_s": self._total_s.counted(),
                 "batch_rows": self._batch_rows.counted(),
+                "first_item_s": self.first_item_s.counted(),
                 "rows": self._rows,
                 "padded": self.padded,
                 "requests": self._requests,
                 "failures": dict(self.failures),
                 "cache_hits": self.cache_hits,
                 "cache_misses": self.cache_misses,
+                "streams": self.streams,
+                "stream_items": self.stream_items,
                 "first_s": self._first_s,
                 "last_s": self._last_s,
             }
@@ -142,6 +164,7 @@ class Stats:
             self._inference_s.include(other["inference_s"])
             self._total_s.include(other["total_s"])
             self._batch_rows.include(other["batch_rows"])
+            self.first_item_s.include(other["first_item_s"])
             self._rows += other["rows"]
             self.padded += other["padded"]
             self._requests += other["requests"]
@@ -149,6 +172,8 @@ class Stats:
                 self.failures[code] = self.failures.get(code, 0) + count
             self.cache_hits += other["cache_hits"]
             self.cache_misses += other["cache_misses"]
+            self.streams += other["streams"]
+            self.stream_items += other["stream_items"]
             begun = [first_s for first_s in (self._first_s, other["first_s"]) if first_s is not None]
             self._first_s = min(begun, default=None)
             self._last_s = max(self._last_s, other["last_s"])

@@ -28,6 +28,7 @@ from foretell.observe.summary import cache_summary, summary
 from foretell.predictor.chunked import ROWS_OF_UNKNOWN_SIZE, OnRowError, Run, size_for
 from foretell.predictor.hooked import HookedModel
 from foretell.predictor.options import read_options
+from foretell.predictor.streaming import drawn_in_threads, stream
 from foretell.remote.opening import open_any
 from foretell.types import Identity, ModelSpec
 
@@ -132,7 +133,7 @@ class BasePredictor:
         if self.overrides("predict"):
             return await asyncio.to_thread(self.guarded, "predict", self.predict, data)
         ready = await self._hook("preprocess", self.preprocess, data)
-        intake = self._asked(ready)
+        intake = self.asked(ready)
         answer = await self.engine.infer(intake.batch)
         return await self._hook("postprocess", self.postprocess, self._outgoing(answer, intake))
 
@@ -145,7 +146,18 @@ class BasePredictor:
     ) -> Any:
         """`predict_batch` for asyncio, off the loop; for an iterator, an asynchronous iterator of answers."""
         result = await asyncio.to_thread(self.predict_batch, data, batch_size, num_workers, on_row_error)
-        return _drawn_in_threads(result) if isinstance(result, Generator) else result
+        return drawn_in_threads(result) if isinstance(result, Generator) else result
+
+    def stream(self, data: Any) -> Generator[Any]:
+        """The answer of a model that streams, item by item, each in the form of `data`; computed little ahead of who
+        draws. Closing it ends the model's generator. Raises like `predict`, in the place of the next item; `timeout_s`
+        holds for the whole stream.
+        """
+        return stream(self, data)
+
+    def astream(self, data: Any) -> AsyncIterator[Any]:
+        """`stream` for asyncio, off the loop."""
+        return drawn_in_threads(stream(self, data))
 
     def __call__(self, data: Any) -> Any:
         """`predict`."""
@@ -193,7 +205,7 @@ class BasePredictor:
         return HookedModel(self, self.engine.model, self._options.model.device)
 
     def _infer(self, data: Any) -> Any:
-        intake = self._asked(data)
+        intake = self.asked(data)
         batch = intake.batch
         size = self._options.job.batch_size or rows_per_call(row_bytes(batch))
         if batch.rows <= size or not self.splits:
@@ -217,7 +229,7 @@ class BasePredictor:
         except Exception as error:
             raise _unreadable(error) from error
 
-    def _asked(self, data: Any) -> Intake:
+    def asked(self, data: Any) -> Intake:
         try:
             return self.intake(data)
         except InferenceError as error:
@@ -284,9 +296,9 @@ class Predictor(BasePredictor):
     Options, as keywords or in `config`: `batch_size`, `num_workers`, `device`, `precision`, `optimize` (or
     `optimize_model`; False switches the runtime's own passes off, too), `optimizations` (exactly these passes),
     `threads`, `timeout_s`, `retries`, `retry_delay_s`, `retry_max_delay_s`, `cache_size` (rows), `cache_ttl_s`,
-    `max_queue_size`, `slo_ms`, `executor` ("process"), `replicas`, `max_replicas`, `call_timeout_s`, `load_timeout_s`,
-    `pad`, `batch`, `warm_up`, `trust`, `allow_pickle`, `sha256`, `example`, `name`, `version`.
-    An unknown option, device, precision or pass is an error that says what there is; none is ignored.
+    `max_queue_size`, `max_streams`, `slo_ms`, `executor` ("process"), `replicas`, `max_replicas`, `call_timeout_s`,
+    `load_timeout_s`, `pad`, `batch`, `warm_up`, `trust`, `allow_pickle`, `sha256`, `example`, `name`,
+    `version`. An unknown option, device, precision or pass is an error that says what there is; none is ignored.
 
     Safe from any thread. `with Predictor(...) as p:` closes it at the end.
     """
@@ -303,18 +315,3 @@ def _whole(name: str, value: Any, least: int) -> int | None:
         expected = f"a whole number, {least} or more"
         raise InvalidSetting(f"{name} is out of range", expected=expected, got=repr(value))
     return int(value)
-
-
-async def _drawn_in_threads(items: Generator[Any]) -> AsyncIterator[Any]:
-    end, drawing = object(), None
-    try:
-        while True:
-            drawing = asyncio.ensure_future(asyncio.to_thread(next, items, end))
-            # Shielded: a thread that draws cannot be stopped, only waited for, before the source may be closed.
-            if (item := await asyncio.shield(drawing)) is end:
-                return
-            yield item
-    finally:
-        if drawing is not None:
-            await asyncio.wait([drawing])
-        await asyncio.to_thread(items.close)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,13 +47,14 @@ class HookedModel(Model):
             fix = "give the device to the predictor"
             raise Unavailable("the predictor has loaded its model", expected=self._device, got=device, fix=fix)
         inner = self._inner.spec
+        self.only_streams = self._inner.only_streams and not self._replaces_predict
         declared = read_declared(self._predictor, self._where).spec
         changed_in = self._replaces_predict or self._predictor.overrides("preprocess")
         changed_out = self._replaces_predict or self._predictor.overrides("postprocess")
         self.spec = inner.with_changes(
             inputs=declared.inputs if not changed_in or hasattr(self._predictor, "inputs") else None,
             outputs=declared.outputs if not changed_out or hasattr(self._predictor, "outputs") else None,
-            streams=False,
+            streams=inner.streams and not self._replaces_predict,
             concurrent=False,
             pad=None if changed_in else inner.pad,
             labels=declared.labels if not changed_out or hasattr(self._predictor, "labels") else None,
@@ -82,6 +83,11 @@ class HookedModel(Model):
         answer = self._predict(batch, ctx)
         self.bare_output = self._inner.bare_output  # it may have learned it by this very call
         return answer
+
+    def stream(self, batch: Batch, ctx: Context) -> Iterator[Batch]:
+        for piece in self._inner.stream(batch, ctx):
+            self.bare_output = self._inner.bare_output
+            yield piece
 
     def postprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._replaces_predict:

@@ -47,6 +47,11 @@ class LoggedExchange(Exchange):
             self._log(_GAVE_UP, 0)
         super().abandon()
 
+    def end_stream(self, last: bytes, body_bytes: int) -> None:
+        if self.out is None and not self.abandoned:
+            self._log(200, body_bytes)
+        super()._leave(last)
+
     def _leave(self, out: bytes) -> None:
         if self.out is None and not self.abandoned:
             self._log(int(out[9:12]), len(out) - out.index(b"\r\n\r\n") - 4)

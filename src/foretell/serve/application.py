@@ -233,8 +233,8 @@ class Application:
         door = self._doors.get((served.name, served.version))
         if door is None:
             door = self._doors[served.name, served.version] = ModelDoor(served, self)
-        if verb == "infer":
-            return Route({b"POST": door.infer}, "infer")
+        if verb in ("infer", "generate", "generate_stream"):
+            return Route({b"POST": door.post(verb)}, "infer")
         handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
         return Route({b"GET": handlers[verb]}, "infer")
 
@@ -270,6 +270,7 @@ class Application:
                 served.engine.cached_rows,
                 served.engine.ready,
                 gauges(served.engine),
+                served.engine.streams.running if served.engine.streams else 0,
             )
             for served in self._all()
             if isinstance(served.engine.recorder, Stats)

@@ -13,11 +13,13 @@ from foretell.serve.exchange import Exchange
 from foretell.serve.large_body import LargeBody
 from foretell.serve.messages import HttpError
 from foretell.serve.reading import CONTINUE, RequestReader
+from foretell.serve.stream_reply import EventStream, StreamReply
 
 if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
 
 _HIGH_WATER_BYTES = 1 << 20
+_STREAM_WATER_BYTES = 1 << 16
 _LINGER_S = 5.0
 _PROBE_S = 0.1
 
@@ -74,7 +76,9 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         The first interim reply that comes back as a reset ends the connection with the next, and with it the work.
         """
         waits = self._exchanges and self._exchanges[0].out is None
-        if waits and self._transport is not None and self._parser.get_http_version() != "1.0":
+        if isinstance(stream := self._first_stream(), EventStream) and stream.begun:
+            stream.probe()
+        elif waits and self._transport is not None and self._parser.get_http_version() != "1.0":
             self._transport.write(CONTINUE)
 
     def _accept(self, exchange: Exchange) -> None:
@@ -140,6 +144,8 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self._throttle()
         if not exchanges and self.state == "idle":
             self.since = self.server.now
+        elif exchanges and (stream := self._first_stream()) is not None:
+            stream.turn()
 
     def close_after_last(self) -> None:
         """No request after those accepted by now is answered."""
@@ -157,8 +163,12 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         """Ends every request that has no reply yet with `error`."""
         self.close_after_last()
         for exchange in self._exchanges:
-            if exchange.work is not None:
-                exchange.work.cancel()
+            work = exchange.work
+            if isinstance(work, StreamReply):
+                work.give_up(error)
+                continue
+            if work is not None:
+                work.cancel()
             if exchange.out is None:
                 exchange.respond(self.server.error_reply(error))
 
@@ -167,13 +177,16 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         transport, settings = self._transport, self._settings
         if self._half_closed:
             self._probe()
-        if self._exchanges or transport is None:
+        if transport is None or (self._exchanges and not (self._full and self._first_stream() is not None)):
             return
         before, self._unsent_bytes = self._unsent_bytes, transport.get_write_buffer_size()
         if self._unsent_bytes < before:  # slow, but it reads
             self.since = now
         waited = now - self.since
-        if self.state == "closing" or (self.state == "idle" and self._unsent_bytes):
+        if self._exchanges:
+            if waited > settings.idle_timeout_s:
+                transport.abort()  # a stream that its client does not read
+        elif self.state == "closing" or (self.state == "idle" and self._unsent_bytes):
             if waited > (_LINGER_S if self._lingers else settings.idle_timeout_s):
                 transport.abort()  # closing would wait for a client that does not read
         elif self.state == "idle":
@@ -191,11 +204,38 @@ class HttpConnection(RequestReader, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._full = True
+        if self._first_stream() is not None:
+            self.since = self.server.now
         self._throttle()
 
     def resume_writing(self) -> None:
         self._full = False
         self._throttle()
+        if (stream := self._first_stream()) is not None:
+            stream.turn()
+
+    @property
+    def speaks_http_1_0(self) -> bool:
+        """Of the request that is just being accepted."""
+        return self._parser.get_http_version() == "1.0"
+
+    def may_stream(self, exchange: Exchange) -> bool:
+        """Whether parts of its reply may be written now."""
+        return bool(self._exchanges) and self._exchanges[0] is exchange and not self._full
+
+    def stream(self, data: bytes) -> None:
+        """Writes a part of the first reply."""
+        self._write(data)
+
+    def limit_unsent(self) -> None:
+        """From the head of a stream on, little waits for a client that reads slowly; the model waits instead."""
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=_STREAM_WATER_BYTES)
+
+    def _first_stream(self) -> StreamReply | None:
+        """The reply whose turn it is, if it comes in parts."""
+        work = self._exchanges[0].work if self._exchanges else None
+        return work if isinstance(work, StreamReply) else None
 
     def _throttle(self) -> None:
         """Reads on only while there is room for further requests and for their replies."""

@@ -65,10 +65,16 @@ class CorsConnection(HttpConnection):
 
     def replied(self, exchange: Exchange) -> None:
         out = exchange.out
-        if out is not None:
+        if out is not None and out.startswith(b"HTTP/"):  # else it is the end of a stream
             first = out.index(b"\r\n") + 2
             exchange.out = out[:first] + self._cors.headers(exchange.headers.get(b"origin")) + out[first:]
         super().replied(exchange)
+
+    def stream(self, data: bytes) -> None:
+        if data.startswith(b"HTTP/"):
+            first = data.index(b"\r\n") + 2
+            data = data[:first] + self._cors.headers(self._exchanges[0].headers.get(b"origin")) + data[first:]
+        super().stream(data)
 
 
 def with_preflight(cors: Cors, handle: Callable[[Exchange], None]) -> Callable[[Exchange], None]:

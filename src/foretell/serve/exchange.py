@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from foretell.serve.messages import Reply, head_of, own_request_id
+from foretell.serve.messages import Reply, head_of, own_request_id, stream_head_of
 from foretell.serve.trace import HEADER as TRACEPARENT
 from foretell.serve.trace import Trace, trace_of
 
@@ -121,6 +121,16 @@ class Exchange:
         """What it holds is wanted no longer."""
         self._connection.server.held.give_back(self.held)
         self.held = 0
+
+    def stream_head(self, content_type: bytes, chunked: bool) -> bytes:
+        """The head of a reply that comes in parts; with them, the connection writes it."""
+        server = self._connection.server
+        server.responses[2] += 1
+        return stream_head_of(content_type, server.date, self.keep_alive, chunked, self._last_header)
+
+    def end_stream(self, last: bytes, body_bytes: int) -> None:
+        """The last bytes of a reply that came in parts, `body_bytes` of them in all."""
+        self._leave(last)
 
     def _leave(self, out: bytes) -> None:
         if self.out is None:

@@ -79,6 +79,15 @@ def head_of(reply: Reply, date: bytes, keep_alive: bool, request_id: bytes) -> b
     )  # fmt: skip
 
 
+def stream_head_of(content_type: bytes, date: bytes, keep_alive: bool, chunked: bool, request_id: bytes) -> bytes:
+    """The head of a reply whose length nobody knows yet: in chunks, or up to the end of the connection."""
+    framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    close = b"" if keep_alive else b"Connection: close\r\n"
+    return b"HTTP/1.1 200 OK\r\n%bContent-Type: %b\r\nCache-Control: no-cache\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
+        date, content_type, framing, close, request_id
+    )  # fmt: skip
+
+
 def own_request_id(headers: Mapping[bytes, bytes]) -> bytes | None:
     """The id that the caller gave, if a log and a header can hold it: visible ASCII, at most 128 characters."""
     value = headers.get(b"x-request-id")

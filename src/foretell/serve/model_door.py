@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from foretell.catalog import Served
 from foretell.engine.decisions import decisions
 from foretell.engine.work import Completed, Part, Work
-from foretell.errors import InferenceError, NotReady
+from foretell.errors import InferenceError, InvalidInput, NotReady
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.oip_known import Asked
 from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, wanted_outputs
 from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
 from foretell.serve.explain import asks, explained, explanation
+from foretell.serve.generate_door import GenerateDoor
 from foretell.serve.held import SMALL_BYTES
 from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, compressed, decompressed, json_reply
 
@@ -35,6 +37,7 @@ class ModelDoor:
         settings = application.settings
         self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
         loop = asyncio.get_running_loop()
+        self._generate = GenerateDoor(self)
         self._submit = engine.submitter(loop)
         engine.batcher(loop).delivery.after = application.server.flush
         self.now = engine.clock.monotonic
@@ -62,6 +65,20 @@ class ModelDoor:
         make = InferWork if plain else ExplainedWork
         work = exchange.work = make(exchange, parts, asked, wanted, self)
         self._submit(work)
+
+    def post(self, verb: str) -> Callable[[Exchange], None]:
+        """Who answers a POST. Of a model that only streams, nobody answers "infer"."""
+        if verb == "infer":
+            return self.refuse_infer if self.served.engine.model.only_streams else self.infer
+        return self._generate.stream if verb == "generate_stream" else self._generate.once
+
+    def refuse_infer(self, exchange: Exchange) -> None:
+        if self.retired:
+            self.application.handle(exchange)
+            return
+        self.served.engine.recorder.failed(InvalidInput.code)
+        what, fix = "the model streams its answers", f"ask for {self._generate.stream_path}"
+        raise InvalidInput(what, where=self._where, expected="a request for a stream", fix=fix)
 
     def metadata(self, exchange: Exchange) -> None:
         served = self.served

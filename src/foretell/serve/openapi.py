@@ -113,7 +113,12 @@ def _add_model(paths: Doc, schemas: Doc, served: Served) -> None:
         paths[path] = {"get": _get(f"{tag}.metadata", f"What {name} takes and gives", "Model")}
         paths[f"{path}/ready"] = {"get": _ready(f"{tag}.ready", f"Whether {name} answers", "ModelReady")}
         paths[f"{path}/config"] = {"get": _get(f"{tag}.config", f"How {name} runs", "Config")}
-        paths[f"{path}/infer"] = {"post": _infer(f"{tag}.infer", name, key)}
+        if not served.engine.model.only_streams:
+            paths[f"{path}/infer"] = {"post": _infer(f"{tag}.infer", name, key)}
+        if served.spec.streams:
+            paths[f"{path}/generate"] = {"post": _generate(f"{tag}.generate", name, _json({"type": "object"}))}
+            events: Doc = {"text/event-stream": {"schema": _TEXT}}
+            paths[f"{path}/generate_stream"] = {"post": _generate(f"{tag}.generate_stream", name, events)}
 
 
 def _infer(operation_id: str, name: str, key: str) -> Doc:
@@ -123,6 +128,13 @@ def _infer(operation_id: str, name: str, key: str) -> Doc:
     made = _operation(operation_id, f"Predictions of {name}", {**_json(_ref(f"{key}.Reply")), **binary})
     made["parameters"] = [_EXPLAIN, _JSON_LENGTH]
     made["requestBody"] = {"required": True, "content": {**_json(_ref(f"{key}.Request")), **binary}}
+    return made
+
+
+def _generate(operation_id: str, name: str, content: Doc) -> Doc:
+    """The body is one row: a key for each input, and parameters."""
+    made = _operation(operation_id, f"What {name} gives, item by item", content)
+    made["requestBody"] = {"required": True, "content": _json({"type": "object"})}
     return made
 
 

@@ -12,7 +12,7 @@ from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Check, Scope
 from foretell.serve.messages import HttpError
 
-_MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config))?/?")
+_MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config|generate|generate_stream))?/?")
 _ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
 
 Handler = Callable[[Exchange], None]
@@ -40,7 +40,7 @@ def path_of(url: bytes) -> tuple[bytes, bytes]:
 
 
 def model_path(path: bytes) -> tuple[str, str | None, str]:
-    """Name, version if there is one, and verb ("infer", "ready", "config" or ""). Raises `HttpError` 404."""
+    """Name, version if there is one, and verb ("infer", "generate", ... or ""). Raises `HttpError` 404."""
     found = _MODEL.fullmatch(path)
     if found is None:
         raise HttpError(404, "Not Found")

@@ -51,6 +51,9 @@ def read_answer(returned: Any, rows: int, specs: Sequence[TensorSpec] | None, wh
 
 def finished(returned: Any, where: str) -> Any:
     """What a function returned. Raises `ModelError` for a coroutine, which it also ends, as nobody awaits it."""
+    if inspect.isasyncgen(returned):  # it has not begun, so that there is nothing to end
+        fix = "write def in place of async def"
+        raise ModelError("it is an asynchronous generator", where=where, expected="a generator", fix=fix)
     if not inspect.iscoroutine(returned):
         return returned
     returned.close()

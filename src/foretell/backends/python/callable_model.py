@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from foretell.backends.learned_outputs import LearnedOutputs
 from foretell.backends.model_settings import pad_text, with_settings
-from foretell.backends.python.answers import finished
+from foretell.backends.python.answers import Answer, finished
 from foretell.backends.python.declared import Declared, read_declared
 from foretell.backends.python.example import example_batch
 from foretell.backends.python.signature import takes_device
 from foretell.backends.python.stage import Stage, raised
+from foretell.backends.python.streaming import stream, yields
 from foretell.backends.text_rows import answer_others, rows_without_text
 from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.errors import ModelError, NotReady, Unavailable
+from foretell.errors import InvalidInput, ModelError, NotReady, Unavailable
 from foretell.model import Context, Model
 
 
@@ -29,7 +31,8 @@ class CallableModel(Model):
     `target`: a function, an object with `predict` (and `load`, `preprocess`, `postprocess`, `close` where it wants
     them), or a class of such objects, which `load` instantiates. `example`: rows that tell the inputs, and by a first
     call the outputs. What nothing tells stays None until the first answer. Plain Python holds the interpreter's lock,
-    so calls neither overlap (unless the object says `concurrent = True`) nor run on the event loop.
+    so calls neither overlap (unless the object says `concurrent = True`) nor run on the event loop. A function or
+    `predict` written with `yield` streams; so does a method `stream`, which may stand beside a `predict`.
     """
 
     def __init__(self, target: object, name: str, settings: ModelSettings, *, example: object = None) -> None:
@@ -42,6 +45,7 @@ class CallableModel(Model):
         self._instance: Any = None
         self._before: Stage | None = None
         self._after: Stage | None = None
+        self._pieces: Stage | None = None
 
     def load(self, device: str) -> None:
         """Instantiates, calls the user's `load`, and answers the example. Raises `ModelError`, `InvalidModel`, and
@@ -82,9 +86,21 @@ class CallableModel(Model):
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """Raises `ModelError` for what the user's code raises, and for an answer that is none."""
         self._check_ready()
+        if self.only_streams:
+            raise InvalidInput("the model streams its answers", where=self._name, expected="a request for a stream")
         bad = rows_without_text(batch, self._stage.signature.texts())
         last = self._after is None
         return answer_others(batch, bad, lambda rest: self._answered(self._stage, rest, ctx, last=last))
+
+    def stream(self, batch: Batch, ctx: Context) -> Iterator[Batch]:
+        """Raises as `predict` does, where the next piece would be."""
+        self._check_ready()
+        if self._pieces is None:
+            raise NotImplementedError(f"{self._name} does not stream")
+        last = self._after is None
+        with closing(stream(self._pieces, batch, ctx, self._outputs.declared if last else None)) as answers:
+            for answer in answers:
+                yield self._read(answer, self._pieces, last=last)
 
     def postprocess(self, batch: Batch, ctx: Context) -> Batch:
         self._check_ready()
@@ -125,8 +141,15 @@ class CallableModel(Model):
         self.transient = declared.transient
         predict = getattr(self._instance, "predict", None)
         one_row = self._settings.batch == "none"
-        main, where = (predict, f"{self._name}.predict") if callable(predict) else (self._instance, self._name)
-        self._stage = Stage.of(main, where, self.transient, one_row=one_row)
+        pieces = self._optional("stream", one_row=one_row)
+        if callable(predict):
+            self._stage = Stage.of(predict, f"{self._name}.predict", self.transient, one_row=one_row)
+        elif pieces is None or callable(self._instance):
+            self._stage = Stage.of(self._instance, self._name, self.transient, one_row=one_row)
+        else:
+            self._stage = pieces
+        self.only_streams = self._stage is pieces or (pieces is None and yields(self._stage.function))
+        self._pieces = self._stage if self.only_streams else pieces
         self._before = self._optional("preprocess", one_row=one_row)
         self._after = self._optional("postprocess", one_row=one_row)
         self._set_spec(declared)
@@ -148,6 +171,7 @@ class CallableModel(Model):
         self.bare_output = spec.outputs is None and last.signature.named_returns is None and told is not None
         if spec.outputs is None:
             spec = spec.with_changes(outputs=told)
+        spec = spec.with_changes(streams=self._pieces is not None)
         self._labels = declared.labels
         self._outputs = LearnedOutputs(spec.outputs)
         self.spec = with_settings(spec, self._settings)
@@ -157,7 +181,8 @@ class CallableModel(Model):
         first = self._before or self._stage
         specs, batch = example_batch(self._example, self.spec.inputs, first.signature)
         self.spec = with_settings(self.spec.with_changes(inputs=specs), self._settings)
-        self.postprocess(self.predict(self.preprocess(batch, ctx), ctx), ctx)
+        if not self.only_streams:
+            self.postprocess(self.predict(self.preprocess(batch, ctx), ctx), ctx)
 
     def _answered(self, stage: Stage, batch: Batch, ctx: Context, *, last: bool) -> Batch:
         if not batch.rows and self._outputs.known:
@@ -172,6 +197,15 @@ class CallableModel(Model):
             columns = self._outputs.learn(answer.columns, stage.where)
             self._update_spec(bare=answer.bare)
         return Batch(columns, batch.rows, {**batch.errors, **answer.errors})
+
+    def _read(self, answer: Answer, stage: Stage, *, last: bool) -> Batch:
+        """A piece of a stream."""
+        columns = answer.columns
+        if last and columns:
+            columns = self._outputs.learn(columns, stage.where)
+            self._update_spec(bare=answer.bare)
+        rows = len(next(iter(columns.values()))) if columns else len(answer.errors)
+        return Batch(columns, rows, answer.errors)
 
     def _update_spec(self, *, bare: bool) -> None:
         if self.spec.outputs is self._outputs.specs:

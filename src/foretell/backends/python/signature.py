@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -101,7 +102,7 @@ def read_signature(function: Function, where: str) -> Signature:
             if first is None:
                 raise InvalidModel("it takes no data", where=where, expected="a parameter for each input")
             chosen.append(first)
-    returned = hints.get("return")
+    returned = _each(hints.get("return"))
     outputs = typed_outputs(returned)
     return Signature(
         tuple(chosen), opening, read_hint(returned), tuple(outputs.items()) if outputs is not None else None
@@ -141,6 +142,13 @@ def required(function: Function) -> list[str]:
         return []
     variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     return [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
+
+
+def _each(returned: Any) -> Any:
+    """Of the return type of a generator, what it yields."""
+    if typing.get_origin(returned) in (collections.abc.Iterator, collections.abc.Generator):
+        return typing.get_args(returned)[0]
+    return returned
 
 
 def _hints(function: Function) -> dict[str, Any]:

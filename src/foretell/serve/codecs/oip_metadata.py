@@ -29,6 +29,7 @@ def model_metadata(name: str, versions: Sequence[str], framework: str, spec: Mod
 
 def model_config(name: str, framework: str, spec: ModelSpec, max_batch_size: int) -> dict[str, Any]:
     """The ModelConfig message as JSON; dims are those of one row."""
+    streams = {"model_transaction_policy": {"decoupled": True}} if spec.streams else {}
     return {
         "name": name,
         "platform": platform(framework),
@@ -36,6 +37,7 @@ def model_config(name: str, framework: str, spec: ModelSpec, max_batch_size: int
         "max_batch_size": max_batch_size if spec.batch is not None else 0,
         "input": [_config_tensor(tensor) for tensor in spec.inputs or ()],
         "output": [_config_tensor(tensor) for tensor in spec.outputs or ()],
+        **streams,
     }
 
 

@@ -104,7 +104,7 @@ class ReplyEncoder:
             key = (name, rows, row_shape)
             fixed = self._fixed.get(key) if spec is self._last_spec else None
             if fixed is None:
-                fixed = self._fix(key, _datatype(name, column, spec), spec)
+                fixed = self._fix(key, datatype_of(name, column, spec), spec)
             datatype, head = fixed
             if name not in known:
                 known[name] = JsonRows(name, column, datatype, completed.batch.rows)
@@ -149,7 +149,7 @@ class ReplyEncoder:
                 hint = nearest(output.name[:_SHOWN], batch.columns)
                 raise InvalidInput(f"unknown output {shown(output.name)}", fix=hint)
             column = batch.columns[output.name]
-            datatype = _datatype(output.name, column, spec)
+            datatype = datatype_of(output.name, column, spec)
             if output.top:
                 column, datatype = classes(column, datatype, output, spec), DataType.BYTES
             head = self._head(output.name, datatype, _shape(rows, _row_shape(output.name, column), spec))
@@ -263,10 +263,15 @@ def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec)
 
 
 def error_body(error: InferenceError) -> bytes:
-    """An error as the protocol has it: one line, not too long, whatever a model put into it."""
+    """An error as the protocol has it."""
+    return orjson.dumps({"error": error_text(error)})
+
+
+def error_text(error: InferenceError) -> str:
+    """One line, not too long, whatever a model put into it."""
     line = " ".join(str(error).split())
     text = line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}..."
-    return orjson.dumps({"error": text.encode("utf-8", "replace").decode()})
+    return text.encode("utf-8", "replace").decode()
 
 
 _Frame = tuple[bytes, list[tuple[bytes, JsonRows]], bytes]
@@ -283,7 +288,7 @@ def _shape(rows: int, row_shape: tuple[int, ...], spec: ModelSpec) -> tuple[int,
     return row_shape if spec.batch is None else (rows, *row_shape)
 
 
-def _datatype(name: str, column: Column, spec: ModelSpec) -> DataType:
+def datatype_of(name: str, column: Column, spec: ModelSpec) -> DataType:
     """What the column is; what its model calls it only where that is true, since bytes must not be misread."""
     if not isinstance(column, Dense):
         return DataType.BYTES

@@ -1,0 +1,70 @@
+"""One version of a streaming model at the HTTP door: the routes of Triton's generate extension."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foretell.engine.streams import streams_of
+from foretell.errors import InferenceError, InvalidInput
+from foretell.serve.codecs.generate import GenerateCodec
+from foretell.serve.exchange import Exchange
+from foretell.serve.explain import asks
+from foretell.serve.held import SMALL_BYTES
+from foretell.serve.messages import decompressed
+from foretell.serve.stream_reply import EventStream, SingleAnswer, StreamReply
+
+if TYPE_CHECKING:
+    from foretell.serve.model_door import ModelDoor
+
+
+class GenerateDoor:
+    """The streams of one model version."""
+
+    def __init__(self, door: ModelDoor) -> None:
+        self._door, self.application = door, door.application
+        self.engine = engine = door.served.engine
+        served, settings = door.served, door.application.settings
+        self.where = f"model {served.name!r}"
+        self.stream_path = f"/v2/models/{served.name}/generate_stream"
+        self.codec = GenerateCodec(served.name, served.version, lambda: engine.spec, self.where, settings)
+        self.clock, self.now = engine.clock, engine.clock.monotonic
+        self.timeout_s = min(settings.stream_timeout_s, engine.settings.timeout_s or settings.stream_timeout_s)
+        self.item_timeout_s = settings.request_timeout_s
+
+    @property
+    def retired(self) -> bool:
+        return self._door.retired
+
+    def once(self, exchange: Exchange) -> None:
+        """POST .../generate"""
+        self._begin(exchange, SingleAnswer)
+
+    def stream(self, exchange: Exchange) -> None:
+        """POST .../generate_stream"""
+        self._begin(exchange, EventStream)
+
+    def _begin(self, exchange: Exchange, kind: type[StreamReply]) -> None:
+        if self.retired:
+            self.application.handle(exchange)
+            return
+        headers, body = exchange.headers, exchange.body
+        try:
+            streams = streams_of(self.engine.streams, self.where)
+            if b"content-encoding" in headers:
+                body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
+                if len(body) > SMALL_BYTES:
+                    exchange.hold(len(body))
+            request = self.codec.decode(body)
+            if asks(headers):
+                raise InvalidInput(
+                    "a stream does not explain itself", where="header Foretell-Explain", fix="leave it out"
+                )
+        except InferenceError as error:
+            self.engine.recorder.failed(error.code)
+            raise
+        reply = kind(exchange, request, self)
+        exchange.work = reply
+        try:
+            streams.begin(reply.call)
+        except InferenceError as error:
+            reply.fail(error)
