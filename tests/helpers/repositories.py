@@ -126,4 +126,5 @@ def managing(new_loop: LoopFactory) -> Iterator[Manage]:
     yield start
     for one in running:
         one.close()
-    assert [one.problems for one in running] == [[] for _ in running]
+    problems = [one.problems for one in running]
+    assert problems == [[] for _ in running], problems
