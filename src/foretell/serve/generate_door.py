@@ -25,7 +25,7 @@ class GenerateDoor:
         self.engine = engine = door.served.engine
         served, settings = door.served, door.application.settings
         self.where = f"model {served.name!r}"
-        self.stream_path = f"/v2/models/{served.name}/generate_stream"
+        self.stream_path = stream_path(served.name)
         self.codec = GenerateCodec(served.name, served.version, lambda: engine.spec, self.where, settings)
         self.clock, self.now = engine.clock, engine.clock.monotonic
         self.timeout_s = min(settings.stream_timeout_s, engine.settings.timeout_s or settings.stream_timeout_s)
@@ -68,3 +68,8 @@ class GenerateDoor:
             streams.begin(reply.call)
         except InferenceError as error:
             reply.fail(error)
+
+
+def stream_path(model: str) -> str:
+    """Where a client asks for the stream of a model."""
+    return f"/v2/models/{model}/generate_stream"

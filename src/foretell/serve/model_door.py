@@ -16,7 +16,7 @@ from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, wanted_outputs
 from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
 from foretell.serve.explain import asks, explained, explanation
-from foretell.serve.generate_door import GenerateDoor
+from foretell.serve.generate_door import GenerateDoor, stream_path
 from foretell.serve.held import SMALL_BYTES
 from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, compressed, decompressed, json_reply
 
@@ -37,7 +37,6 @@ class ModelDoor:
         settings = application.settings
         self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
         loop = asyncio.get_running_loop()
-        self._generate = GenerateDoor(self)
         self._submit = engine.submitter(loop)
         engine.batcher(loop).delivery.after = application.server.flush
         self.now = engine.clock.monotonic
@@ -70,14 +69,15 @@ class ModelDoor:
         """Who answers a POST. Of a model that only streams, nobody answers "infer"."""
         if verb == "infer":
             return self.refuse_infer if self.served.engine.model.only_streams else self.infer
-        return self._generate.stream if verb == "generate_stream" else self._generate.once
+        generate = GenerateDoor(self)  # its route keeps it: were it kept here, the two would keep each other
+        return generate.stream if verb == "generate_stream" else generate.once
 
     def refuse_infer(self, exchange: Exchange) -> None:
         if self.retired:
             self.application.handle(exchange)
             return
         self.served.engine.recorder.failed(InvalidInput.code)
-        what, fix = "the model streams its answers", f"ask for {self._generate.stream_path}"
+        what, fix = "the model streams its answers", f"ask for {stream_path(self.served.name)}"
         raise InvalidInput(what, where=self._where, expected="a request for a stream", fix=fix)
 
     def metadata(self, exchange: Exchange) -> None:
