@@ -151,9 +151,12 @@ class Replica:
             raise
         except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
             failure = self._error_of(name, error)
-            if failure is error:
-                raise
-            raise failure from error
+            try:
+                if failure is error:
+                    raise
+                raise failure from error
+            finally:
+                del failure  # it holds this frame, which would hold it
         finally:
             self._calls.end()
         check_answer(answer, batch.rows, name, self._where)

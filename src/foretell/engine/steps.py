@@ -37,9 +37,12 @@ def steps(
                     item = next(items, _END)
                 except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
                     failure = error_of("stream", error)
-                    if failure is error:
-                        raise
-                    raise failure from error
+                    try:
+                        if failure is error:
+                            raise
+                        raise failure from error
+                    finally:
+                        del failure  # it holds this frame, which would hold it
             if item is _END:
                 return
             yield item  # type: ignore[misc]
