@@ -20,23 +20,23 @@ class Retirement:
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._ending: dict[Key, asyncio.Task[None]] = {}
+        self._ending: dict[asyncio.Task[None], Key] = {}
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._ending
+        return key in self._ending.values()
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(list(self._ending))
+        return iter(set(self._ending.values()))
 
     def begin(self, served: Served) -> None:
-        """To be called when no new request can reach it, and no other of its name and version is ending."""
-        key = served.name, served.version
-        task = self._ending[key] = asyncio.get_running_loop().create_task(self._end(served))
-        task.add_done_callback(lambda _: self._ending.pop(key))
+        """To be called when no new request can reach it."""
+        task = asyncio.get_running_loop().create_task(self._end(served))
+        self._ending[task] = served.name, served.version
+        task.add_done_callback(self._ending.pop)
 
     async def ended(self, *keys: Key, limit_s: float | None = None) -> None:
         """Returns when all of these have ended, or after `limit_s`."""
-        waiting = [self._ending[key] for key in keys if key in self._ending]
+        waiting = [task for task, key in self._ending.items() if key in keys]
         if waiting:
             await asyncio.wait(waiting, timeout=limit_s)
 
