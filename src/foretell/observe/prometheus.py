@@ -9,11 +9,16 @@ from itertools import accumulate
 from foretell.observe.histogram import Histogram
 from foretell.observe.stats import Stats, merge
 
+
+def _first_item_s(stats: Stats) -> Histogram:
+    return stats.first_item_s
+
+
 _HISTOGRAMS: tuple[tuple[str, str, Callable[[Stats], Histogram]], ...] = (
     ("queue_duration_seconds", "Time a request waited for the model.", lambda s: s.queue_s),
     ("inference_duration_seconds", "Time of one call of the model, per batch.", lambda s: s.inference_s),
     ("request_duration_seconds", "Time from acceptance to answer, per request.", lambda s: s.total_s),
-    ("first_item_duration_seconds", "Time from acceptance to the first item of a stream.", lambda s: s.first_item_s),
+    ("first_item_duration_seconds", "Time from acceptance to the first item of a stream.", _first_item_s),
     ("batch_size_rows", "Rows in one call of the model.", lambda s: s.batch_rows),
 )
 
@@ -75,8 +80,10 @@ def exposition(
     known = [replace(model, stats=merge([model.stats.snapshot()])) for model in models]
     lines: list[str] = []
     for name, text, pick in _HISTOGRAMS:
-        lines += head(name, text, "histogram")
-        for model in known:
+        # Of streams only where there were any: other models have none, and their buckets would say nothing.
+        told = [model for model in known if pick is not _first_item_s or model.stats.first_item_s.count]
+        lines += head(name, text, "histogram") if told else []
+        for model in told:
             lines += histogram_lines(f"foretell_{name}", _labels(model), pick(model.stats))
     lines += head("requests_total", "Requests by outcome.", "counter")
     for model in known:
