@@ -92,10 +92,11 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place) -> int:
     for number in place.signals:
         loop.add_signal_handler(number, stopping.set)
     watcher = Watcher(loader, settings.watch_interval_s if settings.watch else None)
+    # Before anybody is told that it serves: what comes in between would be lost, or end it.
+    loop.add_signal_handler(signal.SIGHUP, _reload, application, watcher, place)
     if not await place.enter(application, loader, _about(loader.catalog), stopping):
         await place.leave()
         return 0
-    loop.add_signal_handler(signal.SIGHUP, _reload, application, watcher, place)
     watching = loop.create_task(watcher.run())
     _spare_the_collector()
     await stopping.wait()

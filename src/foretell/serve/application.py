@@ -88,7 +88,7 @@ class Application:
         """
         read = ["tokens"] if self.settings.tokens_file else []
         self.guard.reload()
-        self.server.listener.reload()
+        self.server.reload()
         return [*read, "certificate"] if self.settings.tls_cert else read
 
     async def stop(self) -> None:

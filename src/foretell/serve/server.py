@@ -166,6 +166,11 @@ class HttpServer:
         self.refused_connections += 1
         return False
 
+    def reload(self) -> None:
+        """See `Listener.reload`. Before it listens there is nothing to do: it reads the files then."""
+        if self._listener is not None:
+            self._listener.reload()
+
     def my_turn(self, more: int, *, waited: bool) -> bool:
         """Whether the next client is this process's to take in, which has `more` that are about to come in."""
         if self._turn is None or self.draining:

@@ -62,7 +62,11 @@ class Supervisor:
         self._opened = True
         for child in self._children.values():
             if child.loaded:
-                self._hub.joins(child.worker, child)
+                self._lets_in(child)
+
+    def _lets_in(self, child: Child) -> None:
+        self._tally.holds(child.worker, 0)  # from now on: the others leave it its part even before it is there
+        self._hub.joins(child.worker, child)
 
     def pass_on(self, number: int) -> None:
         """Passes a signal on to every worker that is loaded: who still loads sees what is new anyway."""
@@ -139,7 +143,7 @@ class Supervisor:
             if not self._loaded[child.worker].done():
                 self._loaded[child.worker].set_result(message.lines)
             if self._opened:
-                self._hub.joins(child.worker, child)
+                self._lets_in(child)
         elif isinstance(message, Ask):
             self._hub.asks(child.worker, message)
         else:
