@@ -22,7 +22,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 
 class InferenceError(Exception):
@@ -126,6 +126,20 @@ def rows_failed(errors: Mapping[int, RowError]) -> InferenceError:
     error = kind(errors[first].message + more, where=f"row {first}")
     error.rows = errors
     return error
+
+
+def raise_as(failure: InferenceError, error: BaseException) -> NoReturn:
+    """Raises `failure` in the place of `error`, which may be the same.
+
+    Neither may stay behind in a variable: an error holds the frames it passed, each of which would hold the error, and
+    with it whatever it was working on, until a garbage collection that a server puts off.
+    """
+    try:
+        if failure is error:
+            raise failure
+        raise failure from error
+    finally:
+        del failure, error
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:

@@ -28,6 +28,7 @@ from foretell.errors import (
     ModelError,
     RowError,
     TransientError,
+    raise_as,
     rows_failed,
 )
 from foretell.model import Context, Model
@@ -150,13 +151,7 @@ class Replica:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
-            failure = self._error_of(name, error)
-            try:
-                if failure is error:
-                    raise
-                raise failure from error
-            finally:
-                del failure  # it holds this frame, which would hold it
+            raise_as(self._error_of(name, error), error)
         finally:
             self._calls.end()
         check_answer(answer, batch.rows, name, self._where)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
 from foretell.columns import Batch
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, raise_as
 from foretell.model import Context, Model
 
 _END = object()
@@ -36,13 +36,7 @@ def steps(
                         items = iter(model.stream(batch, ctx))
                     item = next(items, _END)
                 except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
-                    failure = error_of("stream", error)
-                    try:
-                        if failure is error:
-                            raise
-                        raise failure from error
-                    finally:
-                        del failure  # it holds this frame, which would hold it
+                    raise_as(error_of("stream", error), error)
             if item is _END:
                 return
             yield item  # type: ignore[misc]
