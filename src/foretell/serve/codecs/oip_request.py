@@ -16,6 +16,7 @@ from foretell.errors import InvalidInput, nearest
 from foretell.model import Context
 from foretell.serve.codecs.json_guard import check_json
 from foretell.serve.codecs.oip_known import Asked, KnownRequests
+from foretell.serve.codecs.oip_known_binary import KnownBinary
 from foretell.serve.codecs.oip_message import NO_DATA, Input, SpecialInput, parse, shown
 from foretell.serve.codecs.oip_parameters import RequestParameters, read_parameters
 from foretell.serve.codecs.oip_values import flat_decoder, from_binary, from_json
@@ -51,7 +52,7 @@ class RequestDecoder:
     def __init__(self, spec: Callable[[], ModelSpec], where: str, groups: Groups, settings: ServerSettings) -> None:
         self._spec, self._where, self._groups, self._settings = spec, where, groups, settings
         self._layouts: dict[Any, _Layout] = {}
-        self.known = KnownRequests()
+        self.known, self.known_binary = KnownRequests(), KnownBinary()
 
     def decode(self, body: bytes | memoryview, json_length: bytes | None) -> tuple[list[Part], Asked]:
         """The values of each field of the group, and what is asked. Raises `InvalidInput`.
@@ -63,7 +64,9 @@ class RequestDecoder:
             found = self.known.find(body)
             return ([found[0]], found[1]) if found is not None else self._decode(body, _NO_BLOBS, None)
         head, blobs = self._cut(body, json_length)
-        return self._decode(head, blobs, json_length) if head else self._raw(blobs)
+        if not head:
+            return self._raw(blobs)
+        return self.known_binary.find(head, blobs) or self._decode(head, blobs, json_length)
 
     def _decode(self, head: bytes, blobs: memoryview, json_length: bytes | None) -> tuple[list[Part], Asked]:
         check_json(head, self._settings)
@@ -87,7 +90,19 @@ class RequestDecoder:
         )
         if json_length is None and len(inputs) == 1 and not inputs[0].parameters and key in self._layouts:
             self.known.learn(head, inputs[0].data, asked)
+        if json_length is not None and key in self._layouts:
+            self._learn_binary(head, inputs, layout, asked)
         return parts, asked
+
+    def _learn_binary(self, head: bytes, inputs: list[Input], layout: _Layout, asked: Asked) -> None:
+        """Remembers a request all of whose tensors are binary."""
+        told = [(tensor.parameters or {}).get("binary_data_size") for tensor in inputs]
+        sizes = [size for size in told if type(size) is int]
+        if len(sizes) == len(inputs):
+            places = [layout.order.index(position) for position in range(len(inputs))]
+            fields = [layout.group.fields[place] for place in places]
+            counts = [layout.counts[place] for place in places]
+            self.known_binary.learn(head, asked, list(zip(fields, sizes, counts, strict=True)), places)
 
     def _cut(self, body: bytes | memoryview, json_length: bytes) -> tuple[bytes, memoryview]:
         text = json_length.strip()
