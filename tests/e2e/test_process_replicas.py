@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from looking import figure, get, until
 from program import WAIT_S, Server
 from wire import Answer, Wire, http, infer, values
 
@@ -80,28 +81,6 @@ def pid_of(answer: Answer) -> int:
 def ask(server: Server, value: float = 0) -> Answer:
     with Wire(server.port) as wire:
         return wire.send(infer("m", [value])).answer()
-
-
-def get(server: Server, path: str) -> Answer:
-    with Wire(server.port) as wire:
-        return wire.send(http("GET", path)).answer()
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Asks the server again and again."""
-    alarm = threading.Event()
-    timer = threading.Timer(WAIT_S, alarm.set)
-    timer.start()
-    while not holds():
-        assert not alarm.is_set(), "it never comes"
-    timer.cancel()
-
-
-def figure(server: Server, name: str) -> float:
-    """A metric of the model."""
-    lines = get(server, "/metrics").body.decode().splitlines()
-    (line,) = [line for line in lines if line.startswith(f"foretell_{name}{{")]
-    return float(line.rpartition(" ")[2])
 
 
 def wait_gone(pid: int) -> None:

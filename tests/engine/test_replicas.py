@@ -14,6 +14,7 @@ from engine_models import WAIT_S, Doubler, Gated, answers, rows
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine.engine import Engine
+from foretell.engine.member import Member
 from foretell.engine.opening import loaded
 from foretell.errors import InvalidSetting, NotReady, ReplicaLost
 from foretell.model import Context, Model
@@ -78,6 +79,22 @@ class Dies(Doubler):
         if 13 in batch.dense("x"):
             raise ReplicaLost("its process ended with signal 9")
         return super().answer(batch, ctx)
+
+
+async def test_the_pause_is_known_before_a_lost_replica_is_missed() -> None:
+    engine = engine_of(Made(Dies))
+    counts, missed = engine.pool.on_losing, list[int]()
+    assert counts is not None
+
+    def counting(member: Member) -> None:
+        counts(member)
+        missed.append(engine.settings.replicas - len(engine.pool.members))
+
+    engine.pool.on_losing = counting
+    with pytest.raises(ReplicaLost):
+        await engine.infer(rows(13))
+    assert missed == [0]  # else the next one might be opened without it
+    engine.close()
 
 
 async def test_a_lost_replica_is_replaced_and_its_callers_are_told_at_once() -> None:

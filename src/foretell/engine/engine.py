@@ -293,7 +293,7 @@ class Engine:
         if self._profile_file is not None:
             self._profile_file.keep(self.profile, self.identity)
         # They hold the engine: without them, it and its model go with the last who has it, not a collection later.
-        self._direct = self.upkeep = self.pool.on_lost = None
+        self._direct = self.upkeep = self.pool.on_losing = self.pool.on_lost = None
 
     def _submit_cached(self, batcher: Batcher, work: Work) -> None:
         if self._cache is None or not work.rows or work.group.context.sequence is not None:

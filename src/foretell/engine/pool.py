@@ -44,7 +44,10 @@ class Pool:
         """Nobody is here, and nobody is expected soon."""
         self._numbers = 0
         self._watchers: list[Callable[[], None]] = []
-        self.on_lost: Callable[[Member], None] | None = None
+        self.on_losing: Callable[[Member], None] | None = None
+        """Called before a lost member is missed: who opens others must know first from when on it may."""
+        self.on_lost: Callable[[], None] | None = None
+        """Called when it is out."""
 
     @property
     def ready(self) -> bool:
@@ -114,22 +117,30 @@ class Pool:
         with self.changed:
             if member.gone:
                 return False
-            member.gone = True
-            self.members = tuple(other for other in self.members if other is not member)
-            self.changed.notify_all()
+            self._take_out(member)
         self._tell()
         return True
 
+    def _take_out(self, member: Member) -> None:
+        """The lock must be held."""
+        member.gone = True
+        self.members = tuple(other for other in self.members if other is not member)
+        self.changed.notify_all()
+
     def lose(self, member: Member, loss: Loss = "ended") -> None:
         """It ended by itself, or hangs; `loss` says why where its model does not. Harmless when repeated."""
-        if not self.leave(member):
-            return
         with self.changed:
+            if member.gone:
+                return
             self.lost += 1
             self.last_loss = member.replica.model.loss or loss
+            if self.on_losing is not None:
+                self.on_losing(member)
+            self._take_out(member)
+        self._tell()
         threading.Thread(target=self.retire, args=(member, _LOST_S), name="foretell-lost", daemon=True).start()
         if self.on_lost is not None:
-            self.on_lost(member)
+            self.on_lost()
 
     def retire(self, member: Member, patience_s: float) -> None:
         """Takes it out, waits until nobody has it, closes it."""

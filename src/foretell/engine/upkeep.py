@@ -53,7 +53,7 @@ class Upkeep:
         self._not_before = 0.0
         self._busy_before, self._before = 0.0, (0, 0.0)
         self._looked_at = self._quiet_since = time.monotonic()
-        pool.on_lost = self._lost
+        pool.on_losing, pool.on_lost = self._losing, self._lost
         self._thread = threading.Thread(target=self._run, name="foretell-upkeep", daemon=True)
 
     def start(self) -> None:
@@ -64,17 +64,22 @@ class Upkeep:
         if threading.current_thread() is not self._thread and self._thread.is_alive():
             self._thread.join(_LOOK_S)
 
-    def _lost(self, member: Member) -> None:
-        self._say(f"a replica was lost ({self._pool.last_loss}); it is replaced")
+    def _losing(self, member: Member) -> None:
         self._count_failure(time.monotonic() - member.born)
+
+    def _lost(self) -> None:
+        self._say(f"a replica was lost ({self._pool.last_loss}); it is replaced")
+        self._tell_if_late()
 
     def _count_failure(self, lived_s: float) -> None:
         with self._pool.changed:
             self._failures = 1 if lived_s >= policy.LIVED_S else self._failures + 1
-            delay_s = policy.restart_delay_s(self._failures, lived_s)
-            self._not_before = time.monotonic() + delay_s
+            self._not_before = time.monotonic() + policy.restart_delay_s(self._failures, lived_s)
             self._pool.changed.notify_all()
-        if delay_s > _SOON_S:
+
+    def _tell_if_late(self) -> None:
+        """Who waits is told where the next replica will not be there soon."""
+        if self._not_before - time.monotonic() > _SOON_S:
             self._pool.give_up_for_now()
 
     def _run(self) -> None:
@@ -118,6 +123,7 @@ class Upkeep:
                 self.generation -= 1
             else:
                 self._count_failure(0.0)
+                self._tell_if_late()
             return
         self._back = self.last_code = None
         self.last_error = ""
