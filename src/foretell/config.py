@@ -49,7 +49,7 @@ class ModelSettings:
     max_replicas: int | None = None
     """As many instances there may be under load; None: no more than `replicas`."""
     call_timeout_s: float | None = None
-    """A replica that takes longer for one call is given up and replaced; None: no limit."""
+    """A replica that takes longer for one call, or one step of a stream, is given up and replaced; None: no limit."""
     load_timeout_s: float = 120.0
     """Longest time a process may take to load the model, or a server that serves meanwhile."""
     cache_size: int = 0

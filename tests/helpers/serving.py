@@ -15,6 +15,7 @@ from foretell.catalog import LiveCatalog, Served, StaticCatalog
 from foretell.clock import Clock
 from foretell.config import ModelSettings, ServerSettings
 from foretell.engine.engine import Engine
+from foretell.engine.pool import Open
 from foretell.errors import InferenceError
 from foretell.model import Model
 from foretell.observe.stats import Stats
@@ -27,11 +28,16 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def served(
-    model: Model, name: str, version: str = "1", settings: ModelSettings | None = None, clock: Clock | None = None
+    model: Model,
+    name: str,
+    version: str = "1",
+    settings: ModelSettings | None = None,
+    clock: Clock | None = None,
+    again: Open | None = None,
 ) -> Served:
     """A loaded model, as the command line would have it."""
     engine = Engine(
-        model, settings or ModelSettings(), name=name, version=version, recorder=Stats(), clock=clock
+        model, settings or ModelSettings(), name=name, version=version, recorder=Stats(), clock=clock, again=again
     ).load()
     return Served(name, version, engine, Opened(model, name, "", "a test", "python", None, ()))
 

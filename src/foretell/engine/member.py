@@ -20,6 +20,8 @@ class Member:
         self.busy_s, self.busy_since = 0.0, 0.0
         """Seconds for which it had a batch, up to `busy_since`: when it got the first of those it has now."""
         self.gone = False
+        self.lost = False
+        """Whether it is gone because it ended by itself, or hangs."""
         self._name = name
         self._lock = threading.Lock()
         self._thread: ThreadExecutor | None = None

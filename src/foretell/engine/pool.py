@@ -136,6 +136,7 @@ class Pool:
             self.last_loss = member.replica.model.loss or loss
             if self.on_losing is not None:
                 self.on_losing(member)
+            member.lost = True
             self._take_out(member)
         self._tell()
         threading.Thread(target=self.retire, args=(member, _LOST_S), name="foretell-lost", daemon=True).start()

@@ -83,23 +83,26 @@ class Replica:
             prepared.advance(self._call("postprocess", self._after, prepared.batch, ctx))
         return prepared.answer()
 
-    def stream(self, batch: Batch, ctx: Context) -> Generator[Batch]:
+    def stream(self, batch: Batch, ctx: Context, step: AbstractContextManager[object]) -> Generator[Batch]:
         """What the model answers in pieces. Each step waits for its turn, unless `spec.concurrent`.
 
-        Raises an `InferenceError` in the place of the next piece, and before the first one where a row does not fit.
+        `step` stands around whatever the model does, and around no wait for it. Raises an `InferenceError` in the place
+        of the next piece, and before the first one where a row does not fit.
         """
-        prepared = self.prepare(batch, ctx)
+        with step:
+            prepared = self.prepare(batch, ctx)
         if prepared.failures:
             raise rows_failed(prepared.failures)
         turn = contextlib.nullcontext() if self.model.spec.concurrent else self._lock
         self._calls.begin()
         try:
-            with contextlib.closing(steps(self.model, prepared.batch, ctx, turn, self._error_of)) as items:
+            with contextlib.closing(steps(self.model, prepared.batch, ctx, turn, step, self._error_of)) as items:
                 for item in items:
                     piece = item
                     check_answer(piece, getattr(piece, "rows", 0), "stream", self._where)
                     if self._after is not None and not piece.errors:
-                        piece = self._call("postprocess", self._after, piece, ctx)
+                        with step:
+                            piece = self._call("postprocess", self._after, piece, ctx)
                     if piece.errors:
                         raise rows_failed(piece.errors)
                     yield piece

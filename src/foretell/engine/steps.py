@@ -18,9 +18,10 @@ def steps(
     batch: Batch,
     ctx: Context,
     turn: AbstractContextManager[object],
+    step: AbstractContextManager[object],
     error_of: Callable[[str, BaseException], InferenceError],
 ) -> Generator[Batch]:
-    """The pieces of `model.stream`; every piece of the model's code runs inside `turn`, its end too.
+    """The pieces of `model.stream`; every piece of the model's code runs inside `turn` and `step`, its end too.
 
     Ends early where `ctx.cancelled()`. Raises what `error_of` makes of the model's exception. What the model raises
     when it is closed is nobody's: its stream has its end already.
@@ -32,9 +33,10 @@ def steps(
                 if ctx.cancelled():
                     return
                 try:
-                    if items is None:
-                        items = iter(model.stream(batch, ctx))
-                    item = next(items, _END)
+                    with step:
+                        if items is None:
+                            items = iter(model.stream(batch, ctx))
+                        item = next(items, _END)
                 except BaseException as error:  # also SystemExit and the like: a model ends its call, not who runs it
                     raise_as(error_of("stream", error), error)
             if item is _END:
@@ -43,5 +45,5 @@ def steps(
     finally:
         close = getattr(items, "close", None)
         if close is not None:
-            with turn, contextlib.suppress(BaseException):
+            with turn, step, contextlib.suppress(BaseException):
                 close()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from foretell.clock import Clock
@@ -15,6 +16,7 @@ from foretell.engine.member import Member
 from foretell.engine.pool import Pool
 from foretell.engine.recorder import Recorder
 from foretell.engine.refusals import Refusals
+from foretell.engine.step_limit import Step, StepLimit
 from foretell.engine.stream_call import StreamCall, expired
 from foretell.errors import InferenceError, InvalidInput, InvalidSetting, ModelError, Overloaded, ReplicaLost
 from foretell.model import Model
@@ -22,10 +24,19 @@ from foretell.model import Model
 Call = StreamCall[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stream runs, and the step of it that the model has."""
+
+    member: Member
+    step: Step
+
+
 class Streams:
     """Gives each stream a place on a replica and a thread for as long as it lasts; `max_streams` on each replica.
 
-    Those without a place wait, up to `max_queue_size` rows. Safe from any thread. A stream ends in one `finish`.
+    Those without a place wait, up to `max_queue_size` rows. A replica that takes longer than `call_timeout_s` for one
+    step is lost, and with it all its streams. Safe from any thread. A stream ends in one `finish`.
     """
 
     def __init__(self, pool: Pool, settings: ModelSettings, recorder: Recorder, clock: Clock, where: str) -> None:
@@ -34,7 +45,9 @@ class Streams:
         self._refusals = Refusals(where, settings.max_queue_size)
         self._lock = threading.Lock()
         self._waiting: deque[Call] = deque()
-        self._running: dict[Call, Member] = {}
+        self._running: dict[Call, Place] = {}
+        limit_s = settings.call_timeout_s
+        self._limit = None if limit_s is None else StepLimit(limit_s, self._exceeded)
         self._closed = False
         self._idle: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         pool.watch(self._members_changed)
@@ -86,6 +99,8 @@ class Streams:
             calls = [*self._waiting, *self._running]
             self._waiting.clear()
         self._pool.unwatch(self._members_changed)
+        if self._limit is not None:
+            self._limit.close()
         for call in calls:
             call.finish(self._refusals.shutting_down())
         self._settle()
@@ -99,38 +114,40 @@ class Streams:
                 if member is None:
                     break
                 call = self._waiting.popleft()
-                self._running[call] = member
+                place = self._running[call] = Place(member, Step())
             name = f"foretell-stream-{member.number}"
             try:
-                threading.Thread(target=self._run, args=(call, member), name=name, daemon=True).start()
+                if self._limit is not None:
+                    self._limit.add(place.step)
+                threading.Thread(target=self._run, args=(call, place), name=name, daemon=True).start()
             except RuntimeError:  # the machine has no further thread to give
                 call.finish(Overloaded("there are too many threads", where=self._where, fix="try again later"))
-                self._release(call, member)
+                self._release(call)
         self._settle()
 
     def _full(self) -> set[Member]:
         """The replicas without a free place. The lock must be held."""
         counts: dict[Member, int] = {}
-        for member in self._running.values():
-            counts[member] = counts.get(member, 0) + 1
+        for place in self._running.values():
+            counts[place.member] = counts.get(place.member, 0) + 1
         return {member for member, count in counts.items() if count >= self._settings.max_streams}
 
-    def _run(self, call: Call, member: Member) -> None:
+    def _run(self, call: Call, place: Place) -> None:
         """A stream's own thread."""
         try:
-            call.finish(self._outcome(call, member))
+            call.finish(self._outcome(call, place.member, place.step))
         finally:
-            self._release(call, member)
+            self._release(call)
             self._dispatch()
 
-    def _outcome(self, call: Call, member: Member) -> InferenceError | None:
+    def _outcome(self, call: Call, member: Member, step: Step) -> InferenceError | None:
         call.started = self._clock.monotonic()
         if call.deadline is not None and call.started >= call.deadline:
             return expired()
         if call.ended:
             return None
         try:
-            with contextlib.closing(member.replica.stream(call.batch, call.context)) as items:
+            with contextlib.closing(member.replica.stream(call.batch, call.context, step)) as items:
                 for number, item in enumerate(items):
                     if not number:
                         self._recorder.first_item(call.arrived, self._clock.monotonic())
@@ -144,10 +161,23 @@ class Streams:
             return ModelError(f"{type(error).__name__}: {error}", where=self._where)
         return None
 
-    def _release(self, call: Call, member: Member) -> None:
+    def _release(self, call: Call) -> None:
+        """Harmless when repeated: a stream that was given up may still come to its end."""
         with self._lock:
-            del self._running[call]
-        self._pool.release(member)
+            place = self._running.pop(call, None)
+        if place is not None:
+            if self._limit is not None:
+                self._limit.remove(place.step)
+            self._pool.release(place.member)
+
+    def _exceeded(self, step: Step) -> None:
+        """The model hangs: who waits is told, and its replica is replaced."""
+        with self._lock:
+            hangs = [(call, place.member) for call, place in self._running.items() if place.step is step]
+        for call, member in hangs:
+            what = f"a step of the stream took longer than {self._settings.call_timeout_s:g} s"
+            call.finish(ReplicaLost(what, where=self._where, fix="try again"))
+            self._pool.lose(member, "hung")
 
     def _ended(self, call: Call) -> None:
         """Counts it, once."""
@@ -165,11 +195,14 @@ class Streams:
             self._waiting = deque(call for call in self._waiting if not call.ended)
 
     def _members_changed(self) -> None:
-        if not self._pool.hopeless:
-            self._dispatch()
-            return
-        for call in list(self._waiting):
+        with self._lock:
+            lost = [call for call, place in self._running.items() if place.member.lost]
+        for call in lost:  # their turn might never come
+            call.finish(ReplicaLost("the replica of the stream was lost", where=self._where, fix="try again"))
+            self._release(call)
+        for call in list(self._waiting) if self._pool.hopeless else ():
             call.finish(self._pool.not_ready())
+        self._dispatch()
 
     def _settle(self) -> None:
         """Wakes who waits for the end of all."""
@@ -197,8 +230,7 @@ def check_streaming(model: Model, settings: ModelSettings, where: str) -> None:
         raise InvalidSetting(what, where=where, fix="run it in this process")
     if not model.only_streams:
         return
-    for name, given in (("cache_size", settings.cache_size), ("call_timeout_s", settings.call_timeout_s),
-                        ("slo_ms", settings.slo_ms)):  # fmt: skip
+    for name, given in (("cache_size", settings.cache_size), ("slo_ms", settings.slo_ms)):
         if given:
             fix = f"leave {name} out"
             raise InvalidSetting(f"{name} would do nothing: the model only streams", where=where, fix=fix)
