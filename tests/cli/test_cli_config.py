@@ -106,12 +106,14 @@ def test_a_wrong_file_is_named(foretell: Any, folder: Path, text: str, words: li
 
 
 def test_what_several_workers_have_of_each_limit_is_shown(foretell: Any) -> None:
-    flags = ("--workers", "2", "--max-queue-size", "4095", "--cache-size", "100")
+    flags = ("--workers", "2", "--max-queue-size", "4095", "--cache-size", "100", "--slo-ms", "20", "--rate-per-s", "5")
     shown = foretell("config", *flags, "--json").json
     assert shown["server"]["workers"] == {"value": 2, "from": "--workers"}
     assert shown["server"]["max_connections"] == {"value": 10_000, "from": "default", "in_each_worker": 5000}
     assert shown["model"]["max_queue_size"] == {"value": 4095, "from": "--max-queue-size", "in_each_worker": 2048}
     assert shown["model"]["cache_size"] == {"value": 100, "from": "--cache-size", "in_each_worker": 100}
+    assert shown["model"]["slo_ms"] == {"value": 20.0, "from": "--slo-ms", "in_each_worker": 20.0}
+    assert shown["server"]["rate_per_s"] == {"value": 5.0, "from": "--rate-per-s", "in_each_worker": 2.5}
     assert shown["model"]["threads"] == {
         "value": 0, "from": "default", "in_each_worker": max(1, usable_cores() // 2),
     }  # fmt: skip
@@ -119,6 +121,8 @@ def test_what_several_workers_have_of_each_limit_is_shown(foretell: Any) -> None
     for_people = foretell("config", *flags).out
     assert "4095 (2048 in each of 2 workers)" in for_people
     assert "100 in each of 2 workers" in for_people
+    assert "20 in each of 2 workers" in for_people
+    assert "5 (2.5 in each of 2 workers)" in for_people
     assert "in each" not in foretell("config").out
 
 

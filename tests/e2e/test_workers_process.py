@@ -266,18 +266,6 @@ def test_workers_do_not_outlive_their_supervisor(who: Serve) -> None:
         socket.create_connection(("127.0.0.1", server.port), 5)
 
 
-def test_limits_hold_for_all_together(who: Serve) -> None:
-    server = who("--max-connections", 8)
-    with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(server.port)) for _ in range(8)]
-        pids = [answered_by(wire) for wire in wires]
-        assert sorted(pids.count(pid) for pid in set(pids)) == [4, 4]
-        with Wire(server.port) as ninth:
-            assert ninth.answer().status == 503
-    server.stop()
-    assert server.end() == 0
-
-
 def test_a_unix_socket_can_be_shared(folder: Path, tmp_path: Path) -> None:
     (folder / "who.py").write_text(_WHO_PY)
     path = tmp_path / "door"

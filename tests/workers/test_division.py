@@ -44,7 +44,8 @@ def test_alone_a_process_has_it_all() -> None:
         ("max_queue_size", 4096, 1366), ("max_connections", 10, 4), ("cache_size", 500, 500), ("cache_size", 0, None),
         ("replicas", 2, 2), ("rate_per_s", 30.0, 10.0), ("rate_per_s", None, None), ("rate_burst", 5, 2),
         ("rate_burst", None, None),
-        ("max_replicas", None, None), ("threads", 0, 2),
+        ("max_replicas", None, None), ("max_replicas", 3, 3), ("slo_ms", 12.5, 12.5), ("slo_ms", None, None),
+        ("max_buffered_bytes", 100, 34), ("threads", 0, 2),
         ("threads", 5, None), ("max_batch_size", 128, None), ("host", "127.0.0.1", None),
     ],
 )  # fmt: skip

@@ -10,8 +10,9 @@ _SHARED = {"max_buffered_bytes", "max_connections", "max_queue_size"}
 _RATE = "rate_per_s"
 _BURST = "rate_burst"
 """Divided, too, by whoever keeps count of callers (`foretell.serve.guard`)."""
-_EACH = {"cache_size", "replicas", "max_replicas"}
-"""What every worker has for itself, since their memory is their own. 0 and None are nothing, in each as in all."""
+_EACH = {"cache_size", "replicas", "max_replicas", "slo_ms"}
+"""What every worker has for itself, since their memory is their own, and so are the calls they measure: where each
+keeps to an objective, all of them do. 0 and None are nothing, in each as in all."""
 _CORES = "threads"
 """Where it is 0, one for each core: the cores are divided."""
 
@@ -42,7 +43,7 @@ def in_each(name: str, value: Any, workers: int, cores: int) -> float | None:
     if name in _SHARED or (name == _BURST and value is not None):
         return share(value, workers)
     if name in _EACH and value:
-        return int(value)
+        return float(value) if name == "slo_ms" else int(value)
     if name == _CORES and value == 0:
         return threads_of_each(cores, workers)
     return None
