@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
 
 _HIGH_WATER_BYTES = 1 << 20
+_MOST_BEHIND_BYTES = 1 << 20
+"""Of replies that are there and wait for those before them; beyond it, nothing more is begun."""
 _STREAM_WATER_BYTES = 1 << 16
 _LINGER_S = 5.0
 _PROBE_S = 0.1
@@ -33,7 +35,9 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._exchanges: deque[Exchange] = deque()
         self._dirty = self._lingers = self._half_closed = False
         self._crowded = self._full = self._paused = False
-        self._unsent_bytes = 0
+        self._put_off: deque[Exchange] = deque()
+        """Requests that came with others in one read, when there was no room for their replies any more."""
+        self._behind_bytes = self._unsent_bytes = 0
 
     @property
     def client_address(self) -> str:
@@ -59,6 +63,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self.server.closed(self)
         self._let_go()
         self._exchanges.clear()
+        self._put_off.clear()
 
     def eof_received(self) -> bool:
         """A client may close its side and still read: what it asked is answered first. TLS has no such half."""
@@ -85,10 +90,22 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         self._exchanges.append(exchange)
         if not exchange.keep_alive:
             self._closing = True
-        elif len(self._exchanges) >= self._settings.max_pipelined:
+        if self._paused:
+            self._put_off.append(exchange)
+            return
+        if len(self._exchanges) >= self._settings.max_pipelined and exchange.keep_alive:
             self._crowded = True
             self._throttle()
         self.server.handle(exchange)
+
+    def _go_on(self) -> None:
+        """Begins what was put off, while there is room."""
+        while self._put_off and not self._paused:
+            exchange = self._put_off.popleft()
+            if len(self._exchanges) - len(self._put_off) >= self._settings.max_pipelined:
+                self._crowded = True
+                self._throttle()
+            self.server.handle(exchange)
 
     def _room_for(self, length: int, text_length: int) -> LargeBody:
         return LargeBody(self, length, text_length)
@@ -119,9 +136,15 @@ class HttpConnection(RequestReader, asyncio.Protocol):
 
     def replied(self, exchange: Exchange) -> None:
         """A reply is there; it leaves when those before it have left, with all others of this tick."""
-        if not self._dirty and self._exchanges and self._exchanges[0] is exchange:
-            self._dirty = True
-            self.server.dirty(self)
+        if self._exchanges and self._exchanges[0] is exchange:
+            if not self._dirty:
+                self._dirty = True
+                self.server.dirty(self)
+        elif exchange.out is not None:
+            self._behind_bytes += len(exchange.out)
+            if self._behind_bytes > _MOST_BEHIND_BYTES and not self._crowded:
+                self._crowded = True
+                self._throttle()
 
     def flush(self) -> None:
         """Writes every reply whose turn it is."""
@@ -134,18 +157,24 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             replies = [reply]
             while exchanges and (reply := exchanges[0].out) is not None:
                 replies.append(reply)
+                self._behind_bytes -= len(reply)
                 last = exchanges.popleft()
             reply = b"".join(replies)
         transport.write(reply)
         if not last.keep_alive:
             self._close()
-        elif self._crowded and len(exchanges) < self._settings.max_pipelined // 2 + 1:
+        elif self._crowded and self._has_room():
             self._crowded = False
             self._throttle()
         if not exchanges and self.state == "idle":
             self.since = self.server.now
         elif exchanges and (stream := self._first_stream()) is not None:
             stream.turn()
+
+    def _has_room(self) -> bool:
+        """Whether half of what may wait is gone."""
+        begun = len(self._exchanges) - len(self._put_off)
+        return begun < self._settings.max_pipelined // 2 + 1 and self._behind_bytes <= _MOST_BEHIND_BYTES // 2
 
     def close_after_last(self) -> None:
         """No request after those accepted by now is answered."""
@@ -162,6 +191,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
     def give_up(self, error: InferenceError) -> None:
         """Ends every request that has no reply yet with `error`."""
         self.close_after_last()
+        self._put_off.clear()
         for exchange in self._exchanges:
             work = exchange.work
             if isinstance(work, StreamReply):
@@ -177,7 +207,8 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         transport, settings = self._transport, self._settings
         if self._half_closed:
             self._probe()
-        if transport is None or (self._exchanges and not (self._full and self._first_stream() is not None)):
+        waits = self._full and (self._put_off or self._first_stream() is not None)
+        if transport is None or (self._exchanges and not waits):
             return
         before, self._unsent_bytes = self._unsent_bytes, transport.get_write_buffer_size()
         if self._unsent_bytes < before:  # slow, but it reads
@@ -185,7 +216,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         waited = now - self.since
         if self._exchanges:
             if waited > settings.idle_timeout_s:
-                transport.abort()  # a stream that its client does not read
+                transport.abort()  # a stream, or replies to many requests, that its client does not read
         elif self.state == "closing" or (self.state == "idle" and self._unsent_bytes):
             if waited > (_LINGER_S if self._lingers else settings.idle_timeout_s):
                 transport.abort()  # closing would wait for a client that does not read
@@ -204,7 +235,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._full = True
-        if self._first_stream() is not None:
+        if self._exchanges:
             self.since = self.server.now
         self._throttle()
 
@@ -246,6 +277,7 @@ class HttpConnection(RequestReader, asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+                self._go_on()
 
     def _refuse(self, error: InferenceError, *, lingers: bool = True) -> None:
         """Answers something that is not a request we serve, after the replies before it, and closes."""
