@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -113,11 +113,21 @@ class Wire:
             name, _, value = line.decode("latin-1").rstrip("\r\n").partition(": ")
             headers.append((name.lower(), value))
         lengths = [int(value) for name, value in headers if name == "content-length"]
+        if ("transfer-encoding", "chunked") in headers and not lengths:
+            return Answer(int(status), headers, b"" if head else b"".join(self._chunks()))
         assert len(lengths) == (0 if int(status) < 200 or int(status) == 204 else 1), headers
         size = 0 if head or not lengths else lengths[0]
         body = self._file.read(size)
         assert len(body) == size, "the reply is cut off"
         return Answer(int(status), headers, body)
+
+    def _chunks(self) -> Iterator[bytes]:
+        size = -1
+        while size:
+            size = int(self._file.readline(), 16)
+            chunk = self._file.read(size + 2)
+            assert chunk[size:] == b"\r\n", "the reply is cut off"
+            yield chunk[:size]
 
     def rest(self) -> bytes:
         """Everything until the server closes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from repositories import Managed, managing, put, times
+from routes import STREAM_PY
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def secret() -> str:
 def folder(tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: `models/m`, and outside of `models` a model and a text that are nobody's business."""
     put(tmp_path / "models/m/1/model.onnx", times(2))
+    put(tmp_path / "stream.py", STREAM_PY)
     put(tmp_path / "outside/1/model.onnx", times(666))
     put(tmp_path / "outside/secret.txt", secret.encode())
     (tmp_path / "work").mkdir()
@@ -29,13 +31,13 @@ def folder(tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[Managed]:
-    """Serves `m`, and at the end still does, with its files as they were."""
+    """Serves `m`, and `s` that streams; at the end still does, with its files as they were."""
     before = files(folder)
     with managing(uvloop.new_event_loop) as start:
-        one = start(folder / "models")
+        one = start(folder / "models", f"s={folder}/stream.py:spell")
         yield one
         assert one.predict("m", 3) == 6
-        assert [entry["name"] for entry in one.index()] == ["m"]
+        assert [entry["name"] for entry in one.index()] == ["m", "s"]
     assert files(folder) == before
 
 

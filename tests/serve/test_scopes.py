@@ -8,24 +8,13 @@ from typing import Any
 
 import pytest
 from repositories import Managed, put, times
+from routes import FIXED, ROUTES, SCOPES, STREAM_PY
 from serving import Running
 from token_files import add, bearer
 from wire import http, infer_body
 
 from foretell.serve.routes import Route
 
-FIXED = {
-    "/": "open", "/v2": "open", "/v2/": "open", "/v2/health/live": "open", "/v2/health/ready": "open",
-    "/metrics": "metrics", "/openapi.json": "infer",
-}  # fmt: skip
-SCOPES = {
-    **{f"GET {path}": scope for path, scope in FIXED.items()},
-    "GET /v2/models/m": "infer", "GET /v2/models/m/ready": "infer", "GET /v2/models/m/config": "infer",
-    "GET /v2/models/m/versions/1": "infer", "GET /v2/models/m/versions/1/config": "infer",
-    "POST /v2/models/m/infer": "infer", "POST /v2/models/m/versions/1/infer": "infer",
-    "POST /v2/repository/index": "manage", "POST /v2/repository/models/m/load": "manage",
-    "POST /v2/repository/models/other/unload": "manage",
-}  # fmt: skip
 CALLERS = ("nobody", "wrong", "infer", "metrics", "manage", "all")
 
 
@@ -42,7 +31,7 @@ def expected(scope: str, caller: str, kind: str) -> int:
 
 def ask(server: Running, request: str, headers: dict[str, str]) -> int:
     method, path = request.split()
-    body = infer_body([1]) if path.endswith("infer") else b"{}"
+    body = infer_body([1]) if path.endswith("infer") else b'{"text":"a"}' if "/generate" in path else b"{}"
     with server.connect() as wire:
         wire.send(http(method, path, body if method == "POST" else b"", headers))
         return wire.answer(head=method == "HEAD").status
@@ -59,13 +48,15 @@ def test_every_route_lets_in_whom_it_should(manage: Callable[..., Managed], tmp_
     }  # fmt: skip
     put(tmp_path / "models/m/1/model.onnx", times(2))
     put(tmp_path / "models/other/1/model.onnx", times(3))
-    server = manage(tmp_path / "models", **options[kind])
+    stream = put(tmp_path / "stream.py", STREAM_PY)
+    server = manage(tmp_path / "models", f"s={stream}:spell", **options[kind])
     wanted = {(request, caller): expected(SCOPES[request], caller, kind) for request in SCOPES for caller in CALLERS}
     assert {(request, caller): ask(server, request, headers[caller]) for request, caller in wanted} == wanted
 
 
 def test_the_table_has_every_route(manage: Callable[..., Managed], tmp_path: Path) -> None:
-    """Those of models and of the repository are patterns; a test of each pattern is above."""
+    """Every route that the server tells of says what it needs; those of models and of the repository are patterns."""
+    assert set(SCOPES) == set(ROUTES)
     server = manage(put(tmp_path / "m.onnx", times(2)))
     fixed = server.application._fixed
     assert {path.decode(): route.scope for path, route in fixed.items()} == FIXED
