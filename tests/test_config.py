@@ -183,6 +183,7 @@ def test_a_file_that_is_not_as_it_should_be(tmp_path: Path, text: str, message: 
         ({"retries": 0, "retry_delay_s": 1.0}, ["retry_delay_s would do nothing", "retries = 0"]),
         ({"retries": 0, "retry_max_delay_s": 1.0}, ["retry_max_delay_s would do nothing"]),
         ({"retry_delay_s": 5.0}, ["retry_delay_s would do nothing", "retry_max_delay_s = 2.0"]),
+        ({"executor": "inline", "device": "cuda:0,cuda:1"}, ["device would do nothing", "executor = inline"]),
         ({"executor": "thread", "inline_limit_ms": 1.0}, ["inline_limit_ms would do nothing", "executor = thread"]),
     ],
 )
@@ -203,3 +204,24 @@ def test_a_nearer_place_may_switch_off_what_another_place_tunes() -> None:
     file = Layer("foretell.toml [model]", {"retry_delay_s": 1.0, "retries": 3, "cache_size": 9, "cache_ttl_s": 5})
     found = resolve(ModelSettings, [Layer("--retries", {"retries": 0}), Layer("--cache-size", {"cache_size": 0}), file])
     assert (found.settings.retries, found.settings.cache_size) == (0, 0)
+
+
+def test_several_devices_of_one_kind() -> None:
+    one = settings(ModelSettings, device="cuda:1", replicas=2, max_replicas=3)
+    assert (one.devices, one.least_replicas, one.most_replicas) == (("cuda:1",), 2, 3)
+    two = settings(ModelSettings, device="cuda:0, cuda:2", replicas=2)
+    assert (two.devices, two.least_replicas, two.most_replicas) == (("cuda:0", "cuda:2"), 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("device", "sentence"),
+    [
+        ("cuda:0,cuda:0", "options: device: one is there twice; got 'cuda:0,cuda:0'; set replicas instead"),
+        ("cpu,cuda:0", "options: device: there are several kinds; expected devices of one kind, such as cuda:0,cuda:1"),
+        ("cuda:0,", "options: device: wrong value; expected a device, or several with commas between, got 'cuda:0,'"),
+        ("", "options: device: wrong value; expected a device"),
+        ("cuda 0", "options: device: wrong value; expected a device"),
+    ],
+)
+def test_devices_that_cannot_be(device: str, sentence: str) -> None:
+    assert refusal(device=device).startswith(sentence)

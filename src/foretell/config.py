@@ -24,6 +24,7 @@ class ModelSettings:
     """How one model is opened and run."""
 
     device: str = "cpu"
+    """Where it runs; several of one kind, with commas between, have `replicas` each."""
     precision: str | None = None
     """Numbers the model computes in, such as "fp32"; None: as the artefact has it."""
     optimizations: tuple[str, ...] | None = None
@@ -45,9 +46,9 @@ class ModelSettings:
     inline_limit_ms: float = 0.3
     """A native model runs on the event loop while its call stays under this ("auto")."""
     replicas: int = 1
-    """Instances of the model."""
+    """Instances of the model, on each device."""
     max_replicas: int | None = None
-    """As many instances there may be under load; None: no more than `replicas`."""
+    """As many instances there may be under load, on each device; None: no more than `replicas`."""
     call_timeout_s: float | None = None
     """A replica that takes longer for one call, or one step of a stream, is given up and replaced; None: no limit."""
     load_timeout_s: float = 120.0
@@ -69,6 +70,21 @@ class ModelSettings:
     """Types a .skops file may bring beside the ones skops trusts."""
     allow_pickle: bool = False
     sha256: str | None = None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Each of `device`."""
+        return tuple(each.strip() for each in self.device.split(","))
+
+    @property
+    def least_replicas(self) -> int:
+        """On all devices together."""
+        return self.replicas * len(self.devices)
+
+    @property
+    def most_replicas(self) -> int:
+        """On all devices together."""
+        return (self.max_replicas or self.replicas) * len(self.devices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ def _needs(settings: Any) -> tuple[tuple[str, str, bool], ...]:
         ("retry_max_delay_s", "retries", settings.retries > 0),
         ("inline_limit_ms", "executor", settings.executor == "auto"),
         ("call_timeout_s", "executor", settings.executor != "inline"),
+        ("device", "executor", settings.executor != "inline" or "," not in settings.device),
         ("replicas", "executor", settings.executor != "inline"),
         ("max_replicas", "executor", settings.executor != "inline"),
         ("retry_delay_s", "retry_max_delay_s", settings.retry_delay_s <= settings.retry_max_delay_s),
@@ -76,6 +77,8 @@ def check_values(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     """Raises `InvalidSetting` for a number out of its range, and a text that its reader would not understand."""
     for key, value in values.items():
         _check_form(key, value, origins[key])
+        if key == "device":
+            _check_devices(value, origins[key])
         if not isinstance(value, (int, float)):
             continue
         least = _AT_LEAST.get(key)
@@ -90,10 +93,22 @@ def check_values(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
             raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=most, got=value)
 
 
+def _check_devices(device: str, origin: str) -> None:
+    """Several must be of one kind: the same row gets the same answer wherever it is computed."""
+    names = [name.strip() for name in device.split(",")]
+    kinds = {name.partition(":")[0] for name in names}
+    if len(kinds) > 1:
+        raise InvalidSetting("device: there are several kinds", where=origin, expected="devices of one kind, such as "
+                             "cuda:0,cuda:1", got=repr(device))  # fmt: skip
+    if len(set(names)) < len(names):
+        raise InvalidSetting("device: one is there twice", where=origin, got=repr(device), fix="set replicas instead")
+
+
 _PATH = (re.compile(r"[^\0]+"), "a path")
 _FORMS = {
     **dict.fromkeys(("unix_socket", "tls_cert", "tls_key", "tls_client_ca", "tokens_file", "access_log_file"), _PATH),
     "unix_socket_mode": (re.compile(r"0?[0-7]{3}"), "permissions in octal, such as 0660"),
+    "device": (re.compile(r"\s*[^\s,]+\s*(,\s*[^\s,]+\s*)*"), "a device, or several with commas between"),
     "cors_origins": (re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+"), "origins such as https://a.example, or *"),
     "allowed_hosts": (re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"), "names without a port, or *"),
 }

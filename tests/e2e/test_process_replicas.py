@@ -42,6 +42,16 @@ class Tells:
         return {"pid": np.full(len(x), os.getpid())}
 
 
+class OnDevice(Tells):
+    """Knows of devices with a number, and answers which one it has."""
+
+    def load(self, device):
+        self.number = int(device.partition(":")[2])
+
+    def predict(self, x: np.ndarray, ctx):
+        return {"device": np.full(len(x), self.number), "told": np.full(len(x), int(ctx.device.partition(":")[2]))}
+
+
 class LoadsTwice(Tells):
     """The second time it is loaded when somebody writes to the pipe `gate`."""
 
@@ -260,4 +270,19 @@ def test_a_request_is_finished_though_all_processes_of_the_service_are_told_to_e
             server.wait_for("stopping")
             gate.write(b"go")
         assert values(wire.answer()) == [1, 2]
+    assert server.end() == 0
+
+
+def test_replicas_on_several_devices(start: Serve) -> None:
+    server = start("OnDevice", "--executor", "process", "--device", "gpu:0,gpu:3", "--max-batch-size", 1)
+    until(lambda: figure(server, "replicas") == 2)
+    with clients(server, 4) as answers:
+        until(lambda: {values(answer, "device")[0] for answer in list(answers)} == {0, 3})
+    assert all(values(answer, "told") == values(answer, "device") for answer in answers)
+    replicas = get(server, "/v2/models/m/config").json["foretell"]["replicas"]
+    assert replicas["by_device"] == {"gpu:0": 1, "gpu:3": 1}
+    text = get(server, "/metrics").body.decode()
+    for device in ("gpu:0", "gpu:3"):
+        assert f'\nforetell_replicas_by_device{{model="m",version="1",device="{device}"}} 1\n' in text
+    server.stop()
     assert server.end() == 0

@@ -15,7 +15,10 @@ LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"')
 
 
 def metrics(name: str = "m", version: str = "1", stats: Stats | None = None) -> ModelMetrics:
-    return ModelMetrics(name, version, stats or Stats(), waiting_rows=3, cached_rows=4, ready=True)
+    devices = {"gpu:0": 2, "gpu:1": 1}
+    return ModelMetrics(
+        name, version, stats or Stats(), waiting_rows=3, cached_rows=4, ready=True, replicas_by_device=devices
+    )
 
 
 def parsed(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -60,6 +63,7 @@ def test_counts_and_gauges_say_what_was_recorded() -> None:
     assert value(samples, "cache_hits_total") == 7 and value(samples, "cache_misses_total") == 8
     assert value(samples, "queue_rows") == 3 and value(samples, "cache_rows") == 4
     assert value(samples, "model_ready") == 1
+    assert [value(samples, "replicas_by_device", device=name) for name in ("gpu:0", "gpu:1")] == [2, 1]
 
 
 @given(st.lists(st.floats(0, 100), max_size=60))

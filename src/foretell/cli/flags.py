@@ -59,7 +59,7 @@ def shown(value: Any) -> str:
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags:
     device: str | None = None
-    """Where the model runs: cpu, cuda, cuda:1."""
+    """Where the model runs: cpu, cuda, cuda:1; several with commas: cuda:0,cuda:1."""
     precision: str | None = None
     """Numbers it computes in, such as fp32. If not set: as the file has it."""
     optimizations: Annotated[str | None, Parameter(name=["--optimizations"])] = None

@@ -69,8 +69,9 @@ def predict(
     if settings.batch_size is not None:
         flags["max_batch_size"] = settings.batch_size
     rows = read_data(data, format)
+    its = settings_of(planned, flags).settings
     # One call follows the other here: further replicas would have nothing to do.
-    served = load(planned, replace(settings_of(planned, flags).settings, replicas=1, max_replicas=None))
+    served = load(planned, replace(its, device=its.devices[0], replicas=1, max_replicas=None))
     try:
         refuse_idle_permissions(flags, [served.opened])
         intake = to_intake(rows, served.spec, read_mapping(map))

@@ -19,9 +19,10 @@ def decisions(engine: Engine) -> dict[str, Any]:
         "executor": ran_on(engine),
         "replicas": {
             "running": len(pool.members),
-            "wanted": upkeep.wanted if upkeep else settings.replicas,
-            "least": settings.replicas,
-            "most": settings.max_replicas or settings.replicas,
+            "by_device": by_device(engine),
+            "wanted": upkeep.wanted if upkeep else settings.least_replicas,
+            "least": settings.least_replicas,
+            "most": settings.most_replicas,
             "lost": pool.lost,
             "last_loss": pool.last_loss,
             "last_failed_start": upkeep.last_code if upkeep else None,
@@ -34,6 +35,12 @@ def decisions(engine: Engine) -> dict[str, Any]:
         "bulk_share": max((batcher.bulk_share for batcher in batchers), default=0.0),
         "call_ms": {str(rows): seconds * 1e3 for rows, seconds in engine.profile.table().items()},
     }
+
+
+def by_device(engine: Engine) -> dict[str, int]:
+    """How many replicas run on each device."""
+    on = [member.device for member in engine.pool.members]
+    return {device: on.count(device) for device in engine.settings.devices}
 
 
 def gauges(engine: Engine) -> dict[str, float]:

@@ -65,7 +65,7 @@ class Direct:
         if self._cache is not None or self._settings.timeout_s is not None:
             return batch
         with self._held() as member:
-            return member.replica.prepare(batch, ctx)
+            return member.replica.prepare(batch, member.here(ctx))
 
     def join(self, answers: list[Batch]) -> Batch:
         return joined(answers, self._where)
@@ -82,7 +82,7 @@ class Direct:
 
     def _finish(self, prepared: Prepared, ctx: Context, apart: bool) -> Batch:
         with self._held() as member:
-            replica, ready = prepared.replica or member.replica, prepared.batch
+            replica, ready, ctx = prepared.replica or member.replica, prepared.batch, member.here(ctx)
             if not (apart and ready.rows and self._spec().mergeable):
                 return replica.finish(prepared, ctx)
 
@@ -99,6 +99,7 @@ class Direct:
 
     def _call(self, batch: Batch, ctx: Context) -> Batch:
         with self._held() as member:
+            ctx = member.here(ctx)
             if ctx.deadline is None:
                 return member.replica.run(batch, ctx)
             call = partial(self._call_until, ctx.deadline, member, batch, ctx)

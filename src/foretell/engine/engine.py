@@ -25,7 +25,7 @@ from foretell.engine.delivery import row_failure
 from foretell.engine.direct import Direct
 from foretell.engine.executors import JOIN_S
 from foretell.engine.member import Member
-from foretell.engine.opening import check_device, check_replicas, keep_known, loaded
+from foretell.engine.opening import check_devices, check_replicas, keep_known, loaded
 from foretell.engine.padded_calls import check_pad, padded_inputs
 from foretell.engine.pool import Open, Pool
 from foretell.engine.profile import Profile
@@ -72,9 +72,8 @@ class Engine:
         self._model, self._where = model, f"model {name!r}"
         self._version, self._digest, self._lock = version, digest, threading.Lock()
         self.pool = Pool(settings, self.clock, self._where, name)
-        self.placement = policy.Placement(
-            model.native and settings.call_timeout_s is None, settings.executor, settings.inline_limit_ms / 1e3
-        )
+        on_loop = model.native and settings.call_timeout_s is None and len(settings.devices) == 1
+        self.placement = policy.Placement(on_loop, settings.executor, settings.inline_limit_ms / 1e3)
         self._again, self._apart, self._say = again, apart, say
         self.upkeep: Upkeep | None = None
         self._profile_file = profile_file
@@ -124,8 +123,8 @@ class Engine:
     def load(self) -> Engine:
         """Loads and warms up the model. Raises what the model raises, as an `InferenceError`."""
         try:
-            check_device(self._model, self.settings.device, self._where)
-            self._model.load(self.settings.device)
+            check_devices(self._model, self.settings.devices, self._where)
+            self._model.load(self.settings.devices[0])
             check_pad(self._model, self._where)
             check_replicas(self.settings, self._model, self._again is not None, self._where)
             check_streaming(self._model, self.settings, self._where)
@@ -137,7 +136,7 @@ class Engine:
             if isinstance(error, InferenceError):
                 raise
             raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=self._where) from error
-        first = self.pool.make(self._model)
+        first = self.pool.make(self._model, self.settings.devices[0])
         self._direct = Direct(
             self.pool, lambda: self.spec, self._cache, lambda: self.identity, self.settings, self.recorder, self.clock,
             self._where,
@@ -165,16 +164,16 @@ class Engine:
         settings, again = self.settings, self._again
         here = self.spec.stateful or self.spec.concurrent or self.spec.streams or self._model.native
         apart = None if here or settings.executor != "auto" else self._apart
-        several = settings.replicas > 1 or (settings.max_replicas or 1) > 1
+        several = settings.most_replicas > 1
         if again is None or not (several or self._model.apart or apart is not None or settings.call_timeout_s):
             return
         self.upkeep = Upkeep(self.pool, settings, self._open, again, apart, lambda: self.waiting_rows, self._say)
         self.upkeep.start()
 
-    def _open(self, again: Open, generation: int) -> Member:
+    def _open(self, again: Open, generation: int, device: str) -> Member:
         """A further replica, ready to take batches. Raises `InferenceError`."""
-        model = loaded(again, self.settings.device, self._where)
-        member = self.pool.make(model, generation)
+        model = loaded(again, device, self._where)
+        member = self.pool.make(model, device, generation)
         try:
             warm_up(member.replica, self.settings, self._where)
         except InferenceError:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 from foretell.engine.executors import ThreadExecutor
 from foretell.engine.replica import Replica
+from foretell.model import Context
 
 
 class Member:
     """A replica that takes batches until it is `gone`. The pool counts the batches it has."""
 
-    def __init__(self, number: int, replica: Replica, name: str, generation: int) -> None:
-        self.number, self.replica, self.generation = number, replica, generation
+    def __init__(self, number: int, replica: Replica, name: str, generation: int, device: str) -> None:
+        self.number, self.replica, self.generation, self.device = number, replica, generation, device
         self.born = time.monotonic()
         self.outstanding = 0
         """Batches it has been given and has not ended; guarded by the pool."""
@@ -30,6 +32,10 @@ class Member:
     def apart(self) -> bool:
         """Whether it runs in a process of its own."""
         return self.replica.model.apart
+
+    def here(self, ctx: Context) -> Context:
+        """What a call is given, with the device it runs on."""
+        return ctx if ctx.device == self.device else replace(ctx, device=self.device)
 
     @property
     def thread(self) -> ThreadExecutor:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from foretell.config import ModelSettings
 from foretell.engine.pool import Open
 from foretell.errors import InferenceError, InvalidSetting, NotReady, Unavailable
 from foretell.model import Model
+
+_ASKED = {"device": "a device beside the first"}
 
 
 def loaded(open_again: Open, device: str, where: str) -> Model:
@@ -30,8 +34,9 @@ def keep_known(model: Model, known: Model) -> None:
         model.bare_output = known.bare_output
 
 
-def check_device(model: Model, device: str, where: str) -> None:
-    """A model without a `load` of its own cannot have heard of the device."""
+def check_devices(model: Model, devices: Sequence[str], where: str) -> None:
+    """A model without a `load` of its own cannot have heard of any device."""
+    device = ", ".join(devices)
     if device != "cpu" and type(model).load is Model.load:
         fix = "use cpu, or give the model a method load(self, device)"
         raise Unavailable("the model knows of no devices", where=where, expected="cpu", got=device, fix=fix)
@@ -47,10 +52,12 @@ def check_replicas(settings: ModelSettings, model: Model, opens_again: bool, whe
     if most < least:
         expected = f"at least {least}"
         raise InvalidSetting("max_replicas is less than replicas", where=where, expected=expected, got=most)
-    asked = {"replicas": least > 1, "max_replicas": most > 1, "call_timeout_s": settings.call_timeout_s is not None}
+    asked = {"replicas": least > 1, "max_replicas": most > 1, "device": len(settings.devices) > 1,
+             "call_timeout_s": settings.call_timeout_s is not None}  # fmt: skip
     for name in [name for name, is_asked in asked.items() if is_asked]:
         if not opens_again:
-            what = f"{name} needs a model that can be opened again"
+            what = f"{_ASKED.get(name, name)} needs a model that can be opened again"
             raise InvalidSetting(what, where=where, fix="name it by its path or module:name")
         if model.spec.stateful and name != "call_timeout_s":
-            raise InvalidSetting(f"{name}: a stateful model has one replica", where=where, fix="leave it out")
+            what = f"{_ASKED.get(name, name)}: a stateful model has one replica"
+            raise InvalidSetting(what, where=where, fix="leave it out")

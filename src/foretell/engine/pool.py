@@ -53,13 +53,13 @@ class Pool:
     def ready(self) -> bool:
         return bool(self.members) and not self.closed
 
-    def make(self, model: Model, generation: int = 0) -> Member:
-        """A member of a loaded model, not yet one of those that take batches."""
+    def make(self, model: Model, device: str, generation: int = 0) -> Member:
+        """A member of a model that is loaded on `device`, not yet one of those that take batches."""
         with self.changed:
             self._numbers += 1
             number = self._numbers
         replica = Replica(model, self._settings, self._clock, self._where)
-        return Member(number, replica, self._name, generation)
+        return Member(number, replica, self._name, generation, device)
 
     def add(self, member: Member) -> bool:
         """Lets it take batches; False where the pool has been closed meanwhile."""

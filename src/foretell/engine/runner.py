@@ -64,7 +64,7 @@ class Runner:
             self._run_threaded(run, run.batch)
 
     def _run_inline(self, run: Run, batch: Batch) -> None:
-        run.ctx = ctx = shared_context(run.works, watched=False)
+        run.ctx = ctx = shared_context(run.works, run.member.device, watched=False)
         try:
             answer = run.member.replica.run(batch, ctx, retry=False)
         except InferenceError as error:
@@ -77,7 +77,7 @@ class Runner:
         call_s = self._profile.call_s(batch.rows) or 0.0
         pause_s = policy.pause_s(call_s) if len(run.works) > 1 else 0.0
         run.expected = run.started + call_s
-        run.ctx = ctx = shared_context(run.works)
+        run.ctx = ctx = shared_context(run.works, run.member.device)
         threadsafe = self.threadsafe
 
         def on_done(future: Future[Batch]) -> None:
@@ -136,7 +136,7 @@ class Runner:
         works = run.works
 
         def call(group: Sequence[Work]) -> Batch:
-            return run.member.thread.submit(assemble(group), shared_context(group)).result()
+            return run.member.thread.submit(assemble(group), shared_context(group, run.member.device)).result()
 
         def search() -> None:
             results: list[tuple[Sequence[Work], Batch | InferenceError]]

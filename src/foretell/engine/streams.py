@@ -147,7 +147,7 @@ class Streams:
         if call.ended:
             return None
         try:
-            with contextlib.closing(member.replica.stream(call.batch, call.context, step)) as items:
+            with contextlib.closing(member.replica.stream(call.batch, member.here(call.context), step)) as items:
                 for number, item in enumerate(items):
                     if not number:
                         self._recorder.first_item(call.arrived, self._clock.monotonic())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from foretell.config import ModelSettings
 from foretell.engine import policy
+from foretell.engine.devices import device_of_next, idlest
 from foretell.engine.member import Member
 from foretell.engine.pool import Open, Pool
 from foretell.errors import InferenceError
@@ -22,15 +23,15 @@ _SOON_S = 2.0
 class Upkeep:
     """A thread that compares what there is with what is wanted, at every change of the pool and once a second.
 
-    `opens`: makes a member that is ready to take batches. `apart`: opens the model in a process of its own; where it is
-    given, a model whose calls hold the event loop up is moved there (`policy.belongs_apart`).
+    `opens`: makes a member of a generation on a device, ready to take batches. `apart`: opens the model in a process of
+    its own; where it is given, a model whose calls hold the event loop up is moved there (`policy.belongs_apart`).
     """
 
     def __init__(
         self,
         pool: Pool,
         settings: ModelSettings,
-        opens: Callable[[Open, int], Member],
+        opens: Callable[[Open, int, str], Member],
         again: Open,
         apart: Open | None,
         waiting_rows: Callable[[], int],
@@ -43,7 +44,7 @@ class Upkeep:
         self._back: Open | None = None
         """How replicas were opened before they began to move; None once the first one has."""
         self._waiting_rows = waiting_rows
-        self.wanted = settings.replicas
+        self.wanted = settings.least_replicas
         self.generation = 0
         self.last_error: str = ""
         """Why the last replica could not be opened, for who runs the server; until one could."""
@@ -108,13 +109,13 @@ class Upkeep:
         if old and new:
             return lambda: self._pool.retire(old[0], _RETIRE_S)
         if len(members) > self.wanted and not old:
-            idlest = min(members, key=lambda member: (member.outstanding, -member.number))
-            return lambda: self._pool.retire(idlest, _RETIRE_S)
+            return lambda: self._pool.retire(idlest(members), _RETIRE_S)
         return None
 
     def _open(self) -> None:
         try:
-            member = self._opens(self._again, self.generation)
+            device = device_of_next(self._settings.devices, self._pool.members, self.generation)
+            member = self._opens(self._again, self.generation, device)
         except InferenceError as error:
             self.last_error, self.last_code = str(error), error.code
             self._say(f"a replica could not be opened: {error}")
@@ -143,7 +144,7 @@ class Upkeep:
         self._busy_before, self._looked_at = busy_s, now
         if not policy.fewer_would_do(len(members), share):
             self._quiet_since = now
-        least, most = self._settings.replicas, self._settings.max_replicas or self._settings.replicas
+        least, most = self._settings.least_replicas, self._settings.most_replicas
         wanted = policy.replicas_wanted(
             self.wanted, least, most, share, self._waiting_rows() > 0, now - self._quiet_since
         )

@@ -115,18 +115,18 @@ def assemble(works: Sequence[Work]) -> Batch:
     return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
 
 
-def shared_context(works: Sequence[Work], *, watched: bool = True) -> Context:
+def shared_context(works: Sequence[Work], device: str, *, watched: bool = True) -> Context:
     """What the requests of a batch share, the latest of their deadlines, and whether all of them have gone.
 
-    `watched` False: for a call on the loop's thread, where nobody can go before it ends.
+    `device`: where the call runs. `watched` False: for a call on the loop's thread, where nobody can go before it ends.
     """
     shared = works[0].group.context
     deadlines = [work.deadline for work in works if work.deadline is not None]
     latest = max(deadlines) if len(deadlines) == len(works) else None
     if not watched:
-        return Context(shared.params, latest, sequence=shared.sequence, device=shared.device)
+        return Context(shared.params, latest, sequence=shared.sequence, device=device)
     gone = lambda: all(work.cancelled or work.ended for work in works)  # noqa: E731
-    return Context(shared.params, latest, gone, shared.sequence, shared.device)
+    return Context(shared.params, latest, gone, shared.sequence, device)
 
 
 def _column(spec: Field, parts: list[Part], rows: int) -> Column:

@@ -38,6 +38,7 @@ class ModelMetrics:
     decided: Mapping[str, float] = field(default_factory=dict)
     """What the engine has decided by itself, by the names of `_DECISIONS`; not each of them is there."""
     streams: int = 0
+    replicas_by_device: Mapping[str, int] = field(default_factory=dict)
 
 
 _FIGURES: tuple[tuple[str, str, str, Callable[[ModelMetrics], int]], ...] = (
@@ -96,6 +97,7 @@ def exposition(
         told = [model for model in known if name in model.decided]
         lines += head(name, text, kind) if told else []
         lines += [f"foretell_{name}{{{_labels(model)}}} {model.decided[name]!r}" for model in told]
+    lines += _by_device(known)
     for name, number in server.items():
         lines += head(name, _SERVER.get(name, "Of the server."), "counter" if name.endswith("_total") else "gauge")
         lines.append(f"foretell_{name} {float(number)!r}")
@@ -103,6 +105,15 @@ def exposition(
         lines += head("http_responses_total", "Replies by class of status.", "counter")
         lines += [f'foretell_http_responses_total{{class="{name}"}} {count}' for name, count in responses.items()]
     return "\n".join(lines) + "\n"
+
+
+def _by_device(known: Iterable[ModelMetrics]) -> list[str]:
+    lines = [
+        f'foretell_replicas_by_device{{{_labels(model)},device="{_escape(device)}"}} {count}'
+        for model in known
+        for device, count in model.replicas_by_device.items()
+    ]
+    return [*head("replicas_by_device", "Replicas of the model that run, by device.", "gauge"), *lines] if lines else []
 
 
 def head(name: str, text: str, kind: str) -> list[str]:

@@ -44,7 +44,7 @@ class Opener:
         """Nothing is loaded yet, but in a process of its own: there the model is loaded as well, and nothing of it ever
         comes into this process."""
         if self.settings.executor == "process":
-            return RemoteModel(self._recipe()).open(self.settings.device)
+            return RemoteModel(self._recipe()).open(self.settings.devices[0])
         return open_model(self._source, self.settings, example=self._example)
 
     def again(self, digest: str) -> Callable[[], Model]:
@@ -83,7 +83,7 @@ def open_any(
 
 def _share(settings: ModelSettings, workers: int) -> int:
     """Threads inside one call of one of several replicas."""
-    most = workers * (settings.max_replicas or settings.replicas)
+    most = workers * settings.most_replicas
     return max(1, usable_cores() // most) if not settings.threads and most > 1 else settings.threads
 
 

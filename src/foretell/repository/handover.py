@@ -17,8 +17,8 @@ def hand_over(old: Engine, new: Engine) -> None:
     if old.upkeep is not None and new.upkeep is not None:
         settings = new.settings
         with new.pool.changed:
-            new.upkeep.wanted = min(old.upkeep.wanted, settings.max_replicas or settings.replicas)
-            new.upkeep.wanted = max(new.upkeep.wanted, settings.replicas)
+            new.upkeep.wanted = min(old.upkeep.wanted, settings.most_replicas)
+            new.upkeep.wanted = max(new.upkeep.wanted, settings.least_replicas)
             new.pool.changed.notify_all()
 
 

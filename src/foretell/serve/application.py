@@ -12,7 +12,7 @@ from urllib.parse import quote
 from foretell.catalog import Catalog, Served
 from foretell.clock import Clock, SystemClock
 from foretell.config import ServerSettings
-from foretell.engine.decisions import gauges
+from foretell.engine.decisions import by_device, gauges
 from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe import prometheus
 from foretell.observe.process import process_exposition, rss_bytes
@@ -271,6 +271,7 @@ class Application:
                 served.engine.ready,
                 gauges(served.engine),
                 served.engine.streams.running if served.engine.streams else 0,
+                by_device(served.engine),
             )
             for served in self._all()
             if isinstance(served.engine.recorder, Stats)

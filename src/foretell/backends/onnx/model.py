@@ -48,7 +48,7 @@ class OnnxModel(Model):
         self._path, self._found, self._settings, self._precision = path, found, settings, precision
         self._name = path.stem
         self._stamp = file_stamp(path)
-        self._device = settings.device
+        self._device = settings.devices[0]
         self._session: Any = None
         self._run_lean: Any = None
         self._closed = False

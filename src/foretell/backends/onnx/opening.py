@@ -23,7 +23,8 @@ def open_onnx(path: Path, settings: ModelSettings) -> Opened:
     passes = passes_of(settings)
     found = read_onnx(path)
     files = check_external(path, found.externals)
-    check_device(settings.device)
+    for device in settings.devices:
+        check_device(device)
     precision = found.precision or "fp32"
     check_precision(settings, precision)
     sha256 = digest(path, files)
