@@ -61,6 +61,21 @@ def test_who_is_full_leaves_clients_to_others_until_all_are(tally: Tally) -> Non
     assert tally.may_take(1, 32, 32)
 
 
+def test_who_is_full_leaves_clients_to_others_however_slow_they_are(tally: Tally, clock: ManualClock) -> None:
+    tally.holds(0, 31)
+    clock.advance(29.9)
+    assert not tally.may_take(1, 32, 32, waited=True)
+    assert tally.may_take(1, 31, 32)  # who has room waits for nobody that sleeps
+    tally.absent(0)
+    assert tally.may_take(1, 32, 32)
+
+
+def test_who_is_full_does_not_wait_for_ever_for_one_that_hangs(tally: Tally, clock: ManualClock) -> None:
+    tally.holds(0, 31)
+    clock.advance(30.1)
+    assert tally.may_take(1, 32, 32)
+
+
 def test_a_client_does_not_wait_long_for_a_worker_that_is_busy(tally: Tally) -> None:
     tally.holds(0, 3)
     assert not tally.may_take(1, 9, MOST)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 _AT_ONCE = 64
@@ -15,19 +16,27 @@ _PAUSE_S = 0.5
 _SHUTDOWN_S = 5.0
 _GIVE_WAY_S = 0.001
 _MOST_GIVEN_WAY = 8
+_FULL_S = 0.016
+"""How long a process that is full, and leaves a client to another that is slow, does not look."""
 
 
 class Entrance(Protocol):
-    """Whoever has the clients that are in. `more`: how many are about to come in beside them."""
+    """Whoever has the clients that are in, and knows those that are about to come in beside them."""
 
-    def has_room(self, more: int = 0) -> bool:
+    def has_room(self) -> bool:
         """Whether the next client may come in; it is counted as refused where not."""
 
-    def my_turn(self, more: int, *, waited: bool) -> bool:
+    def my_turn(self, *, waited: bool) -> bool:
         """Whether the next client is for this process, and not for another that waits at the same socket.
 
         `waited`: it was left to the others for long enough; one that has fewer seems to be busy.
         """
+
+    def expects(self, connection: asyncio.Protocol) -> None:
+        """It is about to come in, and takes its room from now on."""
+
+    def expects_no_more(self, connection: asyncio.Protocol) -> None:
+        """It has come in, or never will."""
 
 
 class Acceptor:
@@ -80,10 +89,11 @@ class Acceptor:
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
-            if not self._entrance.my_turn(len(self._coming), waited=self._given_way >= _MOST_GIVEN_WAY):
+            waited = self._given_way >= _MOST_GIVEN_WAY
+            if not self._entrance.my_turn(waited=waited):
                 # The socket stays readable until somebody has taken the client: looking at once would be a busy wait.
                 self._given_way += 1
-                self._pause(_GIVE_WAY_S)
+                self._pause(_FULL_S if waited else _GIVE_WAY_S)
                 return
             self._given_way = 0
             if not self._take_one():
@@ -98,23 +108,32 @@ class Acceptor:
         except OSError:  # no descriptor is left: others have to close first
             self._pause(_PAUSE_S)
             return False
-        if self.context is not None and not self._entrance.has_room(len(self._coming)):
+        if self.context is not None and not self._entrance.has_room():
             client.close()
             return True
         client.setblocking(False)
-        task = self._loop.create_task(self._bring_in(client))
+        connection = self._factory()
+        self._entrance.expects(connection)
+        ours = [client]
+        task = self._loop.create_task(self._bring_in(ours, connection))
         self._coming.add(task)
-        task.add_done_callback(self._coming.discard)
+
+        def came(task: asyncio.Task[None]) -> None:
+            self._coming.discard(task)
+            self._entrance.expects_no_more(connection)
+            for never_begun in ours:
+                never_begun.close()
+
+        task.add_done_callback(came)
         return True
 
-    async def _bring_in(self, client: socket.socket) -> None:
-        context, wait_s = self.context, self._timeout_s
+    async def _bring_in(self, ours: list[socket.socket], connection: asyncio.Protocol) -> None:
+        client, context, wait_s = ours.pop(), self.context, self._timeout_s
+        bring = partial(self._loop.connect_accepted_socket, lambda: connection, client)
         try:
             if context is None:
-                await self._loop.connect_accepted_socket(self._factory, client)
+                await bring()
             else:
-                await self._loop.connect_accepted_socket(
-                    self._factory, client, ssl=context, ssl_handshake_timeout=wait_s, ssl_shutdown_timeout=_SHUTDOWN_S
-                )
+                await bring(ssl=context, ssl_handshake_timeout=wait_s, ssl_shutdown_timeout=_SHUTDOWN_S)
         except OSError:  # garbage, silence, a client without the right certificate: there is nobody to tell
             client.close()

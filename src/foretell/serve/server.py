@@ -71,6 +71,8 @@ class HttpServer:
             self.factory = lambda: CorsConnection(self, cors)
         self.held = HeldBodies(max(settings.max_buffered_bytes, 2 * settings.max_body_bytes))
         self._connections: set[HttpConnection] = set()
+        self._expected: set[asyncio.Protocol] = set()
+        """Those that have been accepted and are not in yet, of all sockets. None of them is in `_connections`, too."""
         self.reply_heads = ReplyHeads()
         self.json_head = self.reply_heads.own
         self.responses = [0] * 6
@@ -159,9 +161,16 @@ class HttpServer:
         if self.access_log is not None:
             await asyncio.to_thread(self.access_log.lines.close)
 
-    def has_room(self, more: int = 0) -> bool:
-        """Whether another client may come in beside those that have, and `more` that are about to."""
-        if len(self._connections) + more < self.settings.max_connections:
+    def has_room(self) -> bool:
+        """Whether another client may come in beside those that have, and those that are about to."""
+        return self._fits(self._count)
+
+    @property
+    def _count(self) -> int:
+        return len(self._connections) + len(self._expected)
+
+    def _fits(self, beside: int) -> bool:
+        if beside < self.settings.max_connections:
             return True
         self.refused_connections += 1
         return False
@@ -171,27 +180,40 @@ class HttpServer:
         if self._listener is not None:
             self._listener.reload()
 
-    def my_turn(self, more: int, *, waited: bool) -> bool:
-        """Whether the next client is this process's to take in, which has `more` that are about to come in."""
+    def my_turn(self, *, waited: bool) -> bool:
+        """Whether the next client is this process's to take in."""
         if self._turn is None or self.draining:
             return True
-        connections = len(self._connections) + more
-        self._turn.holds(connections)
-        return self._turn.may_take(connections, waited=waited)
+        self._turn.holds(self._count)
+        return self._turn.may_take(self._count, waited=waited)
+
+    def expects(self, connection: asyncio.Protocol) -> None:
+        """It is accepted, and on its way to `opened`."""
+        self._expected.add(connection)
+
+    def expects_no_more(self, connection: asyncio.Protocol) -> None:
+        """It is in, or will not come: its handshake failed. Harmless when repeated."""
+        if connection in self._expected:
+            self._expected.remove(connection)
+            self._tell_count()
 
     def opened(self, connection: HttpConnection) -> bool:
         """Whether there is room for it."""
-        if not self.has_room():
+        self._expected.discard(connection)
+        if not self._fits(len(self._connections)):  # those behind it take no room from it
             return False
         self._connections.add(connection)
         return True
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
-        if self._turn is not None and not self.draining:
-            self._turn.holds(len(self._connections))
+        self._tell_count()
         if self._empty is not None and not self._connections:
             self._empty.set()
+
+    def _tell_count(self) -> None:
+        if self._turn is not None and not self.draining:
+            self._turn.holds(self._count)
 
     def dirty(self, connection: HttpConnection) -> None:
         """Remembers a connection with something to write, for `flush`."""
@@ -213,8 +235,7 @@ class HttpServer:
         self.reply_heads.renew(self.date)
         for connection in list(self._connections):
             connection.expire(self.now)
-        if self._turn is not None and not self.draining:
-            self._turn.holds(len(self._connections))
+        self._tell_count()
         if self._loop is not None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 

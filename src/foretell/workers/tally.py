@@ -17,6 +17,9 @@ _ENTRY = struct.Struct("=qd")
 """Connections, or `_ABSENT`; and when the worker was last seen to be awake (monotonic seconds, one clock for all)."""
 _ABSENT = -1
 _ASLEEP_AFTER_S = 3.0
+_HANGS_AFTER_S = 30.0
+"""Whoever has room waits for nobody that sleeps; whoever is full waits for so long before it refuses a client that
+another has room for: a slow answer is better than none, and none that comes is better than a wait for ever."""
 _EVEN = 8
 """Differences below one eighth are none: it is not worth making clients wait for."""
 
@@ -52,14 +55,15 @@ class Tally:
         """Whether a worker that holds `connections` takes the next client, or leaves it to one that holds fewer.
 
         `waited`: the client has been left to others for long enough. `most`: as many as each may hold; who is full
-        takes a client, to refuse it, only where all are.
+        takes a client, to refuse it, only where all are that do not hang.
         """
-        least, awake = connections, self._monotonic() - _ASLEEP_AFTER_S
+        full = connections >= most
+        least, awake = connections, self._monotonic() - (_HANGS_AFTER_S if full else _ASLEEP_AFTER_S)
         for other in range(self._workers):
             held, seen = _ENTRY.unpack_from(self._memory, other * _ENTRY.size)
             if other != worker and held != _ABSENT and seen >= awake:
                 least = min(least, held)
-        if connections >= most:
+        if full:
             return least >= most
         return waited or connections <= least + least // _EVEN
 
