@@ -11,6 +11,7 @@ from stream_client import Events, ask_stream, outputs
 from streaming_models import Endless, Gated, Streaming
 from wire import Wire, http, infer
 
+from foretell.clock import Clock, ManualClock
 from foretell.config import ModelSettings
 from foretell.engine.stream_call import MOST_ITEMS
 from foretell.model import Model
@@ -18,8 +19,8 @@ from foretell.model import Model
 Serve = Callable[..., Running]
 
 
-def with_settings(model: Model, name: str, **settings: Any) -> Any:
-    return served(model, name, settings=ModelSettings(**settings))
+def with_settings(model: Model, name: str, clock: Clock | None = None, **settings: Any) -> Any:
+    return served(model, name, settings=ModelSettings(**settings), clock=clock)
 
 
 def idle(server: Running, name: str) -> bool:
@@ -49,6 +50,7 @@ def test_a_client_that_goes_while_the_model_is_silent_is_noticed(serve: Serve) -
     server = serve(gated=model)
     wire = server.connect()
     assert Events(wire.send(ask_stream("gated", {"x": 5}))).next()["y"] == 0
+    assert model.waits.wait(20)
     wire.close()
     server.until(lambda: outcome(server, "gated", "cancelled") == 1)
     model.gate.release()  # the step that it was in
@@ -173,11 +175,13 @@ def test_beyond_the_queue_a_stream_is_refused(serve: Serve) -> None:
 
 
 def test_the_time_limit_of_a_request_ends_its_stream(serve: Serve) -> None:
-    model = Gated()
-    server = serve(gated=model)
+    model, clock = Gated(), ManualClock()
+    server = serve(with_settings(model, "gated", clock))
     with server.connect() as wire:
         stream = Events(wire.send(ask_stream("gated", {"x": 5, "timeout": 300_000})))
         assert stream.next()["y"] == 0
+        assert model.waits.wait(20)
+        clock.advance(0.3)
         event = stream.next()
         assert (event["code"], event["error"]) == ("deadline_exceeded", "the time limit of the stream passed")
         assert stream.next() is None
@@ -201,11 +205,12 @@ def test_the_time_limit_holds_while_a_stream_waits_for_a_place(serve: Serve) -> 
 
 
 def test_the_wait_for_an_item_is_limited(serve: Serve) -> None:
-    model = Gated()
-    server = serve(gated=model, request_timeout_s=0.3)
+    model, clock = Gated(), ManualClock()
+    server = serve(with_settings(model, "gated", clock), request_timeout_s=0.3)
     with server.connect() as wire:
         stream = Events(wire.send(ask_stream("gated", {"x": 5})))
         assert stream.next()["y"] == 0
+        clock.advance(0.3)
         assert stream.next()["error"] == "model 'gated': the next item took longer than 0.3 s"
         assert stream.next() is None
     model.gate.release()
@@ -213,11 +218,13 @@ def test_the_wait_for_an_item_is_limited(serve: Serve) -> None:
 
 
 def test_a_limit_of_the_model_holds_for_the_whole_stream(serve: Serve) -> None:
-    model = Gated()
-    server = serve(with_settings(model, "gated", timeout_s=0.2))
+    model, clock = Gated(), ManualClock()
+    server = serve(with_settings(model, "gated", clock, timeout_s=0.2))
     with server.connect() as wire:
         stream = Events(wire.send(ask_stream("gated", {"x": 5})))
-        assert [event.get("code") for event in stream.all()] == [None, "deadline_exceeded"]
+        assert stream.next()["y"] == 0
+        clock.advance(0.2)
+        assert [event["code"] for event in stream.all()] == ["deadline_exceeded"]
     model.gate.release()
 
 
