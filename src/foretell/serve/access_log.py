@@ -88,7 +88,7 @@ def _json(exchange: LoggedExchange, status: int, body_bytes: int) -> bytes:
         "event": "request",
         "request_id": exchange.request_id.decode(),
         "client": exchange.client,
-        "method": exchange.method.decode("latin-1"),
+        "method": _cut(exchange.method),
         "path": _cut(exchange.url),
         "status": status,
         "bytes": body_bytes,
@@ -111,7 +111,9 @@ def _combined(exchange: LoggedExchange, status: int, body_bytes: int) -> bytes:
 
 
 def _cut(value: bytes) -> str:
-    return value[:_LONGEST].decode("latin-1")
+    """With what a terminal might take for a command written as `\\xhh`."""
+    text = value[:_LONGEST].decode("latin-1")
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _quoted(value: bytes) -> str:

@@ -19,7 +19,7 @@ from foretell.observe.process import process_exposition, rss_bytes
 from foretell.observe.stats import Stats
 from foretell.repository.loader import Loader
 from foretell.serve.codecs import oip_metadata
-from foretell.serve.codecs.oip_reply import error_body
+from foretell.serve.codecs.error_reply import error_body
 from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Guard
 from foretell.serve.messages import HttpError, Reply, error_status, json_reply

@@ -17,6 +17,7 @@ import orjson
 from foretell.config import ServerSettings
 from foretell.errors import DeadlineExceeded, InferenceError, InvalidInput, ModelNotFound
 from foretell.repository.loader import Loader, LoadFailed, State
+from foretell.serve.codecs.error_reply import reason_text
 from foretell.serve.codecs.json_guard import check_json
 from foretell.serve.exchange import Exchange
 from foretell.serve.messages import HttpError, Reply, decompressed
@@ -25,8 +26,6 @@ from foretell.serve.together import Others
 EXTENSIONS = ("model_repository", "model_repository(unload_dependents)")
 
 _PATH = re.compile(rb"/v2/repository(?:/([^/]+))?/(?:(index)|models/([^/]+)/(load|unload))/?")
-_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:\"']+/)+")
-_MOST_CHARACTERS = 500
 
 Handler = Callable[[Exchange], None]
 
@@ -159,25 +158,17 @@ def _entry(state: State) -> dict[str, str]:
     if not state.version and state.reason is None:
         return {"name": state.name}
     entry = {"name": state.name, "version": state.version, "state": state.state}
-    return entry if state.reason is None else {**entry, "reason": public_text(state.reason)}
+    return entry if state.reason is None else {**entry, "reason": reason_text(state.reason)}
 
 
 def _public(error: LoadFailed) -> InferenceError:
     """What a remote caller may know, under the status that says whether another try may help."""
-    reasons = [f"version {version}: {public_text(reason)}" for version, reason in error.reasons.items()]
+    reasons = [f"version {version}: {reason_text(reason)}" for version, reason in error.reasons.items()]
     text = f"failed to load {error.name!r}, {'; '.join(reasons)}"
     if all(reason.retryable for reason in error.reasons.values()):
         return HttpError(503, text, ((b"Retry-After", b"1"),))
     late = any(isinstance(reason, DeadlineExceeded) for reason in error.reasons.values())
     return HttpError(504 if late else 400, text)
-
-
-def public_text(error: InferenceError) -> str:
-    """An error without the places it names: folders of this machine are nobody's business. All of it is in the log."""
-    where = "" if "/" in error.where or "\\" in error.where else error.where
-    whole = InferenceError(error.what, where=where, expected=error.expected, got=error.got, fix=error.fix)
-    text = _FOLDERS.sub("", " ".join(str(whole).split()))
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 3] + "..."
 
 
 def _json(value: object) -> Reply:

@@ -17,10 +17,11 @@ from foretell.columns import Batch, Column, Ragged
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError, InvalidInput, nearest
 from foretell.forms.values import to_column
+from foretell.serve.codecs.error_reply import error_text
 from foretell.serve.codecs.json_guard import check_json
 from foretell.serve.codecs.oip_message import Parameters, shown
 from foretell.serve.codecs.oip_parameters import RequestParameters, read_parameters
-from foretell.serve.codecs.oip_reply import JsonRows, datatype_of, error_text
+from foretell.serve.codecs.oip_reply import JsonRows, datatype_of
 from foretell.types import ModelSpec
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"

@@ -16,7 +16,7 @@ import orjson
 
 from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
 from foretell.engine.work import Completed
-from foretell.errors import InferenceError, InvalidInput, ModelError, nearest
+from foretell.errors import InvalidInput, ModelError, nearest
 from foretell.forms import to_numpy
 from foretell.serve.codecs.oip_message import RequestedOutput, shown
 from foretell.serve.codecs.oip_parameters import flag
@@ -26,7 +26,6 @@ from foretell.types import DataType, ModelSpec
 LENGTH_HEADER = b"Inference-Header-Content-Length"
 _MOST_HEADS = 4096
 _SHOWN = 80
-_LONGEST_ERROR = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,18 +259,6 @@ def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec)
             text = str(int(value)) if scores.dtype.kind in "iub" else f"{float(value):.6f}"
             items.append(f"{text}:{index}:{labels[index]}" if index < len(labels) else f"{text}:{index}")
     return Bytes.of(items, (top,))
-
-
-def error_body(error: InferenceError) -> bytes:
-    """An error as the protocol has it."""
-    return orjson.dumps({"error": error_text(error)})
-
-
-def error_text(error: InferenceError) -> str:
-    """One line, not too long, whatever a model put into it."""
-    line = " ".join(str(error).split())
-    text = line if len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}..."
-    return text.encode("utf-8", "replace").decode()
 
 
 _Frame = tuple[bytes, list[tuple[bytes, JsonRows]], bytes]
