@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from repositories import Managed, managing, put, times
+from repositories import Manage, Managed, managing, put, times
 from routes import STREAM_PY
 
 
@@ -39,6 +39,13 @@ def server(folder: Path) -> Iterator[Managed]:
         assert one.predict("m", 3) == 6
         assert [entry["name"] for entry in one.index()] == ["m", "s"]
     assert files(folder) == before
+
+
+@pytest.fixture
+def serve_more() -> Iterator[Manage]:
+    """`serve_more("word", ..., setting=value)`: another server."""
+    with managing(uvloop.new_event_loop) as start:
+        yield start
 
 
 def files(folder: Path) -> dict[str, bytes]:

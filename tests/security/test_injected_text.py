@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import quote
 
 import orjson
 import pytest
-from repositories import Managed
+from repositories import Manage, Managed
 from routes import SCOPES
-from wire import http
+from wire import http, infer
 
 from foretell.cli import main
 
@@ -81,3 +82,51 @@ def test_a_name_that_could_be_more_than_a_name_is_refused_at_the_start(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("foretell: ")
     assert not (folder / "work/planted").exists()
+
+
+COMBINED = re.compile(r'\S+ - - \[[^]]+\] "(?:[^"\\]|\\x..)*" \d{3} (?:\d+|-) "(?:[^"\\]|\\x..)*" "(?:[^"\\]|\\x..)*"')
+
+
+@pytest.mark.parametrize("form", ["json", "combined"])
+def test_no_field_of_a_request_begins_a_line_of_the_log(folder: Path, serve_more: Manage, form: str) -> None:
+    log = folder / "work/log"
+    server = serve_more(folder / "models", access_log=form, access_log_file=str(log))
+    fields = ("User-Agent", "Referer", "X-Request-Id", "Traceparent", "X-Forwarded-For", "Host", "Authorization")
+    sent = 0
+    for text in TEXTS:
+        raw = text.encode("utf-8", "surrogatepass")
+        line = raw.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"") or b"-"
+        requests = [http("GET", "/v2").replace(b"\r\n\r\n", b"\r\n%b: %b\r\n\r\n" % (field.encode(), raw), 1)
+                    for field in fields]  # fmt: skip
+        requests += [http("GET", f"/v2/models/{quote(raw, safe='')}"), b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % line,
+                     b"%b / HTTP/1.1\r\nHost: localhost\r\n\r\n" % line, raw + b"\r\n\r\n"]  # fmt: skip
+        for request in requests:
+            with server.connect() as wire:
+                answers = wire.send(request).finish().rest()
+            sent += answers.count(b"X-Request-Id: ")
+    server.close()
+    lines = log.read_bytes().decode("utf-8").split("\n")
+    assert lines.pop() == ""
+    assert len(lines) == sent
+    for written in lines:
+        assert written.isprintable(), written
+        if form == "json":
+            assert json.loads(written)["event"] == "request"
+        else:
+            assert COMBINED.fullmatch(written), written
+            assert written.isascii()
+
+
+def test_what_a_caller_names_is_no_label(server: Managed) -> None:
+    """A label for each name that callers think of would be memory without end, and lines of their making."""
+    series = len(server.ask(http("GET", "/metrics")).body.splitlines())
+    for number, text in enumerate(TEXTS):
+        name = quote(text.encode("utf-8", "surrogatepass"), safe="")
+        server.ask(infer(name or "x", [1]))
+        server.ask(infer("m", [1], {"X-Request-Id": f"a{number}", "Content-Type": "x", "User-Agent": f"u{number}"}))
+        server.ask(
+            http("POST", "/v2/models/m/infer", orjson.dumps({"id": f"{number}", "parameters": {f"p{number}": 1}}))
+        )
+    metrics = server.ask(http("GET", "/metrics")).body.decode()
+    assert set(re.findall(r'model="([^"]*)"', metrics)) == {"m", "s"}
+    assert len(metrics.splitlines()) < series + 50

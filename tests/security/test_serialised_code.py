@@ -6,13 +6,20 @@ import base64
 import gzip
 import os
 import pickle
+import socket
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from repositories import Managed
 from routes import PATHS
 from wire import chunked, http
+
+from foretell.remote import channel as remote_channel
+from foretell.remote.messages import reply_decoder, request_decoder
+from foretell.workers.channel import Channel
+from foretell.workers.messages import TooLong, to_supervisor, to_worker
 
 
 class Planted:
@@ -64,4 +71,39 @@ def test_a_pickle_in_place_of_a_tensor_is_bytes(server: Managed, folder: Path) -
         text = head % (datatype, len(PICKLES[0]))
         headers = {"Inference-Header-Content-Length": len(text)}
         assert server.ask(http("POST", "/v2/models/m/infer", text + PICKLES[0], headers)).status == 400
+    assert not (folder / "work/planted").exists()
+
+
+@pytest.mark.parametrize("content", [*PICKLES, b"", b"\0" * 64, b"{}", b'{"type":"start"}', b"\xc1" * 20])
+async def test_a_pickle_on_an_internal_socket_is_no_message(folder: Path, content: bytes) -> None:
+    """Between the supervisor and its workers."""
+    for decode in (to_worker.decode, to_supervisor.decode):
+        ours, theirs = socket.socketpair()
+        line: Channel[Any] = await Channel.over(ours, decode)
+        with theirs:
+            theirs.sendall(len(content).to_bytes(4) + content)
+            with pytest.raises(msgspec.DecodeError):
+                await line.receive()
+            theirs.sendall(b"\x80\x04\x95\xff" + content)
+            with pytest.raises(TooLong):  # a pickle's first bytes are a length beyond all messages
+                await line.receive()
+        line.close()
+    assert not (folder / "work/planted").exists()
+
+
+@pytest.mark.parametrize("content", [*PICKLES, b"", b"\0" * 64, b"{}", b"\xc1" * 20])
+def test_a_pickle_on_the_socket_of_a_replica_is_no_message(folder: Path, content: bytes) -> None:
+    for decoder in (request_decoder, reply_decoder):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(len(content).to_bytes(4, "little") + content)
+            message = remote_channel.Channel(ours).receive(1.0)
+            assert message is not None
+            with pytest.raises(msgspec.DecodeError):
+                decoder.decode(message)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(b"\xff\xff\xff\x7f" + content)
+            with pytest.raises(remote_channel.Garbage):
+                remote_channel.Channel(ours).receive(1.0)
     assert not (folder / "work/planted").exists()
