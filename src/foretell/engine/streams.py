@@ -196,8 +196,9 @@ class Streams:
 
     def _members_changed(self) -> None:
         with self._lock:
-            lost = [call for call, place in self._running.items() if place.member.lost]
-        for call in lost:  # their turn might never come
+            members = {call: place.member for call, place in self._running.items()}
+        # Their turn might never come. A process that ends tells its streams itself, and why.
+        for call in [call for call, member in members.items() if member.lost and not member.apart]:
             call.finish(ReplicaLost("the replica of the stream was lost", where=self._where, fix="try again"))
             self._release(call)
         for call in list(self._waiting) if self._pool.hopeless else ():
@@ -223,11 +224,7 @@ def streams_of(streams: Streams | None, where: str) -> Streams:
 
 
 def check_streaming(model: Model, settings: ModelSettings, where: str) -> None:
-    """Raises `InvalidSetting` for a setting that would do nothing for a model that only streams, and for a model that
-    streams in a process of its own."""
-    if model.apart and model.spec.streams:
-        what = "a model in a process of its own cannot stream its answers yet"
-        raise InvalidSetting(what, where=where, fix="run it in this process")
+    """Raises `InvalidSetting` for a setting that would do nothing for a model that only streams."""
     if not model.only_streams:
         return
     for name, given in (("cache_size", settings.cache_size), ("slo_ms", settings.slo_ms)):

@@ -15,7 +15,7 @@ from foretell.model import Context
 from foretell.remote.channel import Channel, Garbage
 from foretell.remote.faults import fault
 from foretell.remote.memory import Files, Reader, TooLarge, Writer
-from foretell.remote.messages import BatchNote, Call, Close, FaultNote, Reply, reply_decoder
+from foretell.remote.messages import Answer, BatchNote, Call, Close, FaultNote, Reply, Step, Stop, reply_decoder
 from foretell.remote.packing import pack, unpack
 from foretell.remote.parameters import told
 from foretell.remote.process import Process
@@ -64,9 +64,35 @@ class Link:
         Raises `InvalidInput` for data or parameters that cannot be sent, and then nothing was; `ChannelClosed`,
         `Garbage`.
         """
+        reply = self._reply(lambda: self._call(batch, ctx, clock), ctx, clock, limit_s)
+        if isinstance(reply, Answer) and reply.batch is None:
+            raise Garbage("an answer without a batch")
+        return reply
+
+    def step(
+        self, stream: int, begins: Batch | None, ctx: Context, clock: Clock, limit_s: float | None
+    ) -> Reply | None:
+        """The same for the next item of a stream; `begins`: what the first one is asked for."""
+
+        def asked() -> Step:
+            call = None if begins is None else self._call(begins, ctx, clock)
+            if call is None:
+                self._calls += 1
+            return Step(self._calls, stream, call)
+
+        return self._reply(asked, ctx, clock, limit_s)
+
+    def stop(self, stream: int, limit_s: float | None) -> Reply | None:
+        """Ends a stream that may have further items. Raises `ChannelClosed` and `Garbage`."""
+        self._channel.send(Stop(stream))
+        return self.receive(limit_s)
+
+    def _reply(
+        self, asked: Callable[[], Call | Step], ctx: Context, clock: Clock, limit_s: float | None
+    ) -> Reply | None:
         until = None if limit_s is None else time.monotonic() + limit_s
         try:
-            self._call(batch, ctx, clock, limit_s)
+            self._send(asked, limit_s)
         except TimeoutError:
             return None
         if ctx.deadline is not None or ctx.cancelled is not _NEVER:
@@ -78,13 +104,16 @@ class Link:
             self._writer.flag(self._calls)  # nobody waits for the answer any more: the child may stop early
         return self.receive(None if until is None else max(0.0, until - time.monotonic()))
 
-    def _call(self, batch: Batch, ctx: Context, clock: Clock, limit_s: float | None) -> None:
+    def _call(self, batch: Batch, ctx: Context, clock: Clock) -> Call:
         self._calls += 1
         sequence = None if ctx.sequence is None else (ctx.sequence.id, ctx.sequence.start, ctx.sequence.end)
+        note, params = pack(batch, self._writer), told(ctx.params)
+        left_s = None if ctx.deadline is None else ctx.deadline - clock.monotonic()
+        return Call(self._calls, note, params, left_s, sequence, ctx.device)
+
+    def _send(self, asked: Callable[[], Call | Step], limit_s: float | None) -> None:
         try:
-            note, params = pack(batch, self._writer), told(ctx.params)
-            left_s = None if ctx.deadline is None else ctx.deadline - clock.monotonic()
-            self._channel.send(Call(self._calls, note, params, left_s, sequence, ctx.device), limit_s)
+            self._channel.send(asked(), limit_s)
         except TooLarge as error:
             what = "the batch is too large for a process of its own"
             raise InvalidInput(what, got=error, fix="send fewer rows") from error

@@ -67,6 +67,20 @@ class Close(msgspec.Struct, array_like=True, tag=1):
     """Close the model and end."""
 
 
+class Step(msgspec.Struct, array_like=True, tag=2):
+    """The next item of a stream; `begins`: it is the first. `number` as that of a `Call`."""
+
+    number: int
+    stream: int
+    begins: Call | None
+
+
+class Stop(msgspec.Struct, array_like=True, tag=3):
+    """Nobody wants more of a stream."""
+
+    stream: int
+
+
 class FaultNote(msgspec.Struct, array_like=True):
     """An `InferenceError`. `kind`: its class in `foretell.errors`; `text`, `code`, `retryable`: what it says itself."""
 
@@ -87,6 +101,7 @@ class ModelNote(msgspec.Struct, array_like=True):
 
     spec: ModelSpec
     bare_output: bool
+    only_streams: bool
 
 
 class Hello(msgspec.Struct, array_like=True, tag=0):
@@ -104,9 +119,9 @@ class Hello(msgspec.Struct, array_like=True, tag=0):
 
 
 class Answer(msgspec.Struct, array_like=True, tag=1):
-    """`model`: where the call has changed it."""
+    """`model`: where the call has changed it. `batch`: None where a stream is over."""
 
-    batch: BatchNote
+    batch: BatchNote | None
     model: ModelNote | None
 
 
@@ -125,7 +140,7 @@ class Closed(msgspec.Struct, array_like=True, tag=4):
     """The model is closed, and the process about to end."""
 
 
-Request = Call | Close
+Request = Call | Close | Step | Stop
 Reply = Hello | Answer | Failed | OutOfMemory | Closed
 
 request_decoder = msgspec.msgpack.Decoder(Request)

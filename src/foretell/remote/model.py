@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 from foretell.backends import Opened
 from foretell.clock import Clock, SystemClock
@@ -18,6 +18,7 @@ from foretell.remote.channel import ChannelClosed, Garbage
 from foretell.remote.link import Link
 from foretell.remote.messages import Answer, Failed, Hello, ModelNote, OutOfMemory, Reply
 from foretell.remote.recipe import Recipe
+from foretell.remote.streaming import drawn
 
 _NOTICE_S = 0.5
 _CLOSE_S = 10.0
@@ -46,6 +47,7 @@ class RemoteModel(Model):
         self._ahead: str | None = None
         self._lost: str | None = None
         self._noticed = self._closed = False
+        self._streams = 0
 
     @property
     def lost(self) -> bool:
@@ -114,10 +116,28 @@ class RemoteModel(Model):
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """The answer of all stages. Raises what the model raises, and `ReplicaLost` when its process has ended, hung
         for `call_timeout_s` or answered what is no answer."""
+        limit_s = self._settings.call_timeout_s
+        return self._asked(lambda link: link.ask(batch, ctx, self._clock, limit_s))  # type: ignore[return-value]
+
+    def stream(self, batch: Batch, ctx: Context) -> Generator[Batch]:
+        """The items, each asked for when it is wanted; other calls have their turn in between. Raises as `predict`."""
+        limit_s = self._settings.call_timeout_s
+        with self._guard:
+            self._streams += 1
+            number = self._streams
+
+        def step(begins: bool) -> Batch | None:
+            first = batch if begins else None
+            return self._asked(lambda link: link.step(number, first, ctx, self._clock, limit_s))
+
+        return drawn(step, lambda: self._asked(lambda link: link.stop(number, limit_s)))
+
+    def _asked(self, ask: Callable[[Link], Reply | None]) -> Batch | None:
+        """What comes of one request to the process; None at the end of a stream."""
         with self._turn:
             link = self._ready()
             try:
-                return self._answer(link, link.ask(batch, ctx, self._clock, self._settings.call_timeout_s))
+                return self._answer(link, ask(link))
             except (ChannelClosed, Garbage) as error:
                 raise self._lose(link, _reason(link, error), _loss(error)) from error
             except (InferenceError, MemoryError):  # the conversation is in order
@@ -200,13 +220,13 @@ class RemoteModel(Model):
             raise self._is_lost(self._lost)
         return link
 
-    def _answer(self, link: Link, reply: Reply | None) -> Batch:
+    def _answer(self, link: Link, reply: Reply | None) -> Batch | None:
         if isinstance(reply, (Answer, Failed)):
             if reply.model is not None:
                 self._learn(reply.model)
             if isinstance(reply, Failed):
                 raise link.error(reply.fault)
-            return link.batch(reply.batch)
+            return None if reply.batch is None else link.batch(reply.batch)
         if reply is None:
             raise self._lose(link, f"took longer than {self._settings.call_timeout_s} s for a call", "hung")
         if isinstance(reply, OutOfMemory):
@@ -224,7 +244,7 @@ class RemoteModel(Model):
     def _learn(self, note: ModelNote) -> None:
         # One process answers one call after the other, whatever the model could do.
         self.spec = note.spec.with_changes(concurrent=False)
-        self.bare_output = note.bare_output
+        self.bare_output, self.only_streams = note.bare_output, note.only_streams
 
     def _lose(self, link: Link, what: str, loss: Loss) -> NotReady:
         """Ends the process, which `what` is the matter with."""

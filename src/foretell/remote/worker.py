@@ -6,11 +6,13 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import msgspec
 import numpy as np
 
+from foretell.columns import Batch
 from foretell.errors import InferenceError, InvalidModel, ModelError
 from foretell.model import Context
 from foretell.model import Sequence as Conversation
@@ -28,11 +30,14 @@ from foretell.remote.messages import (
     ModelNote,
     OutOfMemory,
     Reply,
+    Step,
+    Stop,
     request_decoder,
 )
 from foretell.remote.packing import pack, text, unpack
 from foretell.remote.parameters import heard
 from foretell.remote.recipe import Recipe
+from foretell.remote.streaming import OpenStreams
 from foretell.types import ModelSpec
 
 _OWN_BACKENDS = "foretell.backends."
@@ -65,7 +70,8 @@ class _Worker:
     def __init__(self, loaded: Loaded, channel: Channel, reader: Reader, writer: Writer) -> None:
         self._loaded, self._channel, self._reader, self._writer = loaded, channel, reader, writer
         self._model, self._where = loaded.opened.model, loaded.where
-        self._told: tuple[object, object] = (None, None)
+        self._streams, self._number = OpenStreams(), 0
+        self._told: tuple[object, object, object] = (None, None, None)
         # Our own backends neither keep nor change what they are given; a user's model may do both.
         self._copy = not type(self._model).__module__.startswith(_OWN_BACKENDS)
 
@@ -74,8 +80,8 @@ class _Worker:
         model, opened = self._news(), self._loaded.opened
         variant = {text(key): text(value) for key, value in self._model.variant().items()}
         return Hello(
-            model or ModelNote(self._model.spec, False), variant, opened.name, opened.digest, text(opened.source),
-            opened.framework, opened.size_bytes, opened.passes, opened.permission,
+            model or ModelNote(self._model.spec, False, False), variant, opened.name, opened.digest,
+            text(opened.source), opened.framework, opened.size_bytes, opened.passes, opened.permission,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -86,13 +92,17 @@ class _Worker:
             if isinstance(request, Close):
                 self._say(self._close())
                 return
-            self._say(self._answer(request))
+            if isinstance(request, Stop):
+                self._streams.stop(request.stream)
+                self._say(Answer(None, self._news()))
+            else:
+                self._number = request.number
+                self._say(self._answer(request))
 
-    def _answer(self, call: Call) -> Reply:
+    def _answer(self, asked: Call | Step) -> Reply:
         try:
-            batch = unpack(call.batch, self._reader, copy=self._copy)
-            answer = self._loaded.replica.run(batch, _context(call, self._reader.flag), retry=False)
-            return Answer(pack(answer, self._writer), self._news())
+            answer = self._called(asked) if isinstance(asked, Call) else self._stepped(asked)
+            return Answer(None if answer is None else pack(answer, self._writer), self._news())
         except InferenceError as error:
             if _is_memory_error(error):
                 raise MemoryError from error
@@ -103,7 +113,24 @@ class _Worker:
         except (TypeError, ValueError) as error:
             return self._failed(self._stays_here(error))
 
+    def _called(self, call: Call) -> Batch:
+        batch = unpack(call.batch, self._reader, copy=self._copy)
+        return self._loaded.replica.run(batch, _context(call, self._is_cancelled), retry=False)
+
+    def _stepped(self, step: Step) -> Batch | None:
+        call = step.begins
+        if call is None:
+            return self._streams.step(step.stream, None)
+        batch = unpack(call.batch, self._reader, copy=True)  # the next step overwrites it
+        ctx = _context(call, self._is_cancelled)
+        return self._streams.step(step.stream, lambda: self._loaded.replica.stream(batch, ctx, nullcontext()))
+
+    def _is_cancelled(self) -> bool:
+        """Whether nobody waits any more for what is asked now."""
+        return self._reader.flag[0] == self._number
+
     def _close(self) -> Reply:
+        self._streams.close()
         try:
             self._loaded.replica.close(_CLOSE_S)
         except InferenceError as error:
@@ -132,20 +159,20 @@ class _Worker:
 
     def _news(self) -> ModelNote | None:
         """What the model says of itself, if that is not what it has said before."""
-        spec, bare = self._model.spec, self._model.bare_output
-        if spec is self._told[0] and bare is self._told[1]:
+        spec, bare, only = self._model.spec, self._model.bare_output, self._model.only_streams
+        if spec is self._told[0] and bare is self._told[1] and only is self._told[2]:
             return None
-        note = ModelNote(_plain(spec, self._where), bool(bare))
-        self._told = (spec, bare)
+        note = ModelNote(_plain(spec, self._where), bool(bare), bool(only))
+        self._told = (spec, bare, only)
         return note
 
 
-def _context(call: Call, flag: Sequence[int]) -> Context:
-    number, left = call.number, call.left_s
+def _context(call: Call, is_cancelled: Callable[[], bool]) -> Context:
+    left = call.left_s
     return Context(
         heard(call.params),
         None if left is None else time.monotonic() + left,
-        lambda: flag[0] == number,
+        is_cancelled,
         None if call.sequence is None else Conversation(*call.sequence),
         call.device,
     )
