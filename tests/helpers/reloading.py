@@ -95,7 +95,7 @@ class Process:
             for _ in range(10_000):
                 index = wire.send(http("POST", "/v2/repository/index")).answer().json
                 metrics = wire.send(http("GET", "/metrics")).answer().body.decode()
-                if [entry["state"] for entry in index] == ["READY"] and "\nforetell_http_connections 1.0\n" in metrics:
+                if {entry["state"] for entry in index} == {"READY"} and "\nforetell_http_connections 1.0\n" in metrics:
                     return self._process.num_threads(), self._process.num_fds()
         raise AssertionError(f"it never came to rest: {index}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import random
 import threading
 import time
@@ -9,7 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+from looking import until
 from program import Server
+from reloading import Process
+from stream_client import ask_stream
 from wire import Wire, chunked, http, infer, infer_body, values
 
 WAIT_S = 60.0
@@ -31,9 +36,23 @@ class Shaky:
             raise ValueError("a negative number")
         time.sleep(0.04 if (x == 7).any() else 0.002)
         return {"y": x * 2}
+
+
+def talks(count: int):
+    """Counts; raises after three items of a negative number, and takes its time where it is a large one."""
+    for number in range(abs(count)):
+        if count < 0 and number == 3:
+            raise ValueError("a negative number")
+        time.sleep(0.02 if count > 100 else 0.001)
+        yield number
 '''
+MODELS = ("shaky", "talks")
 _ENDS = {200, 408, 429, 500, 503, 504}
 """What a well-formed request may come to, when replicas are killed under it."""
+
+
+_CODES = {"deadline_exceeded", "model_error", "not_ready", "replica_lost"}
+"""What an item of a stream may be missing for, then."""
 
 
 class Trouble:
@@ -48,6 +67,7 @@ class Trouble:
     def run(self) -> None:
         """Returns when all of it has ended. Raises what the first client found wrong."""
         kinds = [self._good, self._good, self._good, self._gone, self._raising, self._impatient, self._slow]
+        kinds += [self._listening, self._listening, self._leaving, self._failing, self._hurrying]
         threads = [
             threading.Thread(target=self._client, args=(kind, random.Random(self.seed + n)), daemon=True)
             for n, kind in enumerate([*kinds, self._tiny_chunks, self._killer])
@@ -106,6 +126,44 @@ class Trouble:
             head = b"POST /v2/models/shaky/infer HTTP/1.1\r\nHost: localhost"
             wire.trickle([b"%c" % byte for byte in head[: rng.randint(1, len(head))]])
 
+    def _listening(self, rng: random.Random) -> None:
+        """Of a stream, all comes in order, up to an error or to the end."""
+        count = rng.randint(1, 20)
+        items, code = self._heard("listening", {"count": count})
+        assert items == list(range(count)) if code == "200" else items == list(range(len(items))), (items, code)
+
+    def _leaving(self, rng: random.Random) -> None:
+        """Leaves while it is still asked, before the first item, or between two."""
+        request = ask_stream("talks", {"count": 120})
+        with Wire(self.server.port) as wire:
+            wire.send(request[: rng.randint(1, len(request))] if rng.random() < 0.3 else request)
+            if rng.random() < 0.3:
+                return
+            wire.socket.settimeout(rng.uniform(0.001, 0.1))
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                wire.socket.recv(65536)
+
+    def _failing(self, rng: random.Random) -> None:
+        items, code = self._heard("failing", {"count": -9})
+        assert code != "200"
+        assert items == [0, 1, 2][: len(items)]
+
+    def _hurrying(self, rng: random.Random) -> None:
+        self._heard("hurrying", {"count": 110, "timeout": rng.choice([1, 20_000, 500_000])})
+
+    def _heard(self, kind: str, given: dict[str, int]) -> tuple[list[int], str]:
+        """The items of a stream, and how it ended: 200, another status, or the code of an error."""
+        with Wire(self.server.port) as wire:
+            head, _, body = wire.send(ask_stream("talks", given, version="1.0")).rest().partition(b"\r\n\r\n")
+        status = int(head.split(b" ", 2)[1])
+        assert status in _ENDS, (kind, status)
+        events = [json.loads(part[6:]) for part in body.split(b"\n\n") if part[:6] == b"data: "]
+        code = events.pop()["code"] if events and "error" in events[-1] else str(status)
+        assert code in _CODES or code.isdecimal(), (kind, code)
+        with self._counting:
+            self.ends[f"{kind} {code}"] += 1
+        return [event["output"] for event in events], code
+
     def _tiny_chunks(self, rng: random.Random) -> None:
         """3 MB of body, a byte in each chunk. It is no request, and has to be refused as what it is."""
         body = b"[" + b" " * (3 * 2**20)
@@ -116,15 +174,14 @@ class Trouble:
     def _killer(self, rng: random.Random) -> None:
         """The next replica dies when the last one is back."""
         wait_for_replicas(self.server)
-        for child in psutil.Process(self.server.process.pid).children():
-            child.kill()
-            return
+        rng.choice(psutil.Process(self.server.process.pid).children()).kill()
 
 
 def shaky_server(folder: Path) -> Server:
-    """Two replicas of `Shaky`, in processes of their own by now."""
+    """Two replicas of each of `MODELS`, in processes of their own."""
     (folder / "shaky.py").write_text(SHAKY, "utf-8")
-    server = Server("shaky=shaky.py:Shaky", "--executor", "process", "--replicas", 2, cwd=folder)
+    models = ("shaky=shaky.py:Shaky", "talks=shaky.py:talks")
+    server = Server(*models, "--executor", "process", "--replicas", 2, cwd=folder)
     try:
         wait_for_replicas(server)
     except BaseException:
@@ -134,12 +191,20 @@ def shaky_server(folder: Path) -> Server:
 
 
 def wait_for_replicas(server: Server) -> None:
-    """Returns when both replicas run in processes and a request is answered again."""
-    until = time.monotonic() + WAIT_S
+    """Returns when all replicas run in processes and a request is answered again."""
+    until, told = time.monotonic() + WAIT_S, []
     with Wire(server.port) as wire:
         while time.monotonic() < until:
             answered = wire.send(infer("shaky", [1.0])).answer().status == 200
-            told = wire.send(http("GET", "/v2/models/shaky/config")).answer().json["foretell"]
-            if answered and told["executor"] == "process" and told["replicas"]["running"] == 2:
+            answered = answered and wire.send(ask_stream("talks", {"count": 1}, "generate")).answer().status == 200
+            told = [wire.send(http("GET", f"/v2/models/{name}/config")).answer().json["foretell"] for name in MODELS]
+            if answered and [(each["executor"], each["replicas"]["running"]) for each in told] == [("process", 2)] * 2:
                 return
     raise AssertionError(f"the replicas never came back: {told}")
+
+
+def assert_idle(process: Process) -> None:
+    """Nothing waits, and nothing runs on: a stream whose client has gone ends with the step it is in."""
+    for name in MODELS:
+        assert process.metric(f'queue_rows{{model="{name}"') == 0
+        until(lambda name=name: process.metric(f'streams_running{{model="{name}"') == 0)
