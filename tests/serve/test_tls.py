@@ -65,6 +65,19 @@ def test_connections_end_as_without_it(secure: Serve) -> None:
     server.until(lambda: server.application.server.connections == 0)
 
 
+def test_what_is_refused_is_read_on_although_the_client_has_its_answer(secure: Serve) -> None:
+    """Whoever writes the whole body before it reads must not be cut off in between."""
+    server = secure(echo=Echo(), max_body_bytes=1000)
+    with server.connect() as wire:
+        head = http("POST", "/v2/models/echo/infer", headers={"Content-Length": 64 * 10_000})
+        assert wire.send(head).answer().status == 413
+        connection = server.only_connection()
+        for _ in range(64):
+            wire.send(b" " * 10_000)
+            assert server.on_loop(lambda: connection._transport and not connection._transport.is_closing())
+        assert wire.closed
+
+
 def test_the_work_of_a_client_that_left_is_cancelled(secure: Serve) -> None:
     gate = Gate()
     server = secure(gate=gate)

@@ -23,6 +23,7 @@ _MOST_BEHIND_BYTES = 1 << 20
 """Of replies that are there and wait for those before them; beyond it, nothing more is begun."""
 _STREAM_WATER_BYTES = 1 << 16
 _LINGER_S = 5.0
+_QUIET_S = 1.0
 _PROBE_S = 0.1
 
 
@@ -295,15 +296,20 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         """Closes when everything is written.
 
         Where the client sent more than is answered, what still comes is read and dropped for a while: closing at once
-        would reset the connection, and the client might never see the last reply. TLS does that by itself.
+        would reset the connection, and the client might never see the last reply. TLS cannot close one side alone, and
+        so closes when nothing more has come for a while.
         """
-        self.state, self.since = "closing", self.server.now
+        if self.state != "closing":
+            self.state, self.since = "closing", self.server.now
         if self._transport is None or self._transport.is_closing():
             return
-        if self._lingers and self._transport.can_write_eof():
+        if not self._lingers:
+            self._transport.close()
+        elif self._transport.can_write_eof():
             self._transport.write_eof()
         else:
-            self._transport.close()
+            self._lingers = False  # until more comes
+            asyncio.get_running_loop().call_later(_QUIET_S, self._close)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
