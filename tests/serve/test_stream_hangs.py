@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from serving import Running, served
 from stream_client import Events, ask_stream, outputs
 from streaming_models import WAIT_S, Endless, Gated, Streaming
 from wire import infer, values
 
-from foretell.columns import Batch
+from foretell.columns import Batch, Dense
 from foretell.config import ModelSettings
+from foretell.engine.stream_call import StreamCall
 from foretell.model import Context
 
 Serve = Callable[..., Running]
@@ -161,7 +163,32 @@ def test_requests_for_whole_answers_go_to_the_replica_in_its_place(serve: Serve)
         stream = Events(wire.send(ask_stream("m", {"x": 2})))
         assert stream.next()["y"] == 0
         assert stream.next()["code"] == "replica_lost"
-    server.until(lambda: server.engine("m").ready)
+    server.until(lambda: server.engine("m").ready)  # it was not any more before the client was told
     assert values(server.ask(infer("m", [7]))) == [7]
     hangs.gate.release()
     assert hangs.ended.wait(WAIT_S)
+
+
+def test_who_is_told_of_a_hang_does_not_come_to_the_same_replica_again() -> None:
+    hangs, over = Gated(), threading.Event()
+    engine = Opened(hangs, Streaming()).served().engine
+    (member,) = engine.pool.members
+    still_there: list[bool] = []
+
+    def told() -> None:
+        while call.take() is not None:
+            pass  # it asks to be told again
+        if call.ended:
+            still_there.append(member in engine.pool.members)
+            over.set()
+
+    batch = Batch({"x": Dense(np.array([[2]], np.float32))}, 1)
+    call: StreamCall[Batch] = StreamCall(batch, Context(), lambda piece: piece, engine.clock, told)
+    assert call.take() is None
+    engine.streams.begin(call)
+    assert over.wait(WAIT_S)
+    assert still_there == [False]
+    assert str(call.error) == f"model 'm': a step of the stream took longer than {LIMIT_S} s; try again"
+    hangs.gate.release()
+    assert hangs.ended.wait(WAIT_S)
+    engine.close()

@@ -10,11 +10,13 @@ from collections.abc import Callable
 class Step:
     """Stands around each piece of the model's code that a stream runs (`with`)."""
 
-    __slots__ = ("since",)
+    __slots__ = ("exceeded", "since")
 
     def __init__(self) -> None:
         self.since: float | None = None
         """When the one under way began (monotonic); None: none is."""
+        self.exceeded = False
+        """Whether it took too long."""
 
     def __enter__(self) -> None:
         self.since = time.monotonic()
@@ -68,6 +70,8 @@ class StepLimit:
             began = {step: step.since or now for step in self._steps}
             late = [step for step, since in began.items() if now - since >= self._limit_s]
             self._steps.difference_update(late)
+            for step in late:
+                step.exceeded = True
             if not late:
                 self._changed.wait(min(began.values()) + self._limit_s - now)
             return late

@@ -171,13 +171,19 @@ class Streams:
             self._pool.release(place.member)
 
     def _exceeded(self, step: Step) -> None:
-        """The model hangs: who waits is told, and its replica is replaced."""
+        """The model hangs: its replica is replaced, and who waits is told. In this order: who tries again at once must
+        not come to the replica that hangs."""
         with self._lock:
-            hangs = [(call, place.member) for call, place in self._running.items() if place.step is step]
-        for call, member in hangs:
+            hangs = [(call, place) for call, place in self._running.items() if place.step is step]
+        for call, place in hangs:
+            self._pool.lose(place.member, "hung")
+            call.finish(self._lost(place))
+
+    def _lost(self, place: Place) -> ReplicaLost:
+        what = "the replica of the stream was lost"
+        if place.step.exceeded:
             what = f"a step of the stream took longer than {self._settings.call_timeout_s:g} s"
-            call.finish(ReplicaLost(what, where=self._where, fix="try again"))
-            self._pool.lose(member, "hung")
+        return ReplicaLost(what, where=self._where, fix="try again")
 
     def _ended(self, call: Call) -> None:
         """Counts it, once."""
@@ -196,10 +202,10 @@ class Streams:
 
     def _members_changed(self) -> None:
         with self._lock:
-            members = {call: place.member for call, place in self._running.items()}
+            places = list(self._running.items())
         # Their turn might never come. A process that ends tells its streams itself, and why.
-        for call in [call for call, member in members.items() if member.lost and not member.apart]:
-            call.finish(ReplicaLost("the replica of the stream was lost", where=self._where, fix="try again"))
+        for call, place in [(call, place) for call, place in places if place.member.lost and not place.member.apart]:
+            call.finish(self._lost(place))
             self._release(call)
         for call in list(self._waiting) if self._pool.hopeless else ():
             call.finish(self._pool.not_ready())
