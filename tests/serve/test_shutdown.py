@@ -123,9 +123,10 @@ def test_what_takes_too_long_is_told_to_try_elsewhere(serve: Any) -> None:
 
 def test_a_client_that_does_not_read_holds_nobody_up(serve: Any) -> None:
     server = serve(echo=Echo(), drain_timeout_s=0.05)
+    size = 2_000_000
+    request = infer("echo", [[0.123456789] * size], shape=[1, size])  # takes longer than who has connected may wait
     with server.connect(receive_buffer=4096) as wire:
-        size = 2_000_000
-        wire.send(infer("echo", [[0.123456789] * size], shape=[1, size]))
+        wire.send(request)
         (connection,) = server.application.server._connections
         server.until(lambda: connection._transport.get_write_buffer_size() > 0)
         server.stop()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import gevent
 import numpy as np
 import pytest
 import tritonclient.http.aio as triton_aio
@@ -80,6 +82,14 @@ def test_parameters_reach_the_model_and_those_of_the_protocol_do_not(serve: Any)
         assert json.loads(triton_client.infer("params", [given("x", one)]).as_numpy("params")[0]) == {}
 
 
+def client_until(condition: Callable[[], bool]) -> None:
+    """Returns when `condition` holds. What the client has begun goes on meanwhile: it would not in a thread that only
+    waits."""
+    with gevent.Timeout(20):
+        while not condition():
+            gevent.sleep(0)
+
+
 def test_a_request_has_its_own_time_limit(serve: Any) -> None:
     """Both while it waits and while the model has it; the clock moves when the test says so."""
     clock, gate = ManualClock(1000.0), Gate()
@@ -87,10 +97,10 @@ def test_a_request_has_its_own_time_limit(serve: Any) -> None:
     one = np.zeros((1, 1), np.float32)
     with client(server, concurrency=3) as triton_client:
         running = triton_client.async_infer("gate", [given("x", one)], timeout=5_000_000)
-        gate.wait_entered()
+        client_until(lambda: bool(gate.seen))
         waiting = triton_client.async_infer("gate", [given("x", one + 1)], timeout=2_000_000)
         patient = triton_client.async_infer("gate", [given("x", one + 2)])
-        server.until(lambda: server.engine("gate").waiting_rows == 2)
+        client_until(lambda: server.on_loop(lambda: server.engine("gate").waiting_rows == 2))
         clock.advance(3)
         with pytest.raises(InferenceServerException, match="time limit") as caught:
             waiting.get_result(timeout=20)
