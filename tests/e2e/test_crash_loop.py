@@ -124,8 +124,12 @@ def crash(server: Server, model: str) -> list[str]:
     told: list[str] = []
     while not told or "no replica" not in told[-1]:
         answer = ask(server, model)
-        assert (answer.status, answer.header("retry-after")) == (503, "1"), answer
+        assert answer.status == 503, answer
         told.append(answer.error)
+        if "no replica" in told[-1]:  # the pause is longer than two seconds, and is told
+            assert 1 <= int(answer.header("retry-after") or 0) <= restart_delay_s(len(told), 0.0) + 1
+        else:
+            assert answer.header("retry-after") == "1"
         assert len(told) < 2 * FEW, told
     return told
 
@@ -207,7 +211,7 @@ def test_processes_that_end_before_they_are_ready(start: Callable[[], Server], f
 
         def refused(model: str) -> None:
             answer = ask(server, model)  # waits while the next attempt is near
-            assert (answer.status, answer.header("retry-after")) == (503, "1"), answer
+            assert (answer.status, 1 <= int(answer.header("retry-after") or 0) <= 30) == (503, True), answer
             assert answer.error == f"model '{model}': no replica of the model runs now; try again later"
             seen.append(readiness(server, model))
 

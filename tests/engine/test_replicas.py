@@ -161,8 +161,9 @@ async def test_a_crash_loop_backs_off_and_who_waits_is_told() -> None:
     with engine.pool.changed:
         engine.upkeep._failures = 20  # as after an hour of trying
     await until(lambda: engine.pool.hopeless)
-    with pytest.raises(NotReady, match="no replica of the model runs now"):
+    with pytest.raises(NotReady, match="no replica of the model runs now") as caught:
         await engine.infer(rows(1))
+    assert 2 < (caught.value.retry_after_s or 0.0) <= 30
     with pytest.raises(NotReady, match="no replica"):
         engine.run(rows(1))
     engine.close()

@@ -16,7 +16,7 @@ from engine_models import Does, Doubler, Gated
 from served_models import Pair, Params, Poison, Scores, Untold
 
 from foretell.columns import Batch, Bytes, Dense, Ragged
-from foretell.errors import InvalidInput, RowError, TransientError
+from foretell.errors import Cancelled, InvalidInput, RowError, TransientError
 from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec, TensorSpec
 
@@ -344,6 +344,14 @@ class Waits(Doubler):
         while not ctx.cancelled() and time.monotonic() < until:
             time.sleep(0.001)
         return Batch.of(y=np.full(batch.rows, float(ctx.cancelled())))
+
+
+class GivesUp(Waits):
+    """Raises once it is cancelled."""
+
+    def answer(self, batch: Batch, ctx: Context) -> Batch:
+        super().answer(batch, ctx)
+        raise Cancelled("nobody waits")
 
 
 class Sleeps(Doubler):

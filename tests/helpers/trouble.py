@@ -169,7 +169,8 @@ class Trouble:
         body = b"[" + b" " * (3 * 2**20)
         with Wire(self.server.port) as wire:
             wire.send(chunked("/v2/models/shaky/infer", [b"%c" % byte for byte in body]))
-            assert wire.answer().status == 400
+            answer = wire.answer()
+            assert answer.status == 400, answer
 
     def _killer(self, rng: random.Random) -> None:
         """The next replica dies when the last one is back."""

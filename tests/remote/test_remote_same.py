@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from foretell.backends import open_model
 from foretell.columns import Batch, Bytes, Dense, Ragged
 from foretell.config import ModelSettings
 from foretell.engine.engine import Engine
-from foretell.errors import InferenceError, RowError
+from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, RowError
 from foretell.model import Context, Sequence
 
 NUMBERS = {
@@ -147,3 +148,11 @@ def test_a_parameter_that_would_arrive_as_another_one_is_refused(value: Any) -> 
 def test_an_error_whose_text_is_no_text_can_be_read() -> None:
     with loaded("no_text_error") as there:
         assert outcome(there, rows(1))[1].endswith("ValueError: caf\\udce9")
+
+
+def test_a_model_that_gives_up_since_the_time_is_up_is_no_caller_that_gave_up() -> None:
+    with loaded("GivesUp") as model:
+        with pytest.raises(DeadlineExceeded, match="the time limit passed while the model worked"):
+            model.predict(rows(1), Context(deadline=time.monotonic() + 0.2))
+        with pytest.raises(Cancelled):
+            model.predict(rows(1), Context(cancelled=lambda: True))

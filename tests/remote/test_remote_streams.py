@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from foretell.clock import SystemClock
 from foretell.columns import Batch, Bytes
 from foretell.config import ModelSettings
 from foretell.engine.replica import Replica
-from foretell.errors import InferenceError, NotReady, ReplicaLost
+from foretell.errors import DeadlineExceeded, InferenceError, NotReady, ReplicaLost
 from foretell.model import Context, Model
 
 MODELS = '''
@@ -147,6 +148,14 @@ def test_a_step_learns_that_nobody_waits(source: str) -> None:
         gone.set()
         step.result(WAIT_S)  # else it would wait on
         pieces.close()
+        assert len(outcome(model, texts("d e"))) == 2
+
+
+def test_a_stream_whose_time_is_up_is_not_taken_for_a_whole_one(source: str) -> None:
+    with loaded(source) as model:
+        pieces = model.stream(texts("a wait b"), Context(deadline=time.monotonic() + 0.3))
+        with pytest.raises(DeadlineExceeded, match="the time limit passed while the model worked"):
+            list(pieces)
         assert len(outcome(model, texts("d e"))) == 2
 
 

@@ -42,6 +42,8 @@ class Pool:
         """Guards everything here; notified at every change. Who only counts takes the lock itself: it costs less."""
         self.hopeless = False
         """Nobody is here, and nobody is expected soon."""
+        self._next_at = 0.0
+        """When the next one may be opened (monotonic), while that is so."""
         self._numbers = 0
         self._watchers: list[Callable[[], None]] = []
         self.on_losing: Callable[[Member], None] | None = None
@@ -110,7 +112,9 @@ class Pool:
     def not_ready(self) -> NotReady:
         if self.closed:
             return NotReady("the model is closed", where=self._where)
-        return NotReady("no replica of the model runs now", where=self._where, fix="try again later")
+        error = NotReady("no replica of the model runs now", where=self._where, fix="try again later")
+        error.retry_after_s = max(0.0, self._next_at - time.monotonic())
+        return error
 
     def leave(self, member: Member) -> bool:
         """Takes it out; it gets no further batch. False where it has left before."""
@@ -160,10 +164,10 @@ class Pool:
         with self.changed:
             self._watchers = [other for other in self._watchers if other is not told]
 
-    def give_up_for_now(self) -> None:
-        """The next replica will not be there soon: who waits is told at once."""
+    def give_up_for_now(self, next_at: float) -> None:
+        """The next replica will not be opened before `next_at` (monotonic): who waits is told at once."""
         with self.changed:
-            self.hopeless = not self.members
+            self.hopeless, self._next_at = not self.members, next_at
         self._tell()
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ class Upkeep:
     def _tell_if_late(self) -> None:
         """Who waits is told where the next replica will not be there soon."""
         if self._not_before - time.monotonic() > _SOON_S:
-            self._pool.give_up_for_now()
+            self._pool.give_up_for_now(self._not_before)
 
     def _run(self) -> None:
         pool = self._pool

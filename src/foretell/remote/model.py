@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping
 from foretell.backends import Opened
 from foretell.clock import Clock, SystemClock
 from foretell.columns import Batch
-from foretell.errors import InferenceError, InvalidModel, NotReady, ReplicaLost
+from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, InvalidModel, NotReady, ReplicaLost
 from foretell.model import Context, Loss, Model
 from foretell.remote.channel import ChannelClosed, Garbage
 from foretell.remote.link import Link
@@ -117,7 +117,11 @@ class RemoteModel(Model):
         """The answer of all stages. Raises what the model raises, and `ReplicaLost` when its process has ended, hung
         for `call_timeout_s` or answered what is no answer."""
         limit_s = self._settings.call_timeout_s
-        return self._asked(lambda link: link.ask(batch, ctx, self._clock, limit_s))  # type: ignore[return-value]
+        try:
+            return self._asked(lambda link: link.ask(batch, ctx, self._clock, limit_s))  # type: ignore[return-value]
+        except Cancelled:
+            self._check_time(ctx)
+            raise
 
     def stream(self, batch: Batch, ctx: Context) -> Generator[Batch]:
         """The items, each asked for when it is wanted; other calls have their turn in between. Raises as `predict`."""
@@ -128,9 +132,17 @@ class RemoteModel(Model):
 
         def step(begins: bool) -> Batch | None:
             first = batch if begins else None
-            return self._asked(lambda link: link.step(number, first, ctx, self._clock, limit_s))
+            item = self._asked(lambda link: link.step(number, first, ctx, self._clock, limit_s))
+            if item is None:
+                self._check_time(ctx)
+            return item
 
         return drawn(step, lambda: self._asked(lambda link: link.stop(number, limit_s)))
+
+    def _check_time(self, ctx: Context) -> None:
+        """Raises `DeadlineExceeded` where the process was told to stop since the time is up."""
+        if ctx.deadline is not None and self._clock.monotonic() >= ctx.deadline:
+            raise DeadlineExceeded("the time limit passed while the model worked", where=self._where)
 
     def _asked(self, ask: Callable[[Link], Reply | None]) -> Batch | None:
         """What comes of one request to the process; None at the end of a stream."""

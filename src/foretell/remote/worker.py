@@ -42,6 +42,8 @@ from foretell.types import ModelSpec
 
 _OWN_BACKENDS = "foretell.backends."
 _CLOSE_S = 10.0
+_HEARD_S = 5.0
+"""In that time the parent reads why this process is lost, and ends it."""
 
 
 def work(recipe: Recipe, connection: socket.socket, requests: Sequence[int], answers: Sequence[int]) -> None:
@@ -201,5 +203,8 @@ def _is_memory_error(error: BaseException | None) -> bool:
 
 def _give_up(channel: Channel) -> None:
     """A process without memory is not to be trusted with another call."""
-    channel.send(OutOfMemory())
-    os._exit(1)
+    try:
+        channel.send(OutOfMemory())
+        channel.receive(_HEARD_S)  # who ends by itself is taken for one that has, before what it said is read
+    finally:
+        os._exit(1)
