@@ -25,8 +25,9 @@ from foretell.serve.guard import Guard
 from foretell.serve.messages import HttpError, Reply, error_status, json_reply
 from foretell.serve.model_door import ModelDoor
 from foretell.serve.openapi import document
+from foretell.serve.packing import Unpacker
 from foretell.serve.repository_calls import EXTENSIONS, RepositoryCalls
-from foretell.serve.routes import Handler, Route, model_path, path_of
+from foretell.serve.routes import WHOLE_SERVER, Handler, Route, model_path, path_of
 from foretell.serve.server import HttpServer, Turn
 from foretell.serve.together import Key, Others, Together
 from foretell.serve.tokens import tokens_of
@@ -52,10 +53,12 @@ class Application:
         clock: Clock | None = None,
     ) -> None:
         self.catalog, self.settings, self._loader = catalog, settings, loader
+        self.server = HttpServer(self, settings)
+        self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self._begin, self._fail)
         self.repository: RepositoryCalls | None = None
         if loader is not None:
-            self.repository = RepositoryCalls(loader, settings, self.error_reply, self.failed)
-        self.server = HttpServer(self, settings)
+            unpack = self.unpacker.unpack
+            self.repository = RepositoryCalls(loader, settings, self.error_reply, self.failed, unpack)
         now = (clock or SystemClock()).monotonic
         tokens = tokens_of(settings, token)
         self.guard = Guard(settings, tokens, now, lambda: self.server.listener.local, settings.workers)
@@ -123,11 +126,25 @@ class Application:
         except Exception as error:
             exchange.respond(self.failed(exchange, error))
 
+    def _begin(self, exchange: Exchange, handler: Handler) -> None:
+        """As `handle`, for a request that has passed its checks."""
+        try:
+            handler(exchange)
+        except Exception as error:
+            self._fail(exchange, error)
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        reply = self.error_reply(error) if isinstance(error, InferenceError) else self.failed(exchange, error)
+        exchange.respond(reply)
+
     def failed(self, exchange: Exchange, error: Exception) -> Reply:
         """The reply for a mistake of ours. Nothing internal leaves the process; the loop's handler gets the cause."""
         trace = exchange.trace
         which = f"request {exchange.request_id.decode()}" + (f" of trace {trace.trace_id.decode()}" if trace else "")
         context = {"message": f"{which} failed: {exchange.url!r}", "exception": error}
+        context["request_id"] = exchange.request_id.decode()
+        if trace:
+            context["trace_id"] = trace.trace_id.decode()
         asyncio.get_running_loop().call_exception_handler(context)
         return Reply(b'{"error":"internal error"}', 500)
 
@@ -157,6 +174,8 @@ class Application:
     def _find(self, url: bytes) -> Route:
         """Remembered where the path is of something that exists. Raises `HttpError` 404, `ModelNotFound`."""
         path, query = path_of(url)
+        if url == b"*":
+            return WHOLE_SERVER
         route = self._fixed.get(path)
         lasting = True
         if route is None and self.repository is not None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from foretell.serve.messages import Reply, head_of, own_request_id, stream_head_of
+from foretell.serve.messages import (
+    COMPRESS_FROM_BYTES,
+    Reply,
+    compressed,
+    encoding_of,
+    head_of,
+    own_request_id,
+    stream_head_of,
+)
 from foretell.serve.trace import HEADER as TRACEPARENT
 from foretell.serve.trace import Trace, trace_of
 
@@ -16,6 +25,7 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
+_COMPRESS_HERE_BYTES = 1 << 16
 _ASK = frozenset((b"x-request-id", b"foretell-explain", TRACEPARENT))
 """Headers that ask for more in the reply than the answer."""
 
@@ -94,6 +104,19 @@ class Exchange:
             self.work.cancel()
 
     def respond(self, reply: Reply) -> None:
+        """Compressed where the client accepts that; a large body is compressed beside the loop, and leaves later."""
+        if len(reply.body) >= COMPRESS_FROM_BYTES and b"accept-encoding" in self.headers and self.out is None:
+            encoding = encoding_of(reply, self.headers[b"accept-encoding"])
+            packer = self._connection.server.packer
+            if encoding is not None and len(reply.body) <= _COMPRESS_HERE_BYTES:
+                reply = compressed(reply, encoding)
+            elif encoding is not None and packer.has_room:
+                as_it_is, call = reply, partial(compressed, reply, encoding)
+                packer.begin(self, call, self._respond, lambda _: self._respond(as_it_is))
+                return
+        self._respond(reply)
+
+    def _respond(self, reply: Reply) -> None:
         server = self._connection.server
         server.responses[reply.status // 100] += 1
         head = head_of(reply, server.date, self.keep_alive, self._last_header)

@@ -9,8 +9,6 @@ from foretell.errors import InferenceError, InvalidInput
 from foretell.serve.codecs.generate import GenerateCodec
 from foretell.serve.exchange import Exchange
 from foretell.serve.explain import asks
-from foretell.serve.held import SMALL_BYTES
-from foretell.serve.messages import decompressed
 from foretell.serve.stream_reply import EventStream, SingleAnswer, StreamReply
 
 if TYPE_CHECKING:
@@ -47,15 +45,14 @@ class GenerateDoor:
         if self.retired:
             self.application.handle(exchange)
             return
-        headers, body = exchange.headers, exchange.body
+        if b"content-encoding" in exchange.headers:
+            again = self.stream if kind is EventStream else self.once
+            self.application.unpacker.unpack(exchange, again, self.engine.recorder.failed)
+            return
         try:
             streams = streams_of(self.engine.streams, self.where)
-            if b"content-encoding" in headers:
-                body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
-                if len(body) > SMALL_BYTES:
-                    exchange.hold(len(body))
-            request = self.codec.decode(body)
-            if asks(headers):
+            request = self.codec.decode(exchange.body)
+            if asks(exchange.headers):
                 raise InvalidInput(
                     "a stream does not explain itself", where="header Foretell-Explain", fix="leave it out"
                 )

@@ -29,6 +29,8 @@ _STATUS = {
 }  # fmt: skip
 
 _REFUSED = re.compile(rb";\s*q\s*=\s*0(\.0*)?\s*$")
+_BITS = {b"gzip": 31, b"deflate": 15}
+"""Content codings, as zlib tells them apart; the first is preferred."""
 COMPRESS_FROM_BYTES = 1024
 _LONGEST_ID = 128
 _VISIBLE = bytes(byte if 0x21 <= byte < 0x7F else byte ^ 0x80 for byte in range(256))
@@ -111,35 +113,54 @@ def decompressed(body: bytes | memoryview, encoding: bytes, limit: int) -> bytes
 
     Raises `HttpError` 501 for another encoding, 413 over the limit, `InvalidInput` for damaged data.
     """
+    whole = plain_if_small(body, encoding, limit, limit)
+    if whole is None:
+        raise _too_large(limit)
+    return whole
+
+
+def plain_if_small(body: bytes | memoryview, encoding: bytes, small: int, limit: int) -> bytes | memoryview | None:
+    """The same; None where it unfolds to more than `small` bytes, and no more is looked at then."""
     name = encoding.strip().lower()
     if name in (b"", b"identity"):
         return body
-    if name not in (b"gzip", b"deflate"):
+    if name not in _BITS:
         raise HttpError(
             501,
             f"Content-Encoding {name[:40].decode('latin-1')!r} is not supported; expected gzip or deflate",
             ((b"Accept-Encoding", b"gzip, deflate"),),
         )
-    inflater = zlib.decompressobj(31 if name == b"gzip" else 15)
+    if small < limit and len(body) > small:  # looking at its beginning would copy the rest
+        return None
+    inflater = zlib.decompressobj(_BITS[name])
     try:
-        whole = inflater.decompress(body, limit + 1)
+        whole = inflater.decompress(body, min(small, limit) + 1)
     except zlib.error as error:
         raise InvalidInput(f"the body is not valid {name.decode()}: {error}") from None
     if len(whole) > limit:
-        raise HttpError(413, f"the decompressed body is too large; expected at most {limit} bytes")
+        raise _too_large(limit)
+    if len(whole) > small:
+        return None
     if not inflater.eof or inflater.unused_data:
         raise InvalidInput(f"the {name.decode()} body is truncated or has bytes after its end")
     return whole
 
 
-def compressed(reply: Reply, accept: bytes) -> Reply:
-    """The reply in an encoding the client accepts; as it is where that would not be worth it."""
+def _too_large(limit: int) -> HttpError:
+    return HttpError(413, f"the decompressed body is too large; expected at most {limit} bytes")
+
+
+def encoding_of(reply: Reply, accept: bytes) -> bytes | None:
+    """The encoding in which the client is to have the reply; None: as it is, where none would be worth it."""
     if len(reply.body) < COMPRESS_FROM_BYTES or reply.status != 200:
-        return reply
+        return None
     offered = {part.partition(b";")[0].strip() for part in accept.lower().split(b",") if not _REFUSED.search(part)}
-    for name, bits in ((b"gzip", 31), (b"deflate", 15)):
-        if name in offered:
-            deflater = zlib.compressobj(1, zlib.DEFLATED, bits)
-            body = deflater.compress(reply.body) + deflater.flush()
-            return Reply(body, reply.status, reply.content_type, (*reply.headers, (b"Content-Encoding", name)))
-    return reply
+    return next((name for name in _BITS if name in offered), None)
+
+
+def compressed(reply: Reply, encoding: bytes) -> Reply:
+    """The reply in that encoding. Who keeps it is told that others may need another one (RFC 9110, 12.5.5)."""
+    deflater = zlib.compressobj(1, zlib.DEFLATED, _BITS[encoding])
+    body = deflater.compress(reply.body) + deflater.flush()
+    told = ((b"Content-Encoding", encoding), (b"Vary", b"Accept-Encoding"))
+    return Reply(body, reply.status, reply.content_type, (*reply.headers, *told))

@@ -17,8 +17,7 @@ from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
 from foretell.serve.explain import asks, explained, explanation
 from foretell.serve.generate_door import GenerateDoor, stream_path
-from foretell.serve.held import SMALL_BYTES
-from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, compressed, decompressed, json_reply
+from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, json_reply
 
 if TYPE_CHECKING:
     from foretell.serve.application import Application
@@ -48,11 +47,10 @@ class ModelDoor:
             self.application.handle(exchange)
             return
         headers, body = exchange.headers, exchange.body
+        if b"content-encoding" in headers:
+            self.application.unpacker.unpack(exchange, self.infer, self.served.engine.recorder.failed)
+            return
         try:
-            if b"content-encoding" in headers:
-                body = decompressed(body, headers[b"content-encoding"], self.application.settings.max_body_bytes)
-                if len(body) > SMALL_BYTES:
-                    exchange.hold(len(body))
             parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
             plain = exchange.plain or not asks(headers)
             wanted = None
@@ -133,7 +131,7 @@ class InferWork(Work):
                 reply = self._reply(completed, start)
         except Exception as error:
             reply = self._failed(error)
-        exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
+        exchange.respond(reply)
 
     def fail(self, error: InferenceError) -> None:
         if self._exchange.abandoned:
@@ -177,7 +175,7 @@ class ExplainedWork(InferWork):
             reply = explained(self._reply(completed, start), told, self.rows)
         except Exception as error:
             reply = self._failed(error)
-        exchange.respond(compressed(reply, exchange.headers.get(b"accept-encoding", b"")))
+        exchange.respond(reply)
 
     def _error_reply(self, error: InferenceError) -> Reply:
         spent_ms = (self._door.now() - self.arrived) * 1e3

@@ -20,7 +20,7 @@ from foretell.repository.loader import Loader, LoadFailed, State
 from foretell.serve.codecs.error_reply import reason_text
 from foretell.serve.codecs.json_guard import check_json
 from foretell.serve.exchange import Exchange
-from foretell.serve.messages import HttpError, Reply, decompressed
+from foretell.serve.messages import HttpError, Reply
 from foretell.serve.together import Others
 
 EXTENSIONS = ("model_repository", "model_repository(unload_dependents)")
@@ -41,7 +41,7 @@ class _CallBody(msgspec.Struct):
 class RepositoryCalls:
     """Answers the calls about what `loader` has, each when what it asks for is done.
 
-    `failed`: the reply for a mistake of ours.
+    `failed`: the reply for a mistake of ours. `unpack`: has a handler answer when the body is plain.
     """
 
     def __init__(
@@ -50,8 +50,10 @@ class RepositoryCalls:
         settings: ServerSettings,
         error_reply: Callable[[InferenceError], Reply],
         failed: Callable[[Exchange, Exception], Reply],
+        unpack: Callable[[Exchange, Handler], None],
     ) -> None:
         self._loader, self._settings, self._error_reply, self._failed = loader, settings, error_reply, failed
+        self._unpack = unpack
         self._tasks: set[asyncio.Task[None]] = set()
         self.others: Others | None = None
         """Other processes, which come to have the same models."""
@@ -64,12 +66,23 @@ class RepositoryCalls:
         if found[1] is not None:
             raise HttpError(400, "repositories have no names here; leave the name out of the path")
         if found[2] is not None:
-            return {b"POST": self._index}
+            return {b"POST": self._plain(self._index)}
         try:
             name = unquote_to_bytes(found[3]).decode()
         except UnicodeDecodeError:
             raise ModelNotFound(f"Request for unknown model: {found[3].decode('latin-1')!r} is not found") from None
-        return {b"POST": lambda exchange: self._call(exchange, name, found[4] == b"load")}
+        return {b"POST": self._plain(lambda exchange: self._call(exchange, name, found[4] == b"load"))}
+
+    def _plain(self, handler: Handler) -> Handler:
+        """The same for bodies in any encoding."""
+
+        def answer(exchange: Exchange) -> None:
+            if b"content-encoding" in exchange.headers:
+                self._unpack(exchange, handler)
+            else:
+                handler(exchange)
+
+        return answer
 
     def _index(self, exchange: Exchange) -> None:
         asked = self._body(exchange, _IndexBody)
@@ -110,10 +123,7 @@ class RepositoryCalls:
 
     def _body(self, exchange: Exchange, kind: type[Any]) -> Any:
         """The JSON of a request; an empty body is an empty object."""
-        body = exchange.body
-        if b"content-encoding" in exchange.headers:
-            body = decompressed(body, exchange.headers[b"content-encoding"], self._settings.max_body_bytes)
-        body = bytes(body)
+        body = bytes(exchange.body)
         if not body.strip():
             return kind()
         check_json(body, self._settings)

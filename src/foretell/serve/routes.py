@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from foretell.errors import ModelNotFound
 from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Check, Scope
-from foretell.serve.messages import HttpError
+from foretell.serve.messages import HttpError, Reply
 
 _MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config|generate|generate_stream))?/?")
 _ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
@@ -31,6 +31,11 @@ class Route:
     def allow(self) -> bytes:
         names = {*self.methods, b"OPTIONS"} | ({b"HEAD"} if b"GET" in self.methods else set())
         return b", ".join(sorted(names))
+
+
+_METHODS = ((b"Allow", b"GET, HEAD, OPTIONS, POST"),)
+WHOLE_SERVER = Route({b"OPTIONS": lambda exchange: exchange.respond(Reply(b"", 204, headers=_METHODS))}, "open")
+"""`OPTIONS *` asks for no path in particular (RFC 9110, 9.3.7)."""
 
 
 def path_of(url: bytes) -> tuple[bytes, bytes]:

@@ -21,6 +21,7 @@ from foretell.serve.held import HeldBodies
 from foretell.serve.hosts import hosts_of
 from foretell.serve.listen import Listener, bind
 from foretell.serve.messages import Reply
+from foretell.serve.packing import Packer
 from foretell.serve.reply_heads import ReplyHeads
 
 _SWEEP_S = 1.0
@@ -70,6 +71,7 @@ class HttpServer:
             self.handle = with_preflight(cors, application.handle)
             self.factory = lambda: CorsConnection(self, cors)
         self.held = HeldBodies(max(settings.max_buffered_bytes, 2 * settings.max_body_bytes))
+        self.packer = Packer()
         self._connections: set[HttpConnection] = set()
         self._expected: set[asyncio.Protocol] = set()
         """Those that have been accepted and are not in yet, of all sockets. None of them is in `_connections`, too."""
@@ -158,6 +160,7 @@ class HttpServer:
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self.packer.close()
         if self.access_log is not None:
             await asyncio.to_thread(self.access_log.lines.close)
 

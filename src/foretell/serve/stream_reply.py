@@ -12,7 +12,7 @@ from foretell.errors import DeadlineExceeded, InferenceError, InvalidInput, Mode
 from foretell.model import Context
 from foretell.serve.codecs.generate import COMMENT, EVENT_STREAM, GenerateRequest, error_event, event
 from foretell.serve.exchange import Exchange
-from foretell.serve.messages import Reply, compressed
+from foretell.serve.messages import Reply
 
 if TYPE_CHECKING:
     from foretell.serve.connection import HttpConnection
@@ -187,7 +187,7 @@ class SingleAnswer(StreamReply):
             self.fail(ModelError("the model gave no item", where=self.door.where))
         else:
             self._rest()
-            exchange.respond(compressed(Reply(self._item), exchange.headers.get(b"accept-encoding", b"")))
+            exchange.respond(Reply(self._item))
 
 
 _MOST_PIECES = 64
