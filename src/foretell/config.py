@@ -137,6 +137,8 @@ class ServerSettings:
     """One line for each request: in the combined format of Apache and nginx, or as a JSON object."""
     access_log_file: str | None = None
     """Where the access log is written; None: standard output."""
+    log_format: Literal["text", "json"] = "text"
+    """How the server says what happens to it, on standard error: lines for people, or a JSON object for each."""
     drain_timeout_s: float = 20.0
     """How long SIGTERM waits for accepted requests, and how long a version that was replaced goes on with them."""
     watch: bool = False

@@ -77,7 +77,7 @@ class Managed(Running):
 
     def __init__(self, new_loop: LoopFactory, words: list[str], settings: ServerSettings, **flags: Any) -> None:
         self.said: list[str] = []
-        self.loader = loader_of(words, flags, self.said.append, settings.drain_timeout_s)
+        self.loader = loader_of(words, flags, lambda line, **_: self.said.append(line), settings.drain_timeout_s)
         super().__init__(self.loader.catalog, settings, new_loop, loader=self.loader)
 
     def load(self, name: str) -> Answer:

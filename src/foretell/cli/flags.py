@@ -199,6 +199,8 @@ class ServerFlags:
     """One line for each request."""
     access_log_file: str | None = None
     """Where it is written. If not set: standard output."""
+    log_format: Literal["text", "json"] | None = None
+    """Whether what the server says of itself is lines for people, or a JSON object for each."""
     stream_timeout_s: float | None = None
     """Time limit of a stream whose request names none."""
     drain_timeout_s: float | None = None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
 from foretell.catalog import LiveCatalog, Served, check_name
 from foretell.cli.flags import JobFlags, layers
-from foretell.cli.notes import say
+from foretell.cli.telling import Teller
 from foretell.config import JobSettings, ModelSettings, Resolved, environment, resolve, toml_layer, usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
@@ -25,6 +23,7 @@ from foretell.remote.opening import Opener
 from foretell.repository.loader import Loader
 from foretell.repository.plan import Look, Planned, Source, look, plan
 from foretell.repository.settings import PROJECT_FILE, model_settings
+from foretell.saying import Level, Say
 from foretell.workers.division import divided
 
 
@@ -41,14 +40,23 @@ def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
     )
 
 
-def load(planned: Planned, settings: ModelSettings, *, serves: bool = False, workers: int = 1) -> Served:
+def load(
+    planned: Planned, settings: ModelSettings, *, serves: bool = False, workers: int = 1, tell: Teller | None = None
+) -> Served:
     """Opens and loads one model. `serves`: for many requests at a time. `workers`: processes that share the cores."""
     opener = Opener(planned.source, settings, planned.name, workers=workers)
-    return load_opened(planned, settings, opener, opener.first(), Stats(), serves=serves)
+    return load_opened(planned, settings, opener, opener.first(), Stats(), serves=serves, say=tell or Teller())
 
 
 def load_opened(
-    planned: Planned, settings: ModelSettings, opener: Opener, opened: Opened, recorder: Recorder, *, serves: bool
+    planned: Planned,
+    settings: ModelSettings,
+    opener: Opener,
+    opened: Opened,
+    recorder: Recorder,
+    *,
+    serves: bool,
+    say: Say,
 ) -> Served:
     """Loads what `opener` has opened."""
     name = planned.name or check_name(opened.name)
@@ -63,7 +71,7 @@ def load_opened(
         again=opener.again(opened.digest),
         apart=opener.apart(opened.digest) if serves and opened.framework == "python" else None,
         profile_file=ProfileFile(cache_folder() / "profiles", way),
-        say=lambda line: _say(f"{name} version {planned.version}: {line}"),
+        say=_of(say, name, planned.version),
     ).load()
     return Served(name, planned.version, engine, opened)
 
@@ -72,8 +80,8 @@ class CommandLine:
     """What a command line named, for a loader that looks at it and loads it again while the server runs, as one of
     `workers` processes."""
 
-    def __init__(self, words: Sequence[str], flags: Mapping[str, Any], workers: int = 1) -> None:
-        self._workers = workers
+    def __init__(self, words: Sequence[str], flags: Mapping[str, Any], workers: int, say: Say) -> None:
+        self._workers, self._say = workers, say
         self._sources = [Source.of(word) for word in words]
         self._flags = dict(flags)
         self._imported: dict[str, str] = {}
@@ -100,7 +108,7 @@ class CommandLine:
 
     def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
         opener = self._opener(planned, settings)
-        return load_opened(planned, settings, opener, opened, recorder or Stats(), serves=True)
+        return load_opened(planned, settings, opener, opened, recorder or Stats(), serves=True, say=self._say)
 
     def _opener(self, planned: Planned, settings: ModelSettings) -> Opener:
         return Opener(planned.source, settings, planned.name, workers=self._workers)
@@ -113,7 +121,13 @@ def cache_folder() -> Path:
 
 
 def load_all(
-    sources: Sequence[str], flags: Mapping[str, Any], *, newest: bool = False, workers: int = 1, tells: bool = True
+    sources: Sequence[str],
+    flags: Mapping[str, Any],
+    *,
+    newest: bool = False,
+    workers: int = 1,
+    tells: bool = True,
+    tell: Teller | None = None,
 ) -> LiveCatalog:
     """A catalogue of everything named; with `newest`, of REPO/NAME only the newest version.
 
@@ -121,12 +135,13 @@ def load_all(
     `tells`: whether people see notes.
     """
     loaded: list[Served] = []
+    tell = tell or Teller()
     try:
         for planned in plan(sources, newest=newest):
             for note in planned.notes if tells else ():
-                print(f"foretell: note: {note}", file=sys.stderr)
+                tell.note(note)
             settings = divided(settings_of(planned, flags).settings, workers)
-            loaded.append(load(planned, settings, serves=not newest, workers=workers))
+            loaded.append(load(planned, settings, serves=not newest, workers=workers, tell=tell))
         refuse_idle_permissions(flags, [served.opened for served in loaded])
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
@@ -140,16 +155,17 @@ def load_all(
 def loader_of(
     words: Sequence[str],
     flags: Mapping[str, Any],
-    say: Callable[[str], None],
+    say: Say,
     patience_s: float,
     *,
     workers: int = 1,
     tells: bool = True,
 ) -> Loader:
     """Everything named, loaded, and ready to be replaced; see `Loader` and `load_all`."""
-    sources = CommandLine(words, flags, workers)
+    sources = CommandLine(words, flags, workers, say)
     before = sources.look()
-    catalog = load_all(words, flags, workers=workers, tells=tells)
+    tell = say if isinstance(say, Teller) else None
+    catalog = load_all(words, flags, workers=workers, tells=tells, tell=tell)
     loader = Loader(catalog, sources, say, patience_s=patience_s)
     for (name, version), planned in before.found.items():
         loader.intake.note(planned)
@@ -169,7 +185,10 @@ def check_there(planned: Planned) -> None:
         raise InvalidModel("there is no such file", where=str(file))
 
 
-def _say(line: str) -> None:
-    """For people. That nobody can read it must not end the thread that says it."""
-    with contextlib.suppress(OSError, ValueError):
-        say(line)
+def _of(say: Say, model: str, version: str) -> Say:
+    """The same about one version of a model."""
+
+    def about(line: str, /, *, event: str = "message", level: Level = "info", **fields: object) -> None:
+        say(f"{model} version {version}: {line}", event=event, level=level, model=model, version=version, **fields)
+
+    return about

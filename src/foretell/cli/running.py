@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from foretell.catalog import Catalog
 from foretell.cli.greeting import serving_on
 from foretell.cli.loading import loader_of
-from foretell.cli.notes import STOPPING, say
+from foretell.cli.notes import STOPPING
+from foretell.cli.telling import Teller
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError
 from foretell.repository.loader import Loader
@@ -36,8 +37,8 @@ class Place(Protocol):
     signals: tuple[signal.Signals, ...]
     """Which of them end it."""
 
-    def say(self, line: str) -> None:
-        """Tells people something about this process."""
+    tell: Teller
+    """Says something about this process."""
 
     def stops(self) -> None:
         """Tells people that it has been told to stop."""
@@ -55,16 +56,15 @@ class Alone:
     workers, tells = 1, True
     signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
 
-    def say(self, line: str) -> None:
-        say(line)
+    def __init__(self, tell: Teller) -> None:
+        self.tell = tell
 
     def stops(self) -> None:
-        say(STOPPING)
+        self.tell(STOPPING, event="stopping")
 
     async def enter(self, application: Application, loader: Loader, lines: list[str], stopping: asyncio.Event) -> bool:
         await application.start()
-        for line in (*lines, *serving_on(application)):
-            say(line)
+        self.tell.start((*lines, *serving_on(application)))
         return True
 
     async def leave(self) -> None:
@@ -74,7 +74,7 @@ class Alone:
 def run(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSettings, place: Place) -> int:
     """Serves `models`, with `flags` of theirs, until it is told to stop. Returns the exit code."""
     loader = loader_of(
-        models, flags, place.say, settings.drain_timeout_s, workers=place.workers, tells=place.tells
+        models, flags, place.tell, settings.drain_timeout_s, workers=place.workers, tells=place.tells
     )  # fmt: skip
     catalog = loader.catalog
     try:
@@ -89,6 +89,7 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place) -> int:
     application = Application(loader.catalog, settings, loader, token=os.environ.get(ENVIRONMENT))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    place.tell.watch(loop)
     for number in place.signals:
         loop.add_signal_handler(number, stopping.set)
     watcher = Watcher(loader, settings.watch_interval_s if settings.watch else None)
@@ -116,10 +117,10 @@ def _reload(application: Application, watcher: Watcher, place: Place) -> None:
     try:
         read = application.reload()
     except InferenceError as error:
-        place.say(f"not read again: {error}")
+        place.tell(f"not read again: {error}", event="reload_failed", level="error")
         return
     if read:
-        place.say(f"read again: {' and '.join(read)}")
+        place.tell(f"read again: {' and '.join(read)}", event="reloaded", read=read)
 
 
 def _about(catalog: Catalog) -> list[str]:

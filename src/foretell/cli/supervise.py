@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from foretell.cli.notes import STOPPING, say
+from foretell.cli.notes import STOPPING
+from foretell.cli.telling import Teller
 from foretell.clock import SystemClock
 from foretell.config import ServerSettings
 from foretell.errors import Unavailable
@@ -28,20 +29,21 @@ _BEYOND_DRAINING_S = 10.0
 """How much longer than for its clients a worker has to close its models."""
 
 
-def supervise(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSettings) -> int:
+def supervise(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSettings, tell: Teller) -> int:
     """Serves until it is told to stop. Returns the exit code."""
     if os.name != "posix":
         raise Unavailable("several workers need a system where processes can share a port", fix="use --workers 1")
     model_settings(flags, os.environ, (), Path())  # what is wrong with them is wrong before any worker has started
     context_of(settings)
-    return run_on_loop(_supervise(models, flags, settings))
+    return run_on_loop(_supervise(models, flags, settings, tell))
 
 
-async def _supervise(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSettings) -> int:
+async def _supervise(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSettings, tell: Teller) -> int:
     sockets = reserve(settings)
     listener = Listener(settings, sockets)
-    supervisor = Supervisor(_plan(models, flags, settings, [each.fileno() for each in sockets]), SystemClock(), say)
+    supervisor = Supervisor(_plan(models, flags, settings, [each.fileno() for each in sockets]), SystemClock(), tell)
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    tell.watch(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, supervisor.pass_on, signal.SIGHUP)
@@ -50,10 +52,9 @@ async def _supervise(models: Sequence[str], flags: Mapping[str, Any], settings: 
         if lines is not None:
             listen(sockets, settings)
             supervisor.open()
-            for line in lines:
-                say(line)
+            tell.start(lines)
             await stopping.wait()
-        say(STOPPING)
+        tell(STOPPING, event="stopping")
     finally:
         listener.close()  # so that no client comes to wait at a door that the workers have left
         in_order = await supervisor.stop()

@@ -12,8 +12,8 @@ import warnings
 import msgspec
 
 from foretell.cli.greeting import serving_on
-from foretell.cli.notes import one_line, say
 from foretell.cli.running import run
+from foretell.cli.telling import Teller
 from foretell.cli.worker_calls import Others, answer_for
 from foretell.clock import SystemClock
 from foretell.config import ServerSettings
@@ -36,12 +36,13 @@ def main() -> int:
     start = receive_start(connection)
     if start is None:
         return 0
-    warnings.showwarning = one_line
-    if not start.tells:
-        warnings.simplefilter("ignore")
     arguments = start.arguments
     settings = msgspec.convert(arguments["settings"], ServerSettings)
-    member = Member(start, connection)
+    tell = Teller(settings.log_format, start.worker)
+    tell.take_over()
+    if not start.tells:
+        warnings.simplefilter("ignore")
+    member = Member(start, connection, tell)
     try:
         return run(arguments["models"], arguments["flags"], settings, member)
     except InferenceError as error:
@@ -53,14 +54,12 @@ class Member:
 
     signals: tuple[signal.Signals, ...] = (signal.SIGTERM,)
 
-    def __init__(self, start: Start, connection: socket.socket) -> None:
+    def __init__(self, start: Start, connection: socket.socket, tell: Teller) -> None:
+        self.tell = tell
         self.workers, self.tells = start.workers, start.tells
         self._start, self._connection = start, connection
         self._siblings: Siblings | None = None
         self._watching: asyncio.Task[None] | None = None
-
-    def say(self, line: str) -> None:
-        say(f"worker {self._start.worker}: {line}")
 
     def stops(self) -> None:
         """The supervisor tells it for all."""
@@ -72,7 +71,7 @@ class Member:
             with contextlib.suppress(OSError):  # the supervisor is gone: nobody wants to know
                 self._connection.sendall(framed(Failed(str(error), code)))
         else:
-            say(f"foretell: {error}")
+            self.tell.failed(error)
         return code
 
     async def enter(self, application: Application, loader: Loader, lines: list[str], stopping: asyncio.Event) -> bool:

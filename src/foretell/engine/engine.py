@@ -38,6 +38,7 @@ from foretell.engine.warm_up import warm_up
 from foretell.engine.work import Groups, Work, fields_of
 from foretell.errors import InferenceError, NotReady
 from foretell.model import Context, Model
+from foretell.saying import Say
 from foretell.types import Identity, ModelSpec
 
 
@@ -61,7 +62,7 @@ class Engine:
         again: Open | None = None,
         apart: Open | None = None,
         profile_file: ProfileFile | None = None,
-        say: Callable[[str], None] | None = None,
+        say: Say | None = None,
     ) -> None:
         self.settings, self.name = settings, name
         self.recorder: Recorder = recorder or NoRecorder()

@@ -13,6 +13,7 @@ from foretell.engine.devices import device_of_next, idlest
 from foretell.engine.member import Member
 from foretell.engine.pool import Open, Pool
 from foretell.errors import InferenceError
+from foretell.saying import Say, nobody
 
 _LOOK_S = 1.0
 _RETIRE_S = 60.0
@@ -35,11 +36,11 @@ class Upkeep:
         again: Open,
         apart: Open | None,
         waiting_rows: Callable[[], int],
-        say: Callable[[str], None] | None,
+        say: Say | None,
     ) -> None:
         """`say` gets a line for people about what happens to replicas by itself."""
         self._pool, self._settings, self._opens = pool, settings, opens
-        self._say = say or _nobody
+        self._say = say or nobody
         self._again, self._apart = again, apart
         self._back: Open | None = None
         """How replicas were opened before they began to move; None once the first one has."""
@@ -69,7 +70,7 @@ class Upkeep:
         self._count_failure(time.monotonic() - member.born)
 
     def _lost(self) -> None:
-        self._say(f"a replica was lost ({self._pool.last_loss}); it is replaced")
+        self._say(f"a replica was lost ({self._pool.last_loss}); it is replaced", event="replica_lost", level="warning")
         self._tell_if_late()
 
     def _count_failure(self, lived_s: float) -> None:
@@ -118,7 +119,7 @@ class Upkeep:
             member = self._opens(self._again, self.generation, device)
         except InferenceError as error:
             self.last_error, self.last_code = str(error), error.code
-            self._say(f"a replica could not be opened: {error}")
+            self._say(f"a replica could not be opened: {error}", event="replica_failed", level="error")
             if self._back is not None:  # it cannot live there, and runs well enough where it is
                 self._again, self._back = self._back, None
                 self.generation -= 1
@@ -154,7 +155,7 @@ class Upkeep:
         if self._apart is not None and self._computes(members, was_busy_s):
             self._back, self._again, self._apart = self._again, self._apart, None
             self.generation += 1
-            self._say("its calls compute for long, so it moves to a process of its own")
+            self._say("its calls compute for long, so it moves to a process of its own", event="replica_moves")
 
     def _computes(self, members: Sequence[Member], busy_s: float) -> bool:
         """Whether calls lately were such that they belong apart. `busy_s`: how long they took all together."""
@@ -163,7 +164,3 @@ class Upkeep:
         lately = calls - self._before[0], busy_s if math.isinf(cpu_s) else cpu_s - self._before[1]
         self._before = calls, cpu_s
         return policy.belongs_apart(*lately)
-
-
-def _nobody(line: str) -> None:
-    """Who is told, where nobody asked to be."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from foretell.repository.plan import Key, Look, Planned
 from foretell.repository.retirement import Retirement
 from foretell.repository.stamp import Stamp
 from foretell.repository.turns import short_turns
+from foretell.saying import Say
 
 
 class Sources(Protocol):
@@ -46,9 +46,7 @@ class Intake:
     `say` gets a line for people about each.
     """
 
-    def __init__(
-        self, catalog: LiveCatalog, sources: Sources, retirement: Retirement, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, catalog: LiveCatalog, sources: Sources, retirement: Retirement, say: Say) -> None:
         self._catalog, self._sources, self._retirement, self._say = catalog, sources, retirement, say
         self.loads = Loads()
         self.loading: set[Key] = set()
@@ -99,21 +97,24 @@ class Intake:
                 self.note(planned)
             self.loads.ended("failed", time.monotonic() - began)
             self.failures[key] = error
-            self._say(f"{key[0]} version {key[1]} could not be loaded: {error}")
+            line = f"{key[0]} version {key[1]} could not be loaded: {error}"
+            self._say(line, event="model_failed", level="error", model=key[0], version=key[1])
             raise
         finally:
             self.loading.discard(key)
         self.note(planned)
         self.failures.pop(key, None)
         outcome: Outcome = "unchanged" if served is None else "loaded" if old is None else "reloaded"
-        self.loads.ended(outcome, time.monotonic() - began)
-        self._say(f"{key[0]} version {key[1]} {outcome} in {time.monotonic() - began:.2f} s")
+        took_s = time.monotonic() - began
+        self.loads.ended(outcome, took_s)
+        line = f"{key[0]} version {key[1]} {outcome} in {took_s:.2f} s"
+        self._say(line, event=f"model_{outcome}", model=key[0], version=key[1], duration_s=round(took_s, 3))
 
     def take_out(self, key: Key) -> None:
         (served,) = self._catalog.remove(*key)
         self.loads.unloaded()
         self.stamps.pop(key, None)
-        self._say(f"{key[0]} version {key[1]} unloaded")
+        self._say(f"{key[0]} version {key[1]} unloaded", event="model_unloaded", model=key[0], version=key[1])
         self._retirement.begin(served)
 
     async def over(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -22,6 +22,7 @@ from foretell.repository.aside import Aside
 from foretell.repository.intake import Intake, Sources
 from foretell.repository.plan import Key, Look, Planned
 from foretell.repository.retirement import Retirement
+from foretell.saying import Say
 
 _SHOWN = 128
 
@@ -58,7 +59,7 @@ class Loader:
         self,
         catalog: LiveCatalog,
         sources: Sources,
-        say: Callable[[str], None],
+        say: Say,
         *,
         patience_s: float,
         most_waiting: int = 16,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from foretell.clock import Clock
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting, Unavailable
 from foretell.observe.together import Family, Together, written
+from foretell.saying import Say
 from foretell.workers.child import Child, Plan
 from foretell.workers.hub import Hub
 from foretell.workers.messages import Ask, Failed, Ready, Start, ToSupervisor
@@ -29,7 +29,7 @@ _WRONG_USE = 2
 class Supervisor:
     """Belongs to the thread of the event loop, which must be the main one: Linux ends the workers with it."""
 
-    def __init__(self, plan: Plan, clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, clock: Clock, say: Say) -> None:
         self._plan, self._say = plan, say
         self._hub = Hub()
         self._hub.serve(METRICS, self._metrics)
@@ -82,7 +82,8 @@ class Supervisor:
         if self._keepers:
             _, late = await asyncio.wait(self._keepers, timeout=self._plan.end_within_s)
         for child in self._children.values():
-            self._say(f"{child} did not end within {self._plan.end_within_s:g} s: killed")
+            line = f"{child} did not end within {self._plan.end_within_s:g} s: killed"
+            self._say(line, event="worker_killed", level="warning")
         self._signal(signal.SIGKILL)
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for loaded in self._loaded:
@@ -110,7 +111,8 @@ class Supervisor:
             if self._stopping.is_set() or loaded.cancelled() or loaded.exception() is not None:
                 return
             wait_s = restarts.died()
-            self._say(f"{ending}; starting it again{f' in {wait_s:g} s' if wait_s else ''}")
+            line = f"{ending}; starting it again{f' in {wait_s:g} s' if wait_s else ''}"
+            self._say(line, event="worker_ended", level="warning", worker=worker)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._stopping.wait()
