@@ -182,3 +182,22 @@ def test_what_is_missing_or_too_much_is_told_by_its_name(foretell: Any) -> None:
 
 def test_every_format_can_be_chosen() -> None:
     assert get_args(Format) == FORMATS
+
+
+def test_of_several_devices_one_is_enough_for_one_call_after_the_other(foretell: Any, folder: Path) -> None:
+    (folder / "placed.py").write_text(
+        "class Placed:\n"
+        "    def load(self, device: str):\n"
+        "        with open('loaded', 'a') as loaded:\n"
+        "            loaded.write(device + ' ')\n"
+        "        self.number = int(device.partition(':')[2])\n"
+        "    def predict(self, x: float) -> float:\n"
+        "        return x + self.number\n"
+    )
+    assert foretell("predict", "placed.py:Placed", "[1]", "--device", "gpu:3,gpu:4", "--json").json == [{"output": 4}]
+    assert (folder / "loaded").read_text() == "gpu:3 "
+    refused = foretell("serve", "placed.py:Placed", "--device", "gpu:3,gpu:3")
+    assert (refused.code, refused.error.endswith("one is there twice; got 'gpu:3,gpu:3'; set replicas instead")) == (
+        2,
+        True,
+    )
