@@ -35,6 +35,8 @@ class Who:
     def predict(self, x: np.ndarray) -> np.ndarray:
         return x * 0 + os.getpid()
 '''
+EACH_HAS_SOME = ("--max-connections", 12)
+"""Of eight clients, that is: each worker takes six of them at most, however busy the machine."""
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}]}).encode()
 ASK = http("POST", "/v2/models/Who/infer", BODY)
 
@@ -129,7 +131,7 @@ class Load:
 
 
 def test_all_answer_on_one_port_and_count_as_one(who: Serve) -> None:
-    server = who()
+    server = who(*EACH_HAS_SOME)
     assert [line for line in server.said if "serving on" in line] == [server.said[-1]]
     assert "with 2 workers" in server.said[-1]
     assert len(server.said) == 2
@@ -269,7 +271,7 @@ def test_workers_do_not_outlive_their_supervisor(who: Serve) -> None:
 def test_a_unix_socket_can_be_shared(folder: Path, tmp_path: Path) -> None:
     (folder / "who.py").write_text(_WHO_PY)
     path = tmp_path / "door"
-    server = Server("who.py:Who", "--workers", 2, "--unix-socket", path, cwd=folder, port=None)
+    server = Server("who.py:Who", "--workers", 2, *EACH_HAS_SOME, "--unix-socket", path, cwd=folder, port=None)
     try:
         with ExitStack() as stack:
             wires = [stack.enter_context(Wire(0, path=str(path))) for _ in range(8)]
@@ -290,7 +292,7 @@ def test_tls_is_shared(folder: Path, tmp_path: Path) -> None:
     (folder / "who.py").write_text(_WHO_PY)
     made = Certificates(tmp_path)
     flags = ("--tls-cert", made.cert, "--tls-key", made.key)
-    server = Server("who.py:Who", "--workers", 2, *flags, cwd=folder)
+    server = Server("who.py:Who", "--workers", 2, *EACH_HAS_SOME, *flags, cwd=folder)
     try:
         with ExitStack() as stack:
             wires = [stack.enter_context(Wire(server.port, tls=made.client())) for _ in range(8)]

@@ -33,13 +33,20 @@ class Who:
         return x * 0 + os.getpid()
 '''
 WORKERS = 2
+CLIENTS = 8
+_MORE = 4
 
 
 @pytest.fixture
 def who(folder: Path, serve: Serve) -> Callable[..., Server]:
     (folder / "who.py").write_text(MODELS)
     (folder / "go").touch()
-    return lambda *flags: serve("who.py:Who", "--workers", WORKERS, *flags)
+
+    def start(*flags: object, clients: int = CLIENTS + _MORE) -> Server:
+        """No worker takes more than its part of `clients`, so that each has some of them, however busy the machine."""
+        return serve("who.py:Who", "--workers", WORKERS, "--max-connections", clients, *flags)
+
+    return start
 
 
 def ask(headers: dict[str, str] | None = None) -> bytes:
@@ -70,7 +77,7 @@ def test_a_rate_is_that_of_all_together(who: Callable[..., Server], folder: Path
     assert told(folder, "server", "rate_burst", *flags) == 3
     assert told(folder, "server", "rate_per_s", *flags) == 0.005
     server = who(*flags)
-    with wires_to_all(server, 8) as wires:
+    with wires_to_all(server, CLIENTS) as wires:
         statuses = [wire.send(ask()).answer().status for wire in wires for _ in range(6)]
     assert statuses.count(200) == 6
     assert statuses.count(429) == len(statuses) - 6
@@ -81,7 +88,7 @@ def test_the_rate_of_a_token_is_that_of_all_together(who: Callable[..., Server],
     secret = add(folder / "tokens.toml", "a", "infer", rate_per_s=0.01, burst=4)
     free = add(folder / "tokens.toml", "b", "infer")
     server = who("--tokens-file", "tokens.toml")
-    with wires_to_all(server, 8) as wires:
+    with wires_to_all(server, CLIENTS) as wires:
         limited = [wire.send(ask(bearer(secret))).answer().status for wire in wires for _ in range(6)]
         others = [wire.send(ask(bearer(free))).answer() for wire in wires]
     assert limited.count(200) == 4
@@ -94,7 +101,7 @@ def test_the_rate_of_a_token_is_that_of_all_together(who: Callable[..., Server],
 def test_a_queue_is_that_of_all_together(who: Callable[..., Server], folder: Path) -> None:
     flags = ("--max-queue-size", 6, "--max-batch-size", 1)
     assert told(folder, "model", "max_queue_size", *flags) == 3
-    server = who(*flags)
+    server = who(*flags, clients=24 + _MORE)
     (folder / "go").unlink()
     with wires_to_all(server, 24) as wires:
         for wire in wires:
@@ -117,8 +124,8 @@ def test_a_queue_is_that_of_all_together(who: Callable[..., Server], folder: Pat
 
 def test_connections_are_those_of_all_together(who: Callable[..., Server], folder: Path) -> None:
     assert told(folder, "server", "max_connections", "--max-connections", 8) == 4
-    server = who("--max-connections", 8)
-    with wires_to_all(server, 8) as wires:
+    server = who(clients=8)
+    with wires_to_all(server, CLIENTS) as wires:
         pids = [values(wire.send(ask()).answer(), "output")[0] for wire in wires]
         assert sorted(pids.count(pid) for pid in set(pids)) == [4, 4]
         with Wire(server.port) as ninth:
@@ -129,7 +136,7 @@ def test_connections_are_those_of_all_together(who: Callable[..., Server], folde
 def test_an_objective_holds_in_each(who: Callable[..., Server], folder: Path) -> None:
     assert told(folder, "model", "slo_ms", "--slo-ms", 5000) == 5000
     server = who("--slo-ms", 5000)
-    with wires_to_all(server, 8) as wires:
+    with wires_to_all(server, CLIENTS) as wires:
         pids = {values(wire.send(ask()).answer(), "output")[0] for wire in wires}
         kept = [wire.send(http("GET", "/v2/models/Who/config")).answer().json["foretell"] for wire in wires]
     assert len(pids) == WORKERS
