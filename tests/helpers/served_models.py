@@ -147,3 +147,6 @@ class Gate(Model):
 
     def open_gate(self) -> None:
         self._open.set()
+
+    def close_gate(self) -> None:
+        self._open.clear()

@@ -77,9 +77,10 @@ class Batcher:
 
     def submit(self, work: Work) -> None:
         """Takes a request, or fails it at once (`Overloaded`, `NotReady`)."""
-        queue = self._lanes.of(work)
+        queue = self._lanes.of(work) if work.group.bulk else self._lanes.interactive
         waiting = queue.rows
-        if waiting and not policy.admits(waiting, work.rows, self._settings.max_queue_size):
+        most = self._settings.max_queue_size
+        if waiting + work.rows > most and not policy.admits(waiting, work.rows, most):
             self.delivery.fail([work], self._refusals.queue_full(waiting, work.rows, self._drain_s()))
             return
         if self._closed or self._pool.hopeless:

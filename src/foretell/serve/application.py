@@ -187,6 +187,8 @@ class Application:
         route = replace(route, check=self.guard.check_of(route.scope))
         if lasting and not query and len(url) <= _MOST_URL_BYTES and len(self._routes) < _MOST_ROUTES:
             self._routes[url] = route
+            if route.usual is not None and route.check is None and self.server.replies_simply:
+                self.server.patterns.doors[url] = route.usual
         return route
 
     def _fixed_routes(self) -> dict[bytes, Route]:
@@ -208,6 +210,7 @@ class Application:
     def _catalog_changed(self) -> None:
         """Nothing here may answer for a model that is gone, nor keep it in memory."""
         self._routes.clear()
+        self.server.patterns.clear()
         for key, door in list(self._doors.items()):
             if not self._is_served(door.served):
                 del self._doors[key]
@@ -253,7 +256,8 @@ class Application:
         if door is None:
             door = self._doors[served.name, served.version] = ModelDoor(served, self)
         if verb in ("infer", "generate", "generate_stream"):
-            return Route({b"POST": door.post(verb)}, "infer")
+            usual = verb == "infer" and not served.engine.model.only_streams
+            return Route({b"POST": door.post(verb)}, "infer", usual=door if usual else None)
         handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
         return Route({b"GET": handlers[verb]}, "infer")
 

@@ -1,44 +1,37 @@
-"""One client's HTTP/1.1 connection: bytes to requests, replies back in the order of the requests."""
+"""One client's HTTP/1.1 connection, from its first byte to its orderly end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 import httptools
 
 from foretell.errors import InferenceError
-from foretell.serve.exchange import Exchange
 from foretell.serve.large_body import LargeBody
 from foretell.serve.messages import HttpError
-from foretell.serve.reading import CONTINUE, RequestReader
+from foretell.serve.reading import CONTINUE
 from foretell.serve.stream_reply import EventStream, StreamReply
+from foretell.serve.writing import ReplyWriter
 
 if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
 
 _HIGH_WATER_BYTES = 1 << 20
-_MOST_BEHIND_BYTES = 1 << 20
-"""Of replies that are there and wait for those before them; beyond it, nothing more is begun."""
-_STREAM_WATER_BYTES = 1 << 16
 _LINGER_S = 5.0
 _QUIET_S = 1.0
 _PROBE_S = 0.1
 
 
-class HttpConnection(RequestReader, asyncio.Protocol):
-    """Takes requests in and gives replies out, in order, at most one write per tick of the loop; keeps time limits."""
+class HttpConnection(ReplyWriter, asyncio.Protocol):
+    """Begins and ends: a client that goes, one that is too slow, a server that stops."""
+
+    __slots__ = ("_half_closed", "_unsent_bytes")
 
     def __init__(self, server: HttpServer) -> None:
         super().__init__(server)
-        self._transport: asyncio.Transport | None = None
-        self._exchanges: deque[Exchange] = deque()
-        self._dirty = self._lingers = self._half_closed = False
-        self._crowded = self._full = self._paused = False
-        self._put_off: deque[Exchange] = deque()
-        """Requests that came with others in one read, when there was no room for their replies any more."""
-        self._behind_bytes = self._unsent_bytes = 0
+        self._half_closed = False
+        self._unsent_bytes = 0
 
     @property
     def client_address(self) -> str:
@@ -87,27 +80,6 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         elif waits and self._transport is not None and self._parser.get_http_version() != "1.0":
             self._transport.write(CONTINUE)
 
-    def _accept(self, exchange: Exchange) -> None:
-        self._exchanges.append(exchange)
-        if not exchange.keep_alive:
-            self._closing = True
-        if self._paused:
-            self._put_off.append(exchange)
-            return
-        if len(self._exchanges) >= self._settings.max_pipelined and exchange.keep_alive:
-            self._crowded = True
-            self._throttle()
-        self.server.handle(exchange)
-
-    def _go_on(self) -> None:
-        """Begins what was put off, while there is room."""
-        while self._put_off and not self._paused:
-            exchange = self._put_off.popleft()
-            if len(self._exchanges) - len(self._put_off) >= self._settings.max_pipelined:
-                self._crowded = True
-                self._throttle()
-            self.server.handle(exchange)
-
     def _room_for(self, length: int, text_length: int) -> LargeBody:
         return LargeBody(self, length, text_length)
 
@@ -134,48 +106,6 @@ class HttpConnection(RequestReader, asyncio.Protocol):
             self.on_message_complete()
         finally:
             self._parser = httptools.HttpRequestParser(self)  # the other one still waits for the body
-
-    def replied(self, exchange: Exchange) -> None:
-        """A reply is there; it leaves when those before it have left, with all others of this tick."""
-        if self._exchanges and self._exchanges[0] is exchange:
-            if not self._dirty:
-                self._dirty = True
-                self.server.dirty(self)
-        elif exchange.out is not None:
-            self._behind_bytes += len(exchange.out)
-            if self._behind_bytes > _MOST_BEHIND_BYTES and not self._crowded:
-                self._crowded = True
-                self._throttle()
-
-    def flush(self) -> None:
-        """Writes every reply whose turn it is."""
-        self._dirty = False
-        exchanges, transport = self._exchanges, self._transport
-        if transport is None or not exchanges or (reply := exchanges[0].out) is None:
-            return
-        last = exchanges.popleft()
-        if exchanges and exchanges[0].out is not None:
-            replies = [reply]
-            while exchanges and (reply := exchanges[0].out) is not None:
-                replies.append(reply)
-                self._behind_bytes -= len(reply)
-                last = exchanges.popleft()
-            reply = b"".join(replies)
-        transport.write(reply)
-        if not last.keep_alive:
-            self._close()
-        elif self._crowded and self._has_room():
-            self._crowded = False
-            self._throttle()
-        if not exchanges and self.state == "idle":
-            self.since = self.server.now
-        elif exchanges and (stream := self._first_stream()) is not None:
-            stream.turn()
-
-    def _has_room(self) -> bool:
-        """Whether half of what may wait is gone."""
-        begun = len(self._exchanges) - len(self._put_off)
-        return begun < self._settings.max_pipelined // 2 + 1 and self._behind_bytes <= _MOST_BEHIND_BYTES // 2
 
     def close_after_last(self) -> None:
         """No request after those accepted by now is answered."""
@@ -234,52 +164,6 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def pause_writing(self) -> None:
-        self._full = True
-        if self._exchanges:
-            self.since = self.server.now
-        self._throttle()
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._throttle()
-        if (stream := self._first_stream()) is not None:
-            stream.turn()
-
-    @property
-    def speaks_http_1_0(self) -> bool:
-        """Of the request that is just being accepted."""
-        return self._parser.get_http_version() == "1.0"
-
-    def may_stream(self, exchange: Exchange) -> bool:
-        """Whether parts of its reply may be written now."""
-        return bool(self._exchanges) and self._exchanges[0] is exchange and not self._full
-
-    def stream(self, data: bytes) -> None:
-        """Writes a part of the first reply."""
-        self._write(data)
-
-    def limit_unsent(self) -> None:
-        """From the head of a stream on, little waits for a client that reads slowly; the model waits instead."""
-        if self._transport is not None:
-            self._transport.set_write_buffer_limits(high=_STREAM_WATER_BYTES)
-
-    def _first_stream(self) -> StreamReply | None:
-        """The reply whose turn it is, if it comes in parts."""
-        work = self._exchanges[0].work if self._exchanges else None
-        return work if isinstance(work, StreamReply) else None
-
-    def _throttle(self) -> None:
-        """Reads on only while there is room for further requests and for their replies."""
-        wanted = self._crowded or self._full
-        if wanted != self._paused and self._transport is not None and not self._transport.is_closing():
-            self._paused = wanted
-            if wanted:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
-                self._go_on()
-
     def _refuse(self, error: InferenceError, *, lingers: bool = True) -> None:
         """Answers something that is not a request we serve, after the replies before it, and closes."""
         if self._closing:  # what follows the last request is nobody's
@@ -310,7 +194,3 @@ class HttpConnection(RequestReader, asyncio.Protocol):
         else:
             self._lingers = False  # until more comes
             asyncio.get_running_loop().call_later(_QUIET_S, self._close)
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)

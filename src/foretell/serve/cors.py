@@ -59,6 +59,8 @@ class Cors:
 class CorsConnection(HttpConnection):
     """A connection of a server that other origins may read. Without CORS, no request pays for it."""
 
+    __slots__ = ("_cors",)
+
     def __init__(self, server: HttpServer, cors: Cors) -> None:
         super().__init__(server)
         self._cors = cors

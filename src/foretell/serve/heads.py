@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from foretell.serve.exchange import Exchange, is_plain
+from foretell.serve.messages import HttpError
 
 _MOST_HEADS = 1024
 _MOST_BYTES = 2048
@@ -14,14 +15,25 @@ _NEVER = frozenset((b"authorization", b"cookie", b"expect", b"proxy-authorizatio
 Headers = dict[bytes, bytes]
 
 
+TEXT_LENGTH = b"inference-header-content-length"
+_ENCODED = frozenset((b"content-encoding", TEXT_LENGTH))
+"""Headers that tell how to read the body."""
+_ONCE = frozenset((b"authorization", b"host", TEXT_LENGTH, b"origin"))
+"""Headers that decide something: two of them would let a proxy in front decide otherwise."""
+
+
 class Head(NamedTuple):
-    """What a head says. `length`: bytes of the body that follows it. Its connection stays open."""
+    """What a head says. `length`: bytes of the body that follows it. Its connection stays open.
+
+    `usual`: the URL, where it is a POST of JSON whose reply is the answer and nothing more.
+    """
 
     method: bytes
     url: bytes
     headers: Headers
     plain: bool
     length: int
+    usual: bytes | None
 
 
 class HeadCache:
@@ -55,4 +67,15 @@ class HeadCache:
         if end > 3 and exchange.keep_alive and length == len(data) - end and not _NEVER & headers.keys():
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
-            self._heads[data[:end]] = Head(exchange.method, exchange.url, headers, is_plain(headers), length)
+            plain = is_plain(headers)
+            usual = exchange.method == b"POST" and plain and _ENCODED.isdisjoint(headers)
+            self._heads[data[:end]] = Head(
+                exchange.method, exchange.url, headers, plain, length, exchange.url if usual else None
+            )
+
+
+def again(name: bytes, before: bytes, value: bytes) -> bytes:
+    """The value of a header that is there already: a list (RFC 9110, 5.3). Raises `HttpError` 400 where none may be."""
+    if name in _ONCE:
+        raise HttpError(400, f"there are two {name.decode().title()} headers; expected one")
+    return b"%b%b %b" % (before, b";" if name == b"cookie" else b",", value)

@@ -61,6 +61,18 @@ class HttpError(InferenceError):
         self.status, self.headers = status, headers
 
 
+def head_too_large(most_bytes: int) -> HttpError:
+    return HttpError(431, f"the request head is too large; expected at most {most_bytes} bytes")
+
+
+def too_many_headers(most: int) -> HttpError:
+    return HttpError(431, f"there are too many headers; expected at most {most}")
+
+
+def body_too_large(most_bytes: int) -> HttpError:
+    return HttpError(413, f"the body is too large; expected at most {most_bytes} bytes")
+
+
 def error_status(error: InferenceError) -> tuple[int, tuple[tuple[bytes, bytes], ...]]:
     """Status and extra headers of an error."""
     if isinstance(error, HttpError):

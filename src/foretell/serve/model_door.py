@@ -34,9 +34,10 @@ class ModelDoor:
         self.encoder = ReplyEncoder(served.name, served.version, lambda: engine.spec)
         self._where = f"model {served.name!r}"
         settings = application.settings
-        self._decode = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings).decode
+        decoder = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings)
+        self._decode, self.known = decoder.decode, decoder.known
         loop = asyncio.get_running_loop()
-        self._submit = engine.submitter(loop)
+        self.submit = engine.submitter(loop)
         engine.batcher(loop).delivery.after = application.server.flush
         self.now = engine.clock.monotonic
         self.timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
@@ -61,7 +62,17 @@ class ModelDoor:
             raise
         make = InferWork if plain else ExplainedWork
         work = exchange.work = make(exchange, parts, asked, wanted, self)
-        self._submit(work)
+        self.submit(work)
+
+    def hands_over(self, exchange: Exchange, error: InferenceError, work: Work) -> bool:
+        """Whether another version answers a request whose `work` had not begun, in the time that it had from the
+        start."""
+        if not self.retired or type(error) is not NotReady:
+            return False
+        self.application.handle(exchange)
+        if isinstance(exchange.work, InferWork):
+            exchange.work.arrived, exchange.work.deadline = work.arrived, work.deadline
+        return True
 
     def post(self, verb: str) -> Callable[[Exchange], None]:
         """Who answers a POST. Of a model that only streams, nobody answers "infer"."""
@@ -134,15 +145,9 @@ class InferWork(Work):
         exchange.respond(reply)
 
     def fail(self, error: InferenceError) -> None:
-        if self._exchange.abandoned:
-            return
-        application, exchange = self._door.application, self._exchange
-        if not self._door.retired or type(error) is not NotReady:
+        exchange = self._exchange
+        if not exchange.abandoned and not self._door.hands_over(exchange, error, self):
             exchange.respond(self._error_reply(error))
-            return
-        application.handle(exchange)  # it had not begun: whoever answers for this model now, begins it
-        if isinstance(exchange.work, InferWork):  # in the time that the request had from the start
-            exchange.work.arrived, exchange.work.deadline = self.arrived, self.deadline
 
     def _reply(self, completed: Completed, start: int) -> Reply:
         """Raises `InferenceError` for an output that has no such form."""

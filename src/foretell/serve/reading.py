@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange, is_plain
-from foretell.serve.heads import Head, Headers
+from foretell.serve.heads import TEXT_LENGTH, Head, Headers, again
 from foretell.serve.held import SMALL_BYTES
 from foretell.serve.large_body import LARGE_BYTES, LargeBody
-from foretell.serve.messages import HttpError, without_upgrade
+from foretell.serve.messages import HttpError, body_too_large, head_too_large, too_many_headers, without_upgrade
 from foretell.serve.templates import Template, changing, with_template
 
 if TYPE_CHECKING:
     from foretell.serve.guard import Caller
+    from foretell.serve.patterns import KnownRequest
     from foretell.serve.server import HttpServer
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -25,13 +27,17 @@ _PIECE_BYTES = 1 << 16
 _SMALL_BYTES = 1 << 12
 _MOST_MISSES = 8
 _SLASH = ord("/")
-_TEXT_LENGTH = b"inference-header-content-length"
-_ONCE = frozenset((b"authorization", b"host", _TEXT_LENGTH, b"origin"))
-"""Headers that decide something: two of them would let a proxy in front decide otherwise."""
 
 
 class RequestReader:
     """The reading half of a connection: gives each whole request to `_accept`, what is none to `_refuse`."""
+
+    __slots__ = (
+        "_before", "_body", "_body_bytes", "_chunk_bytes", "_closing", "_exchange", "_exchanges", "_fed",
+        "_framing_bytes", "_head", "_head_bytes", "_headers", "_held", "_large", "_lingers", "_misses", "_parser",
+        "_paused", "_repeated", "_settings", "_shares_read", "_take_known", "_templates", "_upgrading",
+        "_url", "caller", "server", "since", "state",
+    )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
         self.server = server
@@ -41,8 +47,9 @@ class RequestReader:
         self.caller: Caller | None = None
         """Whose token came last, where tokens are needed."""
         self._settings, self._exchange = server.settings, server.exchange
-        self._exchanges: deque[Exchange] = deque()
-        self._closing = self._upgrading = self._shares_read = False
+        self._take_known: Callable[[Any, bytes], bool] = server.patterns.take
+        self._exchanges: deque[Exchange | KnownRequest] = deque()
+        self._closing = self._lingers = self._upgrading = self._shares_read = self._paused = False
         self._parser = httptools.HttpRequestParser(self)
         self._fed = False
         """Whether the parser has ever had a byte; before that, it is as idle as between two requests."""
@@ -100,14 +107,10 @@ class RequestReader:
             return
         began = self.state == "idle" or not self._fed
         if began:
-            if self._misses < _MOST_MISSES:
-                if self._templates and self._take_fitting(data):
-                    return
-                found = self.server.heads.find(data)
-                if found is not None:
-                    self._take(found[0], found[0].headers, found[1])
-                    return
-                self._misses += 1
+            if not (self._exchanges or self._paused) and self._take_known(self, data):
+                return
+            if self._misses < _MOST_MISSES and self._take_with_known_head(data):
+                return
             self.state, self.since, self._fed = "head", self.server.now, True
         self._chunk_bytes, self._shares_read = len(data), False
         try:
@@ -121,7 +124,7 @@ class RequestReader:
             return
         if self.state == "idle":
             if began and self._misses < _MOST_MISSES and self._exchanges:
-                self._learn(data, self._exchanges[-1])
+                self._learn(data)
         else:
             self._limit_what_is_unfinished(len(data))
             if self._large is not None and not self._closing:
@@ -132,13 +135,27 @@ class RequestReader:
         if self.state == "head":
             self._head_bytes += 0 if self._shares_read else size
             if self._head_bytes > self._settings.max_header_bytes:
-                self._refuse(self._head_too_large())
+                self._refuse(head_too_large(self._settings.max_header_bytes))
             elif len(self._headers) + self._repeated > self._settings.max_headers:
-                self._refuse(self._too_many_headers())
+                self._refuse(too_many_headers(self._settings.max_headers))
         elif self.state == "body":  # sizes and extensions of chunks, and trailers
             self._framing_bytes = 0 if self._framing_bytes is None else self._framing_bytes + size
             if self._framing_bytes > self._settings.max_header_bytes:
-                self._refuse(self._head_too_large())
+                self._refuse(head_too_large(self._settings.max_header_bytes))
+
+    def _take_with_known_head(self, data: bytes) -> bool:
+        """Takes a request whose head was parsed before."""
+        if self._templates and self._take_fitting(data):
+            return True
+        found = self.server.heads.find(data)
+        if found is None:
+            self._misses += 1
+            return False
+        head, body = found
+        if head.usual is not None:
+            self.server.patterns.learn(data, head, body)
+        self._take(head, head.headers, body)
+        return True
 
     def _take(self, head: Head | Template, headers: Headers, body: bytes) -> None:
         """A request whose head was parsed before; the parser is idle and stays so."""
@@ -154,10 +171,12 @@ class RequestReader:
                 return True
         return False
 
-    def _learn(self, data: bytes, exchange: Exchange) -> None:
-        """Remembers a head, unless it is a client's first: one that asks once shall take nobody's place."""
+    def _learn(self, data: bytes) -> None:
+        """Remembers the head of the last request, unless it is a client's first: one that asks once shall take
+        nobody's place."""
+        exchange = self._exchanges[-1]
         before, self._before = self._before, exchange.headers
-        if before is None:
+        if before is None or not isinstance(exchange, Exchange):
             return
         names = changing(exchange.headers, before)
         if names:
@@ -190,34 +209,28 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         name, headers = name.lower(), self._headers
         if name in headers:
-            value = self._again(name, headers[name], value)
+            value = again(name, headers[name], value)
+            self._repeated += 1
+            if self._repeated > self._settings.max_headers:
+                raise too_many_headers(self._settings.max_headers)
         headers[name] = value
-
-    def _again(self, name: bytes, before: bytes, value: bytes) -> bytes:
-        """The value of a header that is there already: a list (RFC 9110, 5.3)."""
-        if name in _ONCE:
-            raise HttpError(400, f"there are two {name.decode().title()} headers; expected one")
-        self._repeated += 1
-        if self._repeated > self._settings.max_headers:
-            raise self._too_many_headers()
-        return b"%b%b %b" % (before, b";" if name == b"cookie" else b",", value)
 
     def on_headers_complete(self) -> None:
         if self._head_bytes + self._chunk_bytes > self._settings.max_header_bytes:
             # Only now the head can be too large; the chunk also holds what comes after it.
             size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items())
             if size > self._settings.max_header_bytes:
-                raise self._head_too_large()
+                raise head_too_large(self._settings.max_header_bytes)
         self.state, self.since = "body", self.server.now
         headers = self._head = self._headers
         if len(headers) + self._repeated > self._settings.max_headers:
-            raise self._too_many_headers()
+            raise too_many_headers(self._settings.max_headers)
         host = headers.get(b"host")
         if host not in self.server.hosts.passed or self._url[0] != _SLASH:
             self.server.hosts.check(host, self._url, self._parser.get_http_version())
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 18 or int(length) > self._settings.max_body_bytes):
-            raise self._body_too_large()
+            raise body_too_large(self._settings.max_body_bytes)
         if b"transfer-encoding" in headers:
             if headers[b"transfer-encoding"].lower() != b"chunked":
                 raise HttpError(501, "the only Transfer-Encoding that is understood is chunked")
@@ -226,7 +239,7 @@ class RequestReader:
         elif length is not None and int(length) > SMALL_BYTES:
             self._ask_for_body()
             if int(length) >= LARGE_BYTES:
-                text = headers.get(_TEXT_LENGTH, b"")
+                text = headers.get(TEXT_LENGTH, b"")
                 self._large = self._room_for(int(length), int(text) if text.isdigit() and len(text) < 19 else 0)
         if b"upgrade" in headers and self._parser.should_upgrade():
             self._upgrading = True
@@ -247,7 +260,7 @@ class RequestReader:
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         if self._body_bytes > self._settings.max_body_bytes:
-            raise self._body_too_large()
+            raise body_too_large(self._settings.max_body_bytes)
         if self._body_bytes > SMALL_BYTES:
             self._hold(self._body_bytes)
         self._framing_bytes = None
@@ -270,7 +283,7 @@ class RequestReader:
         body: bytes | memoryview
         if large is None:
             body = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-        elif _TEXT_LENGTH in self._head:
+        elif TEXT_LENGTH in self._head:
             body = large.content()
         else:
             body = bytes(large.content())
@@ -291,7 +304,7 @@ class RequestReader:
         self._accept(exchange)
 
     def _hold(self, size: int) -> None:
-        """So much of the body is there. Raises `HttpError` 503 where that is too much."""
+        """So much of it is there. Raises `HttpError` 503 where that is too much."""
         self.server.held.take(size - self._held)
         self._held = size
 
@@ -303,14 +316,3 @@ class RequestReader:
     def _is_old(self) -> bool:
         """HTTP/1.0: a client that is not told that the connection stays open waits for its end."""
         return b"connection" in self._head and self._parser.get_http_version() == "1.0"
-
-    def _head_too_large(self) -> HttpError:
-        return HttpError(
-            431, f"the request head is too large; expected at most {self._settings.max_header_bytes} bytes"
-        )
-
-    def _too_many_headers(self) -> HttpError:
-        return HttpError(431, f"there are too many headers; expected at most {self._settings.max_headers}")
-
-    def _body_too_large(self) -> HttpError:
-        return HttpError(413, f"the body is too large; expected at most {self._settings.max_body_bytes} bytes")

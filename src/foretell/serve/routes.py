@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from foretell.errors import ModelNotFound
 from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Check, Scope
 from foretell.serve.messages import HttpError, Reply
+
+if TYPE_CHECKING:
+    from foretell.serve.model_door import ModelDoor
 
 _MODEL = re.compile(rb"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(infer|ready|config|generate|generate_stream))?/?")
 _ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
@@ -26,6 +30,8 @@ class Route:
     scope: Scope
     check: Check | None = None
     """What every request has to pass first. The application sets it, by the scope; None: nothing."""
+    usual: ModelDoor | None = None
+    """Who answers its POST where that needs nothing but its numbers, see `Patterns`."""
 
     @property
     def allow(self) -> bytes:

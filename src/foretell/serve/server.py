@@ -22,7 +22,9 @@ from foretell.serve.hosts import hosts_of
 from foretell.serve.listen import Listener, bind
 from foretell.serve.messages import Reply
 from foretell.serve.packing import Packer
+from foretell.serve.patterns import Patterns
 from foretell.serve.reply_heads import ReplyHeads
+from foretell.serve.writing import ReplyWriter
 
 _SWEEP_S = 1.0
 _LINGER_S = 1.0
@@ -84,13 +86,21 @@ class HttpServer:
         self.access_log: AccessLog | None = None
         """Opened by `start`, where the settings ask for one."""
         self.exchange: type[Exchange] = Exchange if settings.access_log == "off" else LoggedExchange
-        self._dirty: list[HttpConnection] = []
+        self.patterns = Patterns()
+        self._dirty: list[ReplyWriter] = []
         self._flush_scheduled = False
         self._listener: Listener | None = None
         self._turn: Turn | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._empty: asyncio.Event | None = None
+
+    @property
+    def replies_simply(self) -> bool:
+        """Whether nothing but the reply comes of a request: no line in a log, no header for pages of other origins."""
+        settings = self.settings
+        logged = self.exchange is not Exchange
+        return not (self.draining or logged or settings.cors_origins or settings.max_pipelined < 2)
 
     @property
     def connections(self) -> int:
@@ -141,6 +151,7 @@ class HttpServer:
         is not answered in time is told to try elsewhere.
         """
         self.draining = True
+        self.patterns.clear()
         if self._turn is not None:
             self._turn.leave()
         if self._listener is not None:
@@ -218,7 +229,7 @@ class HttpServer:
         if self._turn is not None and not self.draining:
             self._turn.holds(self._count)
 
-    def dirty(self, connection: HttpConnection) -> None:
+    def dirty(self, connection: ReplyWriter) -> None:
         """Remembers a connection with something to write, for `flush`."""
         self._dirty.append(connection)
         if not self._flush_scheduled and self._loop is not None:

@@ -65,6 +65,13 @@ class KnownRequests:
             return None
         return (values, asked) if len(values) == asked.count else None
 
+    def place(self, body: bytes) -> tuple[int, int, Asked] | None:
+        """Where the values of a known request begin and end, and what it asks."""
+        start = body.find(_DATA, 0, _MOST_BYTES) + len(_DATA)
+        end = body.find(b"]", start) + 1
+        asked = self._known.get((body[:start], body[end:]))
+        return None if asked is None or len(body) > _LONGEST_BODY else (start, end, asked)
+
     def learn(self, body: bytes, data: msgspec.Raw, asked: Asked) -> None:
         """Remembers what `body` asks, if its one input's values, `data`, are just the list that `find` would cut out.
 

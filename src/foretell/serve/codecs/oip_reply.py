@@ -82,9 +82,11 @@ class ReplyEncoder:
         frame: _Frame | None = completed.scratch.get(rows)
         if frame is None:
             frame = completed.scratch[rows] = self._frame(completed, rows)
-        lead, outputs, end = frame
+        lead, outputs, end, texts = frame
         if request_id is not None:
             lead = b'{"id":' + orjson.dumps(request_id) + b"," + lead[1:]
+        if texts is not None:
+            return lead + texts[start] + end
         if len(outputs) == 1:
             return lead + outputs[0][1].slice(start, start + rows) + end
         pieces = [lead]
@@ -109,8 +111,9 @@ class ReplyEncoder:
                 known[name] = JsonRows(name, column, datatype, completed.batch.rows)
             outputs.append((b"]}," + head if outputs else head, known[name]))
         if len(outputs) == 1:
-            return self._model + outputs[0][0], outputs, b"]}]}"
-        return self._model, outputs, b"]}]}" if outputs else b"]}"
+            head, values = outputs[0]
+            return self._model + head, outputs, b"]}]}", values.texts if rows == 1 else None
+        return self._model, outputs, b"]}]}" if outputs else b"]}", None
 
     def _fix(
         self, key: tuple[str, int, tuple[int, ...]], datatype: DataType, spec: ModelSpec
@@ -170,7 +173,7 @@ class ReplyEncoder:
 class JsonRows:
     """A column as JSON, cut by rows. Numbers are encoded for the whole batch at once."""
 
-    __slots__ = ("_column", "_name", "_pieces")
+    __slots__ = ("_column", "_name", "texts")
 
     def __init__(self, name: str, column: Column, datatype: DataType, rows: int) -> None:
         if datatype in (DataType.FP16, DataType.BF16):
@@ -178,20 +181,21 @@ class JsonRows:
                 f"{datatype} has no JSON form", where=f"output {name!r}", fix="ask for it as binary data"
             )
         self._name, self._column = name, column
-        self._pieces: list[bytes] | None = None
+        self.texts: list[bytes] | None = None
+        """Of each row, where they are numbers."""
         if isinstance(column, Dense) and column.valid is None:
             flat = column.data.reshape(rows, -1) if rows else column.data.reshape(0, 1)
             if rows and flat.shape[1]:
                 text = orjson.dumps(np.ascontiguousarray(flat), option=orjson.OPT_SERIALIZE_NUMPY)
-                self._pieces = text[2:-2].split(b"],[")
+                self.texts = text[2:-2].split(b"],[")
                 if b"n" in text:
-                    self._pieces = [
+                    self.texts = [
                         piece if b"n" not in piece else _with_tokens(piece, row)
-                        for piece, row in zip(self._pieces, flat, strict=True)
+                        for piece, row in zip(self.texts, flat, strict=True)
                     ]
 
     def slice(self, start: int, stop: int) -> bytes:
-        pieces = self._pieces
+        pieces = self.texts
         if pieces is None:
             return self._other(start, stop)
         return pieces[start] if stop - start == 1 else b",".join(pieces[start:stop])
@@ -261,8 +265,9 @@ def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec)
     return Bytes.of(items, (top,))
 
 
-_Frame = tuple[bytes, list[tuple[bytes, JsonRows]], bytes]
-"""Bytes before the first value, (bytes before its values, values) of each output, bytes after the last value."""
+_Frame = tuple[bytes, list[tuple[bytes, JsonRows]], bytes, list[bytes] | None]
+"""Bytes before the first value, (bytes before its values, values) of each output, bytes after the last value; and the
+values of each row, where that is all that is between the two."""
 
 
 def _row_shape(name: str, column: Column) -> tuple[int, ...]:

@@ -1,0 +1,170 @@
+"""The writing half of a connection: replies leave in the order of the requests, while the client reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from foretell.serve.exchange import Exchange
+from foretell.serve.reading import RequestReader
+from foretell.serve.stream_reply import StreamReply
+
+if TYPE_CHECKING:
+    from foretell.serve.patterns import KnownRequest
+    from foretell.serve.server import HttpServer
+
+_MOST_BEHIND_BYTES = 1 << 20
+"""Of replies that are there and wait for those before them; beyond it, nothing more is begun."""
+_STREAM_WATER_BYTES = 1 << 16
+
+
+class ReplyWriter(RequestReader):
+    """Gives replies out in order, one write per tick of the loop at most; begins nothing that has no room."""
+
+    __slots__ = ("_behind_bytes", "_crowded", "_dirty", "_full", "_put_off", "_transport")
+
+    def __init__(self, server: HttpServer) -> None:
+        super().__init__(server)
+        self._transport: asyncio.Transport | None = None
+        self._dirty = self._crowded = self._full = False
+        self._put_off: deque[Exchange] = deque()
+        """Requests that came with others in one read, when there was no room for their replies any more."""
+        self._behind_bytes = 0
+
+    def _close(self) -> None:
+        """The last reply is written."""
+        raise NotImplementedError
+
+    def _accept(self, exchange: Exchange) -> None:
+        self._exchanges.append(exchange)
+        if not exchange.keep_alive:
+            self._closing = True
+        if self._paused:
+            self._put_off.append(exchange)
+            return
+        if len(self._exchanges) >= self._settings.max_pipelined and exchange.keep_alive:
+            self._crowded = True
+            self._throttle()
+        self.server.handle(exchange)
+
+    def _go_on(self) -> None:
+        """Begins what was put off, while there is room."""
+        while self._put_off and not self._paused:
+            exchange = self._put_off.popleft()
+            if len(self._exchanges) - len(self._put_off) >= self._settings.max_pipelined:
+                self._crowded = True
+                self._throttle()
+            self.server.handle(exchange)
+
+    def wait_for(self, request: KnownRequest) -> None:
+        """Takes the only request that it has now."""
+        self._misses, self.state = 0, "idle"
+        self._exchanges.append(request)
+
+    def replace(self, request: KnownRequest, exchange: Exchange) -> None:
+        """Lets `exchange` wait in the place of `request`."""
+        self._exchanges[self._exchanges.index(request)] = exchange
+
+    def answer(self, request: KnownRequest, body: bytes) -> None:
+        """Writes the reply at once, where nothing else is to be written before it or with it."""
+        exchanges, transport = self._exchanges, self._transport
+        if transport is None or len(exchanges) != 1 or not request.keep_alive:
+            request.exchange().respond_json(body)
+            return
+        exchanges.pop()
+        transport.write(self.server.json_head(len(body)) + body)
+        if self.state == "idle":
+            self.since = self.server.now
+
+    def replied(self, exchange: Exchange) -> None:
+        """A reply is there; it leaves when those before it have left, with all others of this tick."""
+        if self._exchanges and self._exchanges[0] is exchange:
+            if not self._dirty:
+                self._dirty = True
+                self.server.dirty(self)
+        elif exchange.out is not None:
+            self._behind_bytes += len(exchange.out)
+            if self._behind_bytes > _MOST_BEHIND_BYTES and not self._crowded:
+                self._crowded = True
+                self._throttle()
+
+    def flush(self) -> None:
+        """Writes every reply whose turn it is."""
+        self._dirty = False
+        exchanges, transport = self._exchanges, self._transport
+        if transport is None or not exchanges or (reply := exchanges[0].out) is None:
+            return
+        last = exchanges.popleft()
+        if exchanges and exchanges[0].out is not None:
+            replies = [reply]
+            while exchanges and (reply := exchanges[0].out) is not None:
+                replies.append(reply)
+                self._behind_bytes -= len(reply)
+                last = exchanges.popleft()
+            reply = b"".join(replies)
+        transport.write(reply)
+        if not last.keep_alive:
+            self._close()
+        elif self._crowded and self._has_room():
+            self._crowded = False
+            self._throttle()
+        if not exchanges and self.state == "idle":
+            self.since = self.server.now
+        elif exchanges and (stream := self._first_stream()) is not None:
+            stream.turn()
+
+    def _has_room(self) -> bool:
+        """Whether half of what may wait is gone."""
+        begun = len(self._exchanges) - len(self._put_off)
+        return begun < self._settings.max_pipelined // 2 + 1 and self._behind_bytes <= _MOST_BEHIND_BYTES // 2
+
+    def pause_writing(self) -> None:
+        self._full = True
+        if self._exchanges:
+            self.since = self.server.now
+        self._throttle()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._throttle()
+        if (stream := self._first_stream()) is not None:
+            stream.turn()
+
+    @property
+    def speaks_http_1_0(self) -> bool:
+        """Of the request that is just being accepted."""
+        return self._parser.get_http_version() == "1.0"
+
+    def may_stream(self, exchange: Exchange) -> bool:
+        """Whether parts of its reply may be written now."""
+        return bool(self._exchanges) and self._exchanges[0] is exchange and not self._full
+
+    def stream(self, data: bytes) -> None:
+        """Writes a part of the first reply."""
+        self._write(data)
+
+    def limit_unsent(self) -> None:
+        """From the head of a stream on, little waits for a client that reads slowly; the model waits instead."""
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=_STREAM_WATER_BYTES)
+
+    def _first_stream(self) -> StreamReply | None:
+        """The reply whose turn it is, if it comes in parts."""
+        work = self._exchanges[0].work if self._exchanges else None
+        return work if isinstance(work, StreamReply) else None
+
+    def _throttle(self) -> None:
+        """Reads on only while there is room for further requests and for their replies."""
+        wanted = self._crowded or self._full
+        if wanted != self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = wanted
+            if wanted:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+                self._go_on()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)

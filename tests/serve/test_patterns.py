@@ -1,0 +1,285 @@
+"""Requests all of whose bytes but the numbers are known: answered like any other, whatever they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from served_models import Echo, Gate, InlineEcho, Poison
+from serving import Running, served
+from wire import Answer, Wire, http, infer, infer_body, values
+
+from foretell.catalog import LiveCatalog
+from foretell.serve.patterns import KnownRequest, Patterns
+from foretell.types import DataType
+
+Serve = Callable[..., Running]
+ROOM = 40
+TEXT = '{{"inputs":[{{"name":"x","shape":[1,2],"datatype":"FP32","data":{}}}]}}'
+
+
+def patterns(server: Running) -> Patterns:
+    return server.application.server.patterns
+
+
+def ask(data: bytes, model: str = "m", headers: dict[str, object] | None = None) -> bytes:
+    """A request whose size is always the same: what is left of `ROOM` before `data` are spaces."""
+    before, behind = (part.encode() for part in TEXT.format("|").split("|"))
+    return http("POST", f"/v2/models/{model}/infer", before + b" " * (ROOM - len(data)) + data + behind, headers)
+
+
+def teach(wire: Wire, request: bytes, server: Running) -> None:
+    """Sends it until all that can be remembered of it is."""
+    for _ in range(4):
+        assert wire.send(request).answer().status == 200
+    assert len(patterns(server)) == 1
+
+
+def wait_until_taken(server: Running, requests: int = 1) -> None:
+    connection = server.only_connection()
+    server.until(lambda: len(connection._exchanges) == requests)
+
+
+def same(answer: Answer) -> tuple[int, bytes, set[str]]:
+    """What two answers to one request have in common."""
+    return answer.status, answer.body, {name for name, _ in answer.headers}
+
+
+def test_other_numbers_have_their_own_answer(serve: Serve) -> None:
+    server = serve(m=InlineEcho(DataType.FP32, (2,)))
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        for number in range(50):
+            assert values(wire.send(ask(b"[%d, -2e3]" % number)).answer()) == [number, -2000]
+    assert server.application.server.responses_by_class()["2xx"] == 54
+
+
+OTHER_DATA = [
+    b"[1,2,3]", b"[1]", b"[]", b'[1,"2"]', b"[1,null]", b"[1,true]", b"[[1,2]]", b"[1,2", b"1,2]", b"[1,,2]", b"[1 2]",
+    b"[NaN,1]", b"[1,Infinity]", b"[1e999,1]", b"[1e39,1]", b"[1,2]]", b"{}", b"null", b"", b"[1,2],[3]",
+    b'[1,2],"data":[3,4]', b'[1,2],"shape":[2,1]', b"[1,2]}],\"id\":\"a\",\"x\":[{\"y\":[1]", b"\xff", b"[1,\xff]",
+    b"[01,2]", b"[1,2,]", b'[1,2],"id":"a"', b"[1,2]\r\n\r\nGET / HTTP/1.1\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", OTHER_DATA)
+def test_whatever_stands_in_place_of_the_numbers_is_read_as_if_for_the_first_time(serve: Serve, data: bytes) -> None:
+    server, other = serve(m=Echo(DataType.FP32, (2,))), serve(m=Echo(DataType.FP32, (2,)))
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        assert same(wire.send(ask(data)).answer()) == same(other.ask(ask(data)))
+        assert values(wire.send(ask(b"[3,4]")).answer()) == [3, 4]
+
+
+def test_it_waits_as_one_thing_for_its_answer(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        wire.send(ask(b"[3,4]"))
+        connection = server.only_connection()
+        server.until(lambda: bool(connection._exchanges))
+        assert type(connection._exchanges[0]) is KnownRequest
+        gate.open_gate()
+        assert values(wire.answer()) == [3, 4]
+        server.until(lambda: not connection.busy)
+
+
+def test_its_answer_keeps_its_place_among_others(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        wire.send(ask(b"[3,4]"))
+        wait_until_taken(server)
+        wire.send(http("GET", "/v2/health/live") + ask(b"[5,6]"))
+        wire.send(ask(b"[7,8]"))
+        wait_until_taken(server, 4)
+        gate.open_gate()
+        assert values(wire.answer()) == [3, 4]
+        assert wire.answer().json["live"] is True
+        assert [values(wire.answer()) for _ in range(2)] == [[5, 6], [7, 8]]
+
+
+def test_a_client_that_goes_takes_its_request_out_of_the_queue(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate)
+    with server.connect() as first:
+        teach(first, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        before = len(gate.seen)
+        first.send(ask(b"[3,4]"))
+        server.until(lambda: len(gate.seen) == before + 1)
+        with server.connect() as second:
+            second.send(ask(b"[5,6]"))
+            server.until(lambda: server.engine("m").waiting_rows == 1)
+        server.until(lambda: server.application.server.connections == 1)
+        gate.open_gate()
+        assert values(first.answer()) == [3, 4]
+        assert values(first.send(ask(b"[7,8]")).answer()) == [7, 8]
+    assert gate.seen[before:] == [3, 7]
+
+
+def test_a_client_that_closes_its_side_is_answered_and_told_that_it_was_the_last(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        wire.send(ask(b"[3,4]")).finish()
+        connection = server.only_connection()
+        server.until(lambda: connection._half_closed)
+        gate.open_gate()
+        answer = wire.answer()
+        assert (values(answer), answer.header("connection"), wire.closed) == ([3, 4], "close", True)
+
+
+def test_what_its_model_refuses_is_told_to_it_alone(serve: Serve) -> None:
+    server = serve(m=Poison())
+    usual = infer("m", [111])
+    with server.connect() as wire:
+        teach(wire, usual, server)
+        answer = wire.send(infer("m", [666])).answer()
+        assert (answer.status, Poison.SECRET in answer.error) == (500, True)
+        assert values(wire.send(infer("m", [222])).answer()) == [222]
+
+
+def test_a_request_whose_time_is_up_is_told_so(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate, request_timeout_s=0.3)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        assert wire.send(ask(b"[3,4]")).answer().status == 504
+        gate.open_gate()
+        assert values(wire.send(ask(b"[5,6]")).answer()) == [5, 6]
+
+
+def test_another_version_answers_from_the_next_request_on(serve: Serve) -> None:
+    old, new = served(Echo(DataType.FP32, (2,)), "m"), served(Poison(), "m")
+    server = serve(old)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        catalog = server.catalog
+        assert isinstance(catalog, LiveCatalog)
+        server.on_loop(lambda: catalog.swap(old, new))
+        assert len(patterns(server)) == 0
+        assert "wrong shape" in wire.send(ask(b"[1,2.5]")).answer().error
+    old.engine.close()
+
+
+def test_a_request_that_had_not_begun_goes_over_to_the_version_that_takes_over(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    old, new = served(gate, "m"), served(Echo(DataType.FP32, (2,)), "m")
+    server = serve(old)
+    with server.connect() as running, server.connect() as waiting:
+        teach(running, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        before = len(gate.seen)
+        running.send(ask(b"[3,4]"))
+        server.until(lambda: len(gate.seen) == before + 1)
+        waiting.send(ask(b"[5,6]"))
+        server.until(lambda: old.engine.waiting_rows == 1)
+        catalog = server.catalog
+        assert isinstance(catalog, LiveCatalog)
+        server.on_loop(lambda: catalog.swap(old, new))
+        server.on_loop(lambda: [batcher.close() for batcher in old.engine.batchers])
+        assert values(waiting.answer()) == [5, 6]
+        gate.open_gate()
+        assert values(running.answer()) == [3, 4]
+    old.engine.close()
+
+
+def test_a_large_answer_is_compressed_where_the_client_takes_it(serve: Serve) -> None:
+    server = serve(m=Echo(DataType.FP32, (None,)))
+    request = http("POST", "/v2/models/m/infer", infer_body([0.5] * 400, shape=[1, 400]), {"Accept-Encoding": "gzip"})
+    with server.connect() as wire:
+        teach(wire, request, server)
+        answer = wire.send(request).answer()
+    assert answer.header("content-encoding") == "gzip"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Request-Id": "mine"}, {"Foretell-Explain": "1"}, {"Content-Encoding": "identity"},
+        {"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, {"Connection": "close"},
+    ],
+)  # fmt: skip
+def test_what_asks_for_more_than_the_answer_goes_the_long_way(serve: Serve, headers: dict[str, object]) -> None:
+    server = serve(m=Echo(DataType.FP32, (2,)))
+    for _ in range(4):
+        with server.connect() as wire:
+            answer = wire.send(ask(b"[1,2]", headers=headers)).answer()
+            assert values(answer) == [1, 2]
+    assert len(patterns(server)) == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"access_log": "json"}, {"cors_origins": ("http://a.b",)}, {"rate_per_s": 1e6}, {"max_pipelined": 1}]
+)
+def test_where_more_comes_of_a_request_than_its_reply_none_is_remembered(
+    serve: Serve, settings: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(m=Echo(DataType.FP32, (2,)), **settings)
+    with server.connect() as wire:
+        for _ in range(5):
+            assert values(wire.send(ask(b"[1,2]")).answer()) == [1, 2]
+    assert len(patterns(server)) == 0
+
+
+def test_a_client_that_numbers_its_requests_does_not_fill_the_memory(serve: Serve) -> None:
+    server = serve(m=InlineEcho(DataType.FP32, (2,)))
+    with server.connect() as wire:
+        for number in range(300):
+            body = TEXT.format("[1,2]").replace("{", f'{{"id":"{number:03}",', 1).encode()
+            answer = wire.send(http("POST", "/v2/models/m/infer", body)).answer()
+            assert (values(answer), answer.json["id"]) == ([1, 2], f"{number:03}")
+    assert len(patterns(server)) <= 1
+
+
+def test_many_sizes_do_not_fill_it_either(serve: Serve) -> None:
+    server = serve(m=InlineEcho(DataType.FP32, (2,)))
+    with server.connect() as wire:
+        for size in range(1100):
+            for _ in range(3):
+                assert values(wire.send(ask(b"[1,2]" + b" " * size)).answer()) == [1, 2]
+    assert len(patterns(server)) <= 1024
+
+
+def test_a_server_that_ends_answers_what_it_has_taken(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        wire.send(ask(b"[3,4]"))
+        wait_until_taken(server)
+        server.stop()
+        server.until(lambda: server.application.server.draining)
+        gate.open_gate()
+        answer = wire.answer()
+        assert (values(answer), answer.header("connection"), wire.closed) == ([3, 4], "close", True)
+
+
+def test_a_server_that_ends_gives_up_what_takes_too_long(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate, drain_timeout_s=0.1)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        wire.send(ask(b"[3,4]"))
+        wait_until_taken(server)
+        server.stop()
+        assert wire.answer().status == 503
+    gate.open_gate()
