@@ -54,8 +54,9 @@ class Group:
     sizes: tuple[int, ...] = ()
 
 
-Part = list[Any] | Column
-"""One input's values in one request: a column, or the flat list of elements as decoded, not yet an array."""
+Part = list[Any] | bytes | Column
+"""One input's values in one request: a column, or what is not an array yet: the flat list of its elements as decoded,
+or the bytes of as many numbers as belong there, little endian."""
 
 
 class Completed:
@@ -133,10 +134,22 @@ def _column(spec: Field, parts: list[Part], rows: int) -> Column:
     lists = [part for part in parts if type(part) is list]
     if len(lists) == len(parts):
         return _from_list(spec, lists[0] if len(lists) == 1 else list(itertools.chain.from_iterable(lists)), rows)
-    per_row = max(1, math.prod(spec.row_shape))
-    return concat_columns(
-        [_from_list(spec, part, len(part) // per_row) if isinstance(part, list) else part for part in parts]
-    )
+    blobs = [part for part in parts if type(part) is bytes]
+    if len(blobs) == len(parts):
+        return _from_bytes(spec, b"".join(blobs))
+    return concat_columns([_alone(spec, part) for part in parts])
+
+
+def _alone(spec: Field, part: Part) -> Column:
+    if isinstance(part, list):
+        return _from_list(spec, part, len(part) // max(1, math.prod(spec.row_shape)))
+    return _from_bytes(spec, part) if isinstance(part, bytes) else part
+
+
+def _from_bytes(spec: Field, blob: bytes) -> Dense:
+    array = np.frombuffer(blob, spec.datatype.numpy.newbyteorder("<"))
+    rows = len(array) // max(1, math.prod(spec.row_shape))
+    return Dense(array.reshape((rows, *spec.row_shape)))
 
 
 def _of_family(at: int, works: Sequence[Work], rows: int) -> Column:
@@ -149,7 +162,7 @@ def _of_family(at: int, works: Sequence[Work], rows: int) -> Column:
     flat = Field(spec.name, spec.datatype, spec.row_shape[1:])
     each = np.repeat([length for (length,) in lengths], [work.rows for work in works])
     values = _column(
-        flat, [part if isinstance(part, list) else _positions(part, flat) for part in parts], int(each.sum())
+        flat, [part if isinstance(part, (list, bytes)) else _positions(part, flat) for part in parts], int(each.sum())
     )
     offsets = np.zeros(rows + 1, np.int64)
     np.cumsum(each, out=offsets[1:])

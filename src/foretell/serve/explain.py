@@ -13,8 +13,7 @@ import orjson
 
 from foretell.engine.work import Completed
 from foretell.errors import InvalidInput
-from foretell.serve.codecs.oip_reply import LENGTH_HEADER
-from foretell.serve.messages import Reply
+from foretell.serve.messages import LENGTH_HEADER, Reply
 from foretell.types import ModelSpec
 
 HEADER = b"foretell-explain"

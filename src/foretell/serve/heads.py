@@ -16,8 +16,6 @@ Headers = dict[bytes, bytes]
 
 
 TEXT_LENGTH = b"inference-header-content-length"
-_ENCODED = frozenset((b"content-encoding", TEXT_LENGTH))
-"""Headers that tell how to read the body."""
 _ONCE = frozenset((b"authorization", b"host", TEXT_LENGTH, b"origin"))
 """Headers that decide something: two of them would let a proxy in front decide otherwise."""
 
@@ -25,7 +23,7 @@ _ONCE = frozenset((b"authorization", b"host", TEXT_LENGTH, b"origin"))
 class Head(NamedTuple):
     """What a head says. `length`: bytes of the body that follows it. Its connection stays open.
 
-    `usual`: the URL, where it is a POST of JSON whose reply is the answer and nothing more.
+    `usual`: the URL, where it is a POST whose reply is the answer and nothing more.
     """
 
     method: bytes
@@ -68,7 +66,7 @@ class HeadCache:
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
             plain = is_plain(headers)
-            usual = exchange.method == b"POST" and plain and _ENCODED.isdisjoint(headers)
+            usual = exchange.method == b"POST" and plain and b"content-encoding" not in headers
             self._heads[data[:end]] = Head(
                 exchange.method, exchange.url, headers, plain, length, exchange.url if usual else None
             )

@@ -14,6 +14,7 @@ from foretell.errors import InferenceError, InvalidInput
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
+LENGTH_HEADER = b"Inference-Header-Content-Length"
 
 REASONS = {
     100: b"Continue", 200: b"OK", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
@@ -49,6 +50,11 @@ class Reply:
 
 def json_reply(value: object, status: int = 200) -> Reply:
     return Reply(orjson.dumps(value), status)
+
+
+def binary_reply(body: bytes, text_length: int) -> Reply:
+    """Tensors, behind a text of `text_length` bytes."""
+    return Reply(body, content_type=BINARY, headers=((LENGTH_HEADER, b"%d" % text_length),))
 
 
 class HttpError(InferenceError):

@@ -36,6 +36,7 @@ class ModelDoor:
         settings = application.settings
         decoder = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings)
         self._decode, self.known = decoder.decode, decoder.known
+        self.known_binary = decoder.known_binary
         loop = asyncio.get_running_loop()
         self.submit = engine.submitter(loop)
         engine.batcher(loop).delivery.after = application.server.flush
@@ -54,15 +55,19 @@ class ModelDoor:
         try:
             parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
             plain = exchange.plain or not asks(headers)
-            wanted = None
-            if asked.outputs or asked.binary:
-                wanted = wanted_outputs(asked.outputs, asked.binary, self.served.spec, self._where)
+            wanted = self.wanted(asked)
         except InferenceError as error:
             self.served.engine.recorder.failed(error.code)
             raise
         make = InferWork if plain else ExplainedWork
         work = exchange.work = make(exchange, parts, asked, wanted, self)
         self.submit(work)
+
+    def wanted(self, asked: Asked) -> tuple[Wanted, ...] | None:
+        """What the reply must hold; None: every output, as JSON. Raises `InvalidInput`."""
+        if not (asked.outputs or asked.binary):
+            return None
+        return wanted_outputs(asked.outputs, asked.binary, self.served.spec, self._where)
 
     def hands_over(self, exchange: Exchange, error: InferenceError, work: Work) -> bool:
         """Whether another version answers a request whose `work` had not begun, in the time that it had from the

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from foretell.engine.work import Completed, Work
+from foretell.engine.work import Completed, Part, Work
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange
-from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, compressed
+from foretell.serve.heads import TEXT_LENGTH
+from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, binary_reply, compressed
 
 if TYPE_CHECKING:
     from foretell.serve.codecs.oip_known import Asked
@@ -24,28 +25,29 @@ _EVERY = 16
 
 
 class Pattern:
-    """The bytes before and after the numbers of a request that was parsed, decoded, checked and routed.
+    """The bytes before and behind the numbers of a request that was parsed, decoded, checked and routed.
 
     A request of the same size with the same bytes around its numbers has the same head, which tells the same length of
     the body; JSON is context-free, so with another list of as many numbers it is as valid as that one was.
     """
 
-    __slots__ = ("asked", "before", "behind", "decode", "door", "head", "start", "stop", "timeout_s")
+    __slots__ = (
+        "asked", "before", "behind", "count", "door", "head", "kind", "read", "start", "stop", "timeout_s", "wanted",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        data: bytes,
-        start: int,
-        stop: int,
-        head: Head,
-        asked: Asked,
-        decode: Callable[[bytes], list[Any]],
-        door: ModelDoor,
-    ) -> None:
-        """The numbers are `data[start:stop]`."""
-        self.before, self.behind, self.start, self.stop = data[:start], data[stop:], start, stop
-        self.head, self.asked, self.decode, self.door = head, asked, decode, door
+    def __init__(self, data: bytes, numbers: slice, head: Head, asked: Asked, door: ModelDoor) -> None:
+        """`numbers`: where they are in `data`; a list in JSON, or bytes at its end. Raises `InvalidInput`."""
+        self.start, self.stop = numbers.start, numbers.stop
+        self.before, self.behind = data[: self.start], data[self.stop :]
+        self.head, self.asked, self.door = head, asked, door
+        self.read: Callable[[bytes], list[Any] | bytes] = bytes
+        self.count = self.stop - self.start
+        if TEXT_LENGTH not in head.headers and asked.decode_flat is not None:
+            self.read, self.count = asked.decode_flat, asked.count
         self.timeout_s = door.timeout_s if asked.timeout_s is None else min(door.timeout_s, asked.timeout_s)
+        wanted = door.wanted(asked)
+        self.wanted = wanted or ()
+        self.kind = KnownRequest if wanted is None else KnownRequestOfOutputs
 
 
 class Patterns:
@@ -73,14 +75,13 @@ class Patterns:
         pattern = self._patterns.get(len(data))
         if pattern is None or not data.startswith(pattern.before) or not data.endswith(pattern.behind):
             return False
-        asked = pattern.asked
         try:
-            values = pattern.decode(data[pattern.start : pattern.stop])
+            values = pattern.read(data[pattern.start : pattern.stop])
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return False
-        if len(values) != asked.count:
+        if len(values) != pattern.count:
             return False
-        request = KnownRequest(connection, pattern, data, values)
+        request = pattern.kind(connection, pattern, data, values)
         connection.wait_for(request)
         try:
             pattern.door.submit(request)
@@ -96,17 +97,31 @@ class Patterns:
         if len(data) > _MOST_BYTES or (seldom and self._tries % _EVERY):
             return
         door = self.doors.get(head.usual)
-        found = None if door is None else door.known.place(body)
-        if door is None or found is None:
+        if door is None:
+            return
+        found = _numbers(body, head, door)
+        if found is None:
             return
         start, stop, asked = found
-        if asked.decode_flat is None or asked.outputs or asked.binary:
+        at = len(data) - len(body)
+        try:
+            pattern = Pattern(data, slice(at + start, at + stop), head, asked, door)
+        except InferenceError:  # it will be told on the long way
             return
         if len(self._patterns) >= _MOST_SIZES:
             self._patterns.clear()
-        at = len(data) - len(body)
-        self._patterns[len(data)] = Pattern(data, at + start, at + stop, head, asked, asked.decode_flat, door)
+        self._patterns[len(data)] = pattern
         self._tries = 0
+
+
+def _numbers(body: bytes, head: Head, door: ModelDoor) -> tuple[int, int, Asked] | None:
+    """Where the numbers of a known body begin and end, and what it asks."""
+    told = head.headers.get(TEXT_LENGTH)
+    if told is None:
+        return door.known.place(body)
+    length = int(told) if told.isdigit() else 0
+    asked = door.known_binary.place(body[:length], len(body) - length)
+    return None if asked is None else (length, len(body), asked)
 
 
 class KnownRequest(Work):
@@ -121,7 +136,7 @@ class KnownRequest(Work):
     out: bytes | None = None
     """Once it has a reply, it is not on the connection any more."""
 
-    def __init__(self, connection: ReplyWriter, pattern: Pattern, data: bytes, values: list[Any]) -> None:
+    def __init__(self, connection: ReplyWriter, pattern: Pattern, data: bytes, values: Part) -> None:
         # All that `Work` has is set here: its own `__init__` would cost as much again as all of this.
         self._connection, self._pattern, self._data = connection, pattern, data
         self.keep_alive, self.abandoned = True, False
@@ -154,11 +169,11 @@ class KnownRequest(Work):
             body = pattern.door.encoder.json(completed, start, self.rows, pattern.asked.id)
         except Exception as error:
             self.failed(error)
-            return
-        if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in self.headers:
-            self._connection.answer(self, body)
         else:
-            self.respond(compressed(Reply(body), self.headers[b"accept-encoding"]))
+            if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in self.headers:
+                self._connection.answer(self, body)
+            else:
+                self.respond(Reply(body))
 
     def fail(self, error: InferenceError) -> None:
         if self.abandoned:
@@ -176,7 +191,7 @@ class KnownRequest(Work):
             exchange.respond(application.failed(exchange, error))
 
     def respond(self, reply: Reply) -> None:
-        self.exchange().respond(reply)
+        self.exchange().respond(compressed(reply, self.headers.get(b"accept-encoding", b"")))
 
     def exchange(self) -> Exchange:
         """An ordinary exchange in its place on the connection. It has nothing to do with the reply any more."""
@@ -187,3 +202,38 @@ class KnownRequest(Work):
         self._connection.replace(self, exchange)
         self.abandoned = True
         return exchange
+
+
+class KnownRequestOfOutputs(KnownRequest):
+    """One that wants some outputs, or bytes."""
+
+    __slots__ = ()
+
+    def done(self, completed: Completed, start: int) -> None:
+        if self.abandoned:
+            return
+        pattern, shared = self._pattern, completed.scratch
+        try:
+            only_bytes = shared[pattern] if pattern in shared else self._only_bytes(completed)
+            if only_bytes is None:
+                batch = completed.batch.slice(start, start + self.rows)
+                reply = pattern.door.encoder.mixed(batch, pattern.asked.id, pattern.wanted)
+        except Exception as error:
+            self.failed(error)
+            return
+        if only_bytes is None:
+            self.respond(reply)
+            return
+        text, values, row_bytes = only_bytes
+        body = text + values[start * row_bytes : (start + self.rows) * row_bytes]
+        if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in self.headers:
+            self._connection.answer(self, body, len(text))
+        else:
+            self.respond(binary_reply(body, len(text)))
+
+    def _only_bytes(self, completed: Completed) -> tuple[bytes, bytes, int] | None:
+        """What all replies to this pattern in a batch share, see `ReplyEncoder.only_bytes`."""
+        pattern = self._pattern
+        shared = pattern.door.encoder.only_bytes(completed, self.rows, pattern.asked.id, pattern.wanted)
+        completed.scratch[pattern] = shared
+        return shared

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from foretell.serve.messages import Reply, head_of
+from foretell.serve.messages import Reply, binary_reply, head_of
 
 _MOST_LENGTHS = 4096
 _BLOCK = 4096
-_LENGTH = b"Length: 1\r\n"
+_LENGTH = b"Content-Length: 1\r\n"
 
 
 class ReplyHeads:
@@ -26,6 +26,7 @@ class ReplyHeads:
         self._date = b""
         self._own: dict[int, bytes] = {}
         self._others: dict[int, bytes] = {}
+        self._binary: dict[tuple[int, int], bytes] = {}
         self._ends = [b"%03x\r\n\r\n" % number for number in reversed(range(_BLOCK))]
         self._left: list[bytes] = []
         self._blocks = self._elsewhere = 0
@@ -40,6 +41,7 @@ class ReplyHeads:
         self._date = date
         self._own.clear()
         self._others.clear()
+        self._binary.clear()
 
     def own(self, length: int) -> bytes:
         """The whole head of a reply of `length` bytes, with an id of ours."""
@@ -49,6 +51,18 @@ class ReplyHeads:
             if not self._left:
                 self._next_block()
             return self._remember(self._own, length, self._prefix) + self._left.pop()
+
+    def of_bytes(self, length: int, text_length: int) -> bytes:
+        """The whole head of a binary reply of `length` bytes, of which the first `text_length` are text."""
+        key = length, text_length
+        if not self._left:
+            self._next_block()
+        head = self._binary.get(key)
+        if head is None:
+            head = _head(binary_reply(b" ", text_length), length, self._date, self._prefix)
+            if len(self._binary) < _MOST_LENGTHS:
+                self._binary[key] = head
+        return head + self._left.pop()
 
     def others(self, length: int, request_id: bytes) -> bytes:
         """The same with the id that the caller gave."""
@@ -73,9 +87,15 @@ class ReplyHeads:
         self._blocks += 1
         self._left = self._ends.copy()
         self._own.clear()
+        self._binary.clear()
 
     def _remember(self, heads: dict[int, bytes], length: int, begin: bytes) -> bytes:
-        head = head_of(Reply(b" "), self._date, True, begin).replace(_LENGTH, b"Length: %d\r\n" % length)[:-4]
+        head = _head(Reply(b" "), length, self._date, begin)
         if len(heads) < _MOST_LENGTHS:
             heads[length] = head
         return head
+
+
+def _head(reply: Reply, length: int, date: bytes, begin: bytes) -> bytes:
+    """The head of a reply of `length` bytes up to its id, which begins with `begin`."""
+    return head_of(reply, date, True, begin).replace(_LENGTH, b"Content-Length: %d\r\n" % length, 1)[:-4]

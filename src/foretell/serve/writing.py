@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from foretell.serve.exchange import Exchange
+from foretell.serve.messages import Reply, binary_reply
 from foretell.serve.reading import RequestReader
 from foretell.serve.stream_reply import StreamReply
 
@@ -66,14 +67,17 @@ class ReplyWriter(RequestReader):
         """Lets `exchange` wait in the place of `request`."""
         self._exchanges[self._exchanges.index(request)] = exchange
 
-    def answer(self, request: KnownRequest, body: bytes) -> None:
-        """Writes the reply at once, where nothing else is to be written before it or with it."""
+    def answer(self, request: KnownRequest, body: bytes, text_length: int | None = None) -> None:
+        """Writes the reply at once, where nothing else is to be written before it or with it. `text_length`: of a
+        binary one."""
         exchanges, transport = self._exchanges, self._transport
         if transport is None or len(exchanges) != 1 or not request.keep_alive:
-            request.exchange().respond_json(body)
+            request.respond(Reply(body) if text_length is None else binary_reply(body, text_length))
             return
         exchanges.pop()
-        transport.write(self.server.json_head(len(body)) + body)
+        heads = self.server.reply_heads
+        size = len(body)
+        transport.write((heads.own(size) if text_length is None else heads.of_bytes(size, text_length)) + body)
         if self.state == "idle":
             self.since = self.server.now
 

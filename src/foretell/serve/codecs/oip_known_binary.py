@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from foretell.engine.work import Field, Part
 from foretell.serve.codecs.oip_known import Asked
 from foretell.serve.codecs.oip_values import from_binary
+from foretell.types import DataType
 
 _MOST_KNOWN = 1024
 _MOST_BYTES = 1024
@@ -53,6 +54,16 @@ class KnownBinary:
             parts[place] = from_binary(blobs[at : at + size], field, rows, count)
             at += size
         return parts, known.asked
+
+    def place(self, text: bytes, size: int) -> Asked | None:
+        """What a known request of one tensor of numbers asks, which are its last `size` bytes."""
+        known = self._known.get(text)
+        if known is None or known.size != size or not size or len(known.tensors) != 1:
+            return None
+        field, _, count = known.tensors[0]
+        if field.datatype in (DataType.BYTES, DataType.BOOL) or known.asked.group.family is not None:
+            return None
+        return known.asked if count * field.datatype.numpy.itemsize == size else None
 
     def learn(self, text: bytes, asked: Asked, tensors: list[tuple[Field, int, int]], places: list[int]) -> None:
         """Remembers a request that was decoded whole. One whose texts all differ, in an id for instance, is soon not

@@ -20,10 +20,9 @@ from foretell.errors import InvalidInput, ModelError, nearest
 from foretell.forms import to_numpy
 from foretell.serve.codecs.oip_message import RequestedOutput, shown
 from foretell.serve.codecs.oip_parameters import flag
-from foretell.serve.messages import BINARY, Reply
+from foretell.serve.messages import Reply, binary_reply
 from foretell.types import DataType, ModelSpec
 
-LENGTH_HEADER = b"Inference-Header-Content-Length"
 _MOST_HEADS = 4096
 _SHOWN = 80
 
@@ -158,16 +157,30 @@ class ReplyEncoder:
             if output.binary:
                 blob = to_binary(column)
                 blobs.append(blob)
-                tensors.append(head.removesuffix(b'"data":[') + b'"parameters":{"binary_data_size":%d}}' % len(blob))
+                tensors.append(_before_bytes(head, len(blob)))
             else:
                 values = JsonRows(output.name, column, datatype, rows)
                 tensors.append(head + values.slice(0, rows) + b"]}")
-        lead = self._model if request_id is None else b'{"id":' + orjson.dumps(request_id) + b"," + self._model[1:]
-        text = lead + b",".join(tensors) + b"]}"
+        text = self._lead(request_id) + b",".join(tensors) + b"]}"
         if not blobs:
             return Reply(text)
-        header = (LENGTH_HEADER, b"%d" % len(text))
-        return Reply(b"".join([text, *blobs]), content_type=BINARY, headers=(header,))
+        return binary_reply(b"".join([text, *blobs]), len(text))
+
+    def only_bytes(
+        self, completed: Completed, rows: int, request_id: str | None, wanted: tuple[Wanted, ...]
+    ) -> tuple[bytes, bytes, int] | None:
+        """Of requests of `rows` rows that want one output of numbers, as bytes: the text, the bytes of the whole batch,
+        and how many of them are one row's. None: they want something else."""
+        column = completed.batch.columns.get(wanted[0].name)
+        if len(wanted) > 1 or not wanted[0].binary or wanted[0].top or not isinstance(column, Dense):
+            return None
+        spec, name, values = self._spec(), wanted[0].name, to_binary(column)
+        row_bytes = len(values) // max(1, completed.batch.rows)
+        head = self._head(name, datatype_of(name, column, spec), _shape(rows, column.row_shape, spec))
+        return self._lead(request_id) + _before_bytes(head, rows * row_bytes) + b"]}", values, row_bytes
+
+    def _lead(self, request_id: str | None) -> bytes:
+        return self._model if request_id is None else b'{"id":' + orjson.dumps(request_id) + b"," + self._model[1:]
 
 
 class JsonRows:
@@ -218,6 +231,11 @@ class JsonRows:
             for row in np.flatnonzero(~column.valid).tolist():
                 values[row * per_row : (row + 1) * per_row] = [None] * per_row
         return json.dumps(values, separators=(",", ":")).encode()[1:-1]
+
+
+def _before_bytes(head: bytes, size: int) -> bytes:
+    """What the text says of an output whose `size` bytes follow it. `head`: of the output with its data in the text."""
+    return head.removesuffix(b'"data":[') + b'"parameters":{"binary_data_size":%d}}' % size
 
 
 def _with_tokens(piece: bytes, row: Array) -> bytes:
