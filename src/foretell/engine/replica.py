@@ -64,7 +64,7 @@ class Replica:
         if self._before is None and self._after is None:
             checked = check_batch(batch, self.model.spec)
             if not checked.errors:
-                answer = self._attempt(checked, ctx, retry)
+                answer = self._attempt(checked, ctx, retry) if retry else self._predict(checked, ctx)
                 return answer if not answer.errors else Prepared(answer, answer.rows).answer()
             return self.finish(Prepared(checked, batch.rows, self), ctx, retry=retry)
         return self.finish(self.prepare(batch, ctx), ctx, retry=retry)

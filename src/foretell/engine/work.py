@@ -54,6 +54,8 @@ class Group:
     sizes: tuple[int, ...] = ()
 
 
+_LISTS: set[type] = {list}
+_BLOBS: set[type] = {bytes}
 Part = list[Any] | bytes | Column
 """One input's values in one request: a column, or what is not an array yet: the flat list of its elements as decoded,
 or the bytes of as many numbers as belong there, little endian."""
@@ -110,7 +112,9 @@ class Work:
 def assemble(works: Sequence[Work]) -> Batch:
     """The rows of `works`, which share a group, as one batch. Raises `InvalidInput` for a value that has no place."""
     fields = works[0].group.fields
-    rows = sum([work.rows for work in works])
+    rows = sum([work.rows for work in works]) if len(works) > 1 else works[0].rows
+    if len(fields) == 1 and works[0].group.family is None:  # the usual case, with less to do
+        return Batch({fields[0].name: _column(fields[0], [work.parts[0] for work in works], rows)}, rows)
     if works[0].group.family is not None:
         return Batch({f.name: _of_family(i, works, rows) for i, f in enumerate(fields)}, rows)
     return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
@@ -131,12 +135,12 @@ def shared_context(works: Sequence[Work], device: str, *, watched: bool = True) 
 
 
 def _column(spec: Field, parts: list[Part], rows: int) -> Column:
-    lists = [part for part in parts if type(part) is list]
-    if len(lists) == len(parts):
-        return _from_list(spec, lists[0] if len(lists) == 1 else list(itertools.chain.from_iterable(lists)), rows)
-    blobs = [part for part in parts if type(part) is bytes]
-    if len(blobs) == len(parts):
-        return _from_bytes(spec, b"".join(blobs))
+    kinds = set(map(type, parts))
+    if kinds == _LISTS:
+        flat = parts[0] if len(parts) == 1 else list(itertools.chain.from_iterable(parts))  # type: ignore[arg-type]
+        return _from_list(spec, flat, rows)  # type: ignore[arg-type]
+    if kinds == _BLOBS:
+        return _from_bytes(spec, b"".join(parts))  # type: ignore[arg-type]
     return concat_columns([_alone(spec, part) for part in parts])
 
 

@@ -9,7 +9,8 @@ from typing import Generic, TypedDict, TypeVar
 
 from foretell.observe.histogram import ROWS, SECONDS, Counted, Histogram
 
-_MOST_NEW = 16
+_MOST_NEW = 64
+_MOST_NEW_REQUESTS = 512
 Value = TypeVar("Value")
 
 
@@ -67,6 +68,7 @@ class Stats:
         self._queue_s, self._total_s = Histogram(SECONDS), Histogram(SECONDS)
         self._inference_s = Histogram(SECONDS)
         self._batch_rows = Histogram(ROWS)
+        self._new_requests = 0
         self.first_item_s = Histogram(SECONDS)
         self._rows = self._requests = 0
         self.padded = 0
@@ -81,10 +83,11 @@ class Stats:
 
     def completed(self, arrivals: Sequence[float], rows: int, started: float, finished: float, padded: int = 0) -> None:
         self._new.append((arrivals, rows, started, finished))
+        self._new_requests += len(arrivals)
         if padded:
             with self._lock:
                 self.padded += padded
-        if len(self._new) >= _MOST_NEW:
+        if len(self._new) >= _MOST_NEW or self._new_requests >= _MOST_NEW_REQUESTS:
             self.count_new()
 
     def count_new(self) -> None:
@@ -92,19 +95,22 @@ class Stats:
         if not self._new:
             return
         with self._lock:
+            self._new_requests = 0
             queue_s: list[float] = []
             total_s: list[float] = []
-            for _ in range(len(self._new)):
-                arrivals, rows, started, finished = self._new.popleft()
+            new = [self._new.popleft() for _ in range(len(self._new))]
+            if not new:  # another thread was faster
+                return
+            for arrivals, _, started, finished in new:
                 queue_s += [started - arrived for arrived in arrivals]
                 total_s += [finished - arrived for arrived in arrivals]
-                self._inference_s.add(finished - started)
-                self._batch_rows.add(rows)
-                self._rows += rows
-                if self._first_s is None or started < self._first_s:
-                    self._first_s = started
-                self._last_s = max(self._last_s, finished)
+            first_s = min([started for _, _, started, _ in new])
+            self._first_s = first_s if self._first_s is None else min(first_s, self._first_s)
+            self._last_s = max(self._last_s, *[finished for _, _, _, finished in new])
+            self._rows += sum([rows for _, rows, _, _ in new])
             self._requests += len(total_s)
+            self._inference_s.add_all([finished - started for _, _, started, finished in new])
+            self._batch_rows.add_all([rows for _, rows, _, _ in new])
             self._queue_s.add_all(queue_s)
             self._total_s.add_all(total_s)
 

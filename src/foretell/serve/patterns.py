@@ -11,7 +11,7 @@ from foretell.engine.work import Completed, Part, Work
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import TEXT_LENGTH
-from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, binary_reply, compressed
+from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, binary_reply
 
 if TYPE_CHECKING:
     from foretell.serve.codecs.oip_known import Asked
@@ -191,7 +191,7 @@ class KnownRequest(Work):
             exchange.respond(application.failed(exchange, error))
 
     def respond(self, reply: Reply) -> None:
-        self.exchange().respond(compressed(reply, self.headers.get(b"accept-encoding", b"")))
+        self.exchange().respond(reply)
 
     def exchange(self) -> Exchange:
         """An ordinary exchange in its place on the connection. It has nothing to do with the reply any more."""

@@ -197,9 +197,11 @@ class JsonRows:
         self.texts: list[bytes] | None = None
         """Of each row, where they are numbers."""
         if isinstance(column, Dense) and column.valid is None:
-            flat = column.data.reshape(rows, -1) if rows else column.data.reshape(0, 1)
+            flat = column.data
+            if flat.ndim != 2:
+                flat = flat.reshape(rows, -1) if rows else flat.reshape(0, 1)
             if rows and flat.shape[1]:
-                text = orjson.dumps(np.ascontiguousarray(flat), option=orjson.OPT_SERIALIZE_NUMPY)
+                text = _numbers(flat)
                 self.texts = text[2:-2].split(b"],[")
                 if b"n" in text:
                     self.texts = [
@@ -236,6 +238,13 @@ class JsonRows:
 def _before_bytes(head: bytes, size: int) -> bytes:
     """What the text says of an output whose `size` bytes follow it. `head`: of the output with its data in the text."""
     return head.removesuffix(b'"data":[') + b'"parameters":{"binary_data_size":%d}}' % size
+
+
+def _numbers(rows: Array) -> bytes:
+    try:
+        return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # they do not lie one behind the other, which is seldom: asking first would cost more
+        return orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _with_tokens(piece: bytes, row: Array) -> bytes:
