@@ -20,6 +20,7 @@ from foretell.config import ModelSettings
 from foretell.engine.replica import Replica
 from foretell.errors import DeadlineExceeded, InferenceError, NotReady, ReplicaLost
 from foretell.model import Context, Model
+from foretell.remote.streaming import drawn
 
 MODELS = '''
 import os
@@ -184,3 +185,27 @@ def test_a_predictor_streams_from_a_process(source: str) -> None:
     with Predictor("talks.py:Talks", executor="process") as predictor:
         assert list(predictor.stream("a b")) == ["<a>", "<b>"]
         assert predictor.predict("a b") == "<A B>"
+
+
+def test_whatever_ends_a_stream_but_its_end_is_told_to_the_process() -> None:
+    told: list[str] = []
+
+    def step(begins: bool) -> Batch | None:
+        told.append("begins" if begins else "goes on")
+        if len(told) == 3:
+            raise MemoryError
+        return texts("a")
+
+    def stop() -> None:
+        told.append("stop")
+        raise ReplicaLost("it is gone, too")
+
+    pieces = drawn(step, stop)
+    next(pieces)
+    pieces.close()
+    assert told == ["begins", "stop"]
+    with pytest.raises(MemoryError):
+        list(drawn(step, stop))
+    assert told == ["begins", "stop", "begins", "stop"]
+    assert list(drawn(lambda begins: texts("a") if begins else None, stop))
+    assert told[4:] == []

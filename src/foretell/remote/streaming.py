@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Generator
 
 from foretell.columns import Batch
+from foretell.errors import InferenceError
 
 Items = Generator[Batch]
 
@@ -38,17 +39,16 @@ class OpenStreams:
 
 
 def drawn(step: Callable[[bool], Batch | None], stop: Callable[[], object]) -> Items:
-    """The parent's side: `step(begins)` gives the next item, None at the end. `stop` where nobody draws it out."""
+    """The parent's side: `step(begins)` gives the next item, None at the end. `stop` wherever it ends otherwise."""
     begun = over = False
     try:
-        while True:
-            over = True  # unless it gives an item
+        while not over:
             begins, begun = not begun, True
             item = step(begins)
-            if item is None:
-                return
-            over = False
-            yield item
+            over = item is None
+            if item is not None:
+                yield item
     finally:
         if not over:
-            stop()
+            with contextlib.suppress(InferenceError, MemoryError):  # what ended it is what counts
+                stop()
