@@ -75,7 +75,8 @@ HEADERS: list[dict[str, object]] = [
 
 
 def clean(answer: Answer, *secrets: str) -> None:
-    shown = "\n".join(f"{name}: {value}" for name, value in answer.headers) + "\n" + answer.body.decode("utf-8")
+    body = gzip.decompress(answer.body) if answer.header("content-encoding") == "gzip" else answer.body
+    shown = "\n".join(f"{name}: {value}" for name, value in answer.headers) + "\n" + body.decode("utf-8")
     found = INSIDE.search(shown)
     assert found is None, (found, shown[:2000])
     for secret in secrets:
