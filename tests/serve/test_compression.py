@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from served_models import Echo, Gate, InlineEcho
-from serving import Running, still_answers
+from serving import Running, served, still_answers
 from wire import http, infer, infer_body, values
 
+from foretell.clock import ManualClock
 from foretell.serve import packing
 from foretell.types import DataType, ModelSpec, TensorSpec
 
@@ -133,6 +134,23 @@ def test_a_large_body_is_unpacked_beside_the_loop_in_its_turn(wide: Running, enc
         assert values(wire.answer()) == list(np.arange(SIZE))
         assert values(wire.answer()) == [7]
     wide.until(lambda: wide.application.server.held.bytes == 0)
+
+
+def test_the_time_that_unpacking_takes_is_the_requests(serve: Any) -> None:
+    clock, gate = ManualClock(1000.0), Gate(Echo(DataType.FP32, (None,)))
+    gate.open_gate()
+    server = serve(served(gate, "gate", clock=clock))
+    held = Held(server)
+    with server.connect() as wire:
+        late = json.loads(infer_body([[0.5] * SIZE], shape=[1, SIZE]))
+        late["parameters"] = {"timeout": 5_000_000}
+        packed = gzip.compress(json.dumps(late).encode())
+        wire.send(http("POST", "/v2/models/gate/infer", packed, {"Content-Encoding": "gzip"}))
+        server.until(lambda: server.application.server.packer.waiting == 1)
+        clock.advance(6)
+        held.go.set()
+        assert wire.answer().status == 504
+    assert gate.seen == []
 
 
 def test_a_body_that_turns_out_too_large_or_damaged_is_refused_and_counted(serve: Any) -> None:

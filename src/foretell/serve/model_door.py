@@ -50,7 +50,7 @@ class ModelDoor:
             return
         headers, body = exchange.headers, exchange.body
         if b"content-encoding" in headers:
-            self.application.unpacker.unpack(exchange, self.infer, self.served.engine.recorder.failed)
+            self._unpack(exchange)
             return
         try:
             parts, asked = self._decode(body, headers.get(b"inference-header-content-length"))
@@ -78,6 +78,18 @@ class ModelDoor:
         if isinstance(exchange.work, InferWork):
             exchange.work.arrived, exchange.work.deadline = work.arrived, work.deadline
         return True
+
+    def _unpack(self, exchange: Exchange) -> None:
+        """The time that it takes is the request's."""
+        began = self.now()
+
+        def infer(exchange: Exchange) -> None:
+            self.infer(exchange)
+            work = exchange.work
+            if isinstance(work, InferWork):
+                work.arrived, work.deadline = began, work.deadline - (work.arrived - began)
+
+        self.application.unpacker.unpack(exchange, infer, self.served.engine.recorder.failed)
 
     def post(self, verb: str) -> Callable[[Exchange], None]:
         """Who answers a POST. Of a model that only streams, nobody answers "infer"."""
