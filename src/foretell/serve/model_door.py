@@ -86,7 +86,7 @@ class ModelDoor:
         def infer(exchange: Exchange) -> None:
             self.infer(exchange)
             work = exchange.work
-            if isinstance(work, InferWork):
+            if isinstance(work, InferWork) and work.deadline is not None:
                 work.arrived, work.deadline = began, work.deadline - (work.arrived - began)
 
         self.application.unpacker.unpack(exchange, infer, self.served.engine.recorder.failed)
