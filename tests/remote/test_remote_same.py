@@ -156,3 +156,13 @@ def test_a_model_that_gives_up_since_the_time_is_up_is_no_caller_that_gave_up() 
             model.predict(rows(1), Context(deadline=time.monotonic() + 0.2))
         with pytest.raises(Cancelled):
             model.predict(rows(1), Context(cancelled=lambda: True))
+
+
+def test_what_a_model_says_of_itself_is_told_once() -> None:
+    with loaded("learned") as model:
+        model.predict(Batch.of(x=np.ones((2, 3))), Context())
+        spec = model.spec
+        model.predict(Batch.of(x=np.ones((4, 3))), Context())
+        assert model.spec is spec
+        model.predict(Batch.of(x=np.ones((2, 5))), Context())
+        assert model.spec is not spec

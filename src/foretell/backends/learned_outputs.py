@@ -45,7 +45,9 @@ class LearnedOutputs:
                 raise ModelError("the outputs changed their names", where=where, expected=expected, got=got)
             fitted = {spec.name: self._fitted(columns[spec.name], spec, where) for spec in self.specs}
             if any(len(column) for column in fitted.values()):
-                self.specs = tuple(self._learned(spec, fitted[spec.name]) for spec in self.specs)
+                learned = tuple([self._learned(spec, fitted[spec.name]) for spec in self.specs])
+                if learned != self.specs:  # else they stay the same object: nobody has to be told of anything new
+                    self.specs = learned
             return fitted
 
     def blank(self, rows: int) -> dict[str, Column]:
@@ -99,7 +101,7 @@ def _common(before: Shape, now: Shape) -> Shape | None:
 
 def _holds(known: DataType | None, found: DataType | None) -> bool:
     """Whether numbers of the type `found` go into `known` unchanged; also where one of them is no number."""
-    if known is None or found is None or DataType.BYTES in (known, found):
+    if known is found or known is None or found is None or DataType.BYTES in (known, found):
         return True
     return np.can_cast(found.numpy, known.numpy, "safe")
 

@@ -68,9 +68,9 @@ def read_array(array: Array, where: str) -> Raw:
         raise refuse_temporal(where, str(array.dtype))
     if kind in "UST":
         return _strings(array, where)
-    if array.dtype.name == "bfloat16":
-        return Raw(array.astype(np.float32))
     if DataType.of(array.dtype) is None:
+        if array.dtype.name == "bfloat16":
+            return Raw(array.astype(np.float32))
         raise refuse("this kind of array has no tensor type", where, "convert it", str(array.dtype))
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
