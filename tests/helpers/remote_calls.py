@@ -25,7 +25,7 @@ WHERE = "model 'model'"
 
 
 def remote(name: str | Path, **settings: Any) -> RemoteModel:
-    """Not loaded yet. `name`: in `remote_models`, or a path."""
+    """Not loaded yet. `name`: in `remote_models`, or a path, or "module:NAME"."""
     source = f"remote_models:{name}" if isinstance(name, str) and name.isidentifier() else name
     return RemoteModel(Recipe.of(source, ModelSettings(**settings)))
 

@@ -53,7 +53,7 @@ def test_callers_in_threads_use_all_replicas() -> None:
 
 
 def test_its_errors_are_its_own() -> None:
-    with Predictor("remote_models:Ends", executor="process") as predictor:
+    with Predictor("ending_models:Ends", executor="process") as predictor:
         with pytest.raises(InvalidInput, match="input 'x'"):
             predictor.predict({"x": np.array(["a"])})
         with pytest.raises(ReplicaLost, match="model 'Ends': its process ended with exit code 7; try again"):

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from ending_models import WAYS
 from engine_models import answers, rows
 from remote_calls import WAIT_S, loaded, remote
-from remote_models import WAYS
 
 from foretell.errors import InferenceError, InvalidInput, ModelError, NotReady, ReplicaLost
 from foretell.model import Context
@@ -49,7 +49,7 @@ def watched(model: RemoteModel, noticed: threading.Event) -> list[int]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_process_that_ends_in_a_call(way: int, noticed: threading.Event) -> None:
-    with loaded("Ends") as model:
+    with loaded("ending_models:Ends") as model:
         times = watched(model, noticed)
         assert answers(model.predict(rows(1), Context())) == [1]
         for _ in range(2):
@@ -64,7 +64,7 @@ def test_a_process_that_ends_in_a_call(way: int, noticed: threading.Event) -> No
     assert times == [1]
 
 
-@pytest.mark.parametrize("name", ["EndsBefore", "EndsAfter"])
+@pytest.mark.parametrize("name", ["ending_models:EndsBefore", "ending_models:EndsAfter"])
 @pytest.mark.parametrize("way", [1, 2, 4])
 def test_a_process_that_ends_in_another_stage(name: str, way: int) -> None:
     with loaded(name) as model, pytest.raises(ReplicaLost, match=f"its process {WAYS[way]}"):
@@ -74,10 +74,10 @@ def test_a_process_that_ends_in_another_stage(name: str, way: int) -> None:
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("EndsAtLoad", "ended with exit code 7 while it loaded the model"),
-        ("KilledAtLoad", "ended with signal 9 while it loaded the model"),
-        ("OutOfMemoryAtLoad", "ran out of memory while it loaded the model"),
-        ("GarbageAtLoad", "answered what is no answer while it loaded the model"),
+        ("ending_models:EndsAtLoad", "ended with exit code 7 while it loaded the model"),
+        ("ending_models:KilledAtLoad", "ended with signal 9 while it loaded the model"),
+        ("ending_models:OutOfMemoryAtLoad", "ran out of memory while it loaded the model"),
+        ("ending_models:GarbageAtLoad", "answered what is no answer while it loaded the model"),
     ],
 )
 def test_a_process_that_ends_while_it_loads(name: str, what: str, noticed: threading.Event) -> None:
@@ -90,7 +90,7 @@ def test_a_process_that_ends_while_it_loads(name: str, what: str, noticed: threa
 
 
 def test_a_process_that_ends_while_it_closes() -> None:
-    with loaded("EndsAtClose", call_timeout_s=5) as model:
+    with loaded("ending_models:EndsAtClose", call_timeout_s=5) as model:
         model.predict(rows(1), Context())
 
 
@@ -155,7 +155,7 @@ def test_a_stopped_process_hangs_past_its_limit_while_it_is_told_a_lot() -> None
 
 
 def test_loading_that_takes_too_long() -> None:
-    model = remote("HangsAtLoad", load_timeout_s=0.5)
+    model = remote("ending_models:HangsAtLoad", load_timeout_s=0.5)
     with pytest.raises(NotReady, match=r"loading took longer than 0\.5 s; give it more with load_timeout_s") as caught:
         model.load("cpu")
     assert type(caught.value) is NotReady
@@ -204,7 +204,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_closing_does_not_wait_for_ever(noticed: threading.Event) -> None:
-    with loaded("HangsAtClose") as model:
+    with loaded("ending_models:HangsAtClose") as model:
         times = watched(model, noticed)
     assert times == []
 
@@ -220,7 +220,7 @@ def test_closing_under_a_call_that_does_not_end(tmp_path: Path) -> None:
 
 
 def test_closing_while_it_loads() -> None:
-    model = remote("HangsAtLoad")
+    model = remote("ending_models:HangsAtLoad")
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(model.load, "cpu")
         while model.pid is None:
