@@ -15,6 +15,14 @@ Loss = Literal["ended", "hung", "out_of_memory", "not_understood"]
 left, or it said what it should not."""
 
 
+Outcome = Batch | BaseException | None
+"""Of a call that was begun: its answer, or why there is none; None where it was not begun after all, and can be made
+by another replica."""
+
+Done = Callable[[Outcome, float], None]
+"""Told of the end of such a call, and of the seconds that it took in its process (0 where nobody knows)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sequence:
     """Which conversation a request of a stateful model belongs to."""
@@ -84,6 +92,12 @@ class Model(ABC):
     def watch(self, on_lost: Callable[[], None]) -> None:  # noqa: B027 (optional hook)
         """Only called where `apart`, once, after `load`: `on_lost` is called once, on any thread, when the process ends
         by itself, and at once where it has already."""
+
+    def begin(self, batch: Batch, ctx: Context, done: Done) -> bool:
+        """Only called where `apart`, on the thread of a running event loop: begins a call of all stages and returns at
+        once. `done` is called on that loop, in the order in which calls were begun. False where it cannot be made in
+        this way, or not now: then nothing was begun."""
+        return False
 
     def give_up(self) -> None:  # noqa: B027 (optional hook)
         """Only called where `apart`: ends the process at once. A call that is under way there raises `ReplicaLost`."""

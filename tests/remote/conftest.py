@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+import uvloop
+
+uvloop.new_event_loop().close()  # the first one opens what it keeps for the life of this process
 
 
 def open_files() -> dict[str, str]:

@@ -7,6 +7,7 @@ callback per tick of the loop takes what is there.
 from __future__ import annotations
 
 import asyncio
+import math
 
 from foretell.clock import Clock
 from foretell.config import ModelSettings
@@ -51,14 +52,17 @@ class Batcher:
         self._refusals = Refusals(name, settings.max_queue_size)
         self._busy: dict[Member, Run] = {}
         self._scheduled = self._closed = False
+        self._full_rows = math.inf
+        """So many waiting rows are worth a look while all replicas are busy, see `_line_up`."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._idle: asyncio.Event | None = None
         self.objective: Objective | None = None
         if settings.slo_ms is not None:
             self.objective = Objective(settings.slo_ms / 1e3, settings.max_batch_size, profile)
         self._runner = Runner(
-            pool, placement, profile, self._lanes, self._again, self.delivery, self.objective, clock, loop, self._free
-        )
+            pool, placement, profile, self._lanes, self._again, self.delivery, self.objective, clock, loop, self._free,
+            settings.max_batch_size,
+        )  # fmt: skip
         pool.watch(self._members_changed)
 
     @property
@@ -94,7 +98,7 @@ class Batcher:
         queue.add(work)
         if work.deadline is not None and self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-        if not self._scheduled and len(self._busy) < len(self._pool.members):
+        if not self._scheduled and (len(self._busy) < len(self._pool.members) or queue.rows >= self._full_rows):
             self._scheduled = True
             self._loop.call_soon(self._dispatch)
 
@@ -123,19 +127,49 @@ class Batcher:
                 self._pool.release(member)
                 break
             run = self._busy[member] = Run(member, works, attempt, self._clock.monotonic())
-            try:
-                self._runner.start(run)
-            except BaseException as error:
-                # Whatever it is, accepted requests end, and those behind them get their turn.
-                self._runner.end_failed(run, self.delivery.unexpected(error))
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-            if self._settings.call_timeout_s is not None and self._sweeper is None:
-                self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._start(run)
             if run.ended:  # it ran on the loop, which reads its sockets before the next one
                 break
+        self._line_up()
         if self._idle is not None:
             self._settle()
+
+    def _start(self, run: Run) -> None:
+        try:
+            self._runner.start(run)
+        except BaseException as error:
+            # Whatever it is, accepted requests end, and those behind them get their turn.
+            self._runner.end_failed(run, self.delivery.unexpected(error))
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        if self._settings.call_timeout_s is not None and self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _line_up(self) -> None:
+        """Gives full batches that wait to the processes that are free next: they go on with them at once then."""
+        self._full_rows = math.inf
+        most = self._settings.max_batch_size if self.objective is None else self.objective.rows
+        while (first := self._next_free(most)) is not None:
+            if self._lanes.interactive.rows < most:
+                self._full_rows = most
+                break
+            works, attempt = self._take()
+            if not works:
+                break
+            self._pool.hold(first.member)
+            first.next = run = Run(first.member, works, attempt, max(first.expected, self._clock.monotonic()))
+            run.lined_up = True
+            self._start(run)
+            first.alone = run.ended
+
+    def _next_free(self, most: int) -> Run | None:
+        """The call whose process is free next and has none to go on with, where every replica has a call."""
+        if self._lanes.bulk.groups or len(self._busy) < len(self._pool.members):
+            return None
+        runs = [run for run in self._busy.values() if run.begun and run.next is None and not run.alone]
+        if not runs or not policy.lines_up(self._profile.call_s(most)):
+            return None
+        return min(runs, key=lambda run: run.expected)
 
     def _take(self) -> tuple[list[Work], int]:
         """The next batch's requests that still want an answer, and how often they were tried before."""
@@ -175,12 +209,25 @@ class Batcher:
             return
         run.ended = True
         self._pool.release(run.member)
-        if self._busy.get(run.member) is run:
+        first = self._busy.get(run.member)
+        if first is run:
             del self._busy[run.member]
+            if run.next is not None:
+                self._goes_on(run.next)
+        elif first is not None and first.next is run:
+            first.next = None
+        run.next = None
         if self._lanes or self._again.due:
             self._wake()
         elif self._idle is not None:
             self._settle()
+
+    def _goes_on(self, run: Run) -> None:
+        """What was lined up has its turn."""
+        self._busy[run.member] = run
+        call_s = run.expected - run.started
+        run.started = self._clock.monotonic()
+        run.expected = run.started + call_s
 
     def _wake(self) -> None:
         if not self._scheduled and not self._closed:
@@ -205,7 +252,8 @@ class Batcher:
         """Ends requests whose time is up, also those that a model still has: nobody waits past a limit."""
         self._sweeper = None
         now, later = self._clock.monotonic(), False
-        running = [work for run in self._busy.values() for work in run.works]
+        runs = [*self._busy.values(), *(run.next for run in self._busy.values() if run.next is not None)]
+        running = [work for run in runs for work in run.works]
         for work in [*self._lanes, *self._again.works(), *running]:
             if work.deadline is None or work.ended:
                 continue
@@ -228,7 +276,7 @@ class Batcher:
         """Whether the objective lets a request in."""
         members, free_s = len(self._pool.members), 0.0
         if members and len(self._busy) >= members:
-            free_s = max(0.0, min([run.expected for run in self._busy.values()]) - work.arrived)
+            free_s = max(0.0, min([(run.next or run).expected for run in self._busy.values()]) - work.arrived)
         return objective.admits(work.arrived, waiting, work.rows, members, free_s)
 
     def _drain_s(self) -> float | None:

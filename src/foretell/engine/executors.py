@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from foretell.columns import Batch
 from foretell.engine.replica import Replica
@@ -33,7 +33,7 @@ class ThreadExecutor:
 
     def __init__(self, replica: Replica, name: str) -> None:
         self._replica = replica
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | _Rest | None] = queue.SimpleQueue()
         self._closed = False
         self.calls = 0
         """Calls that have ended."""
@@ -65,6 +65,14 @@ class ThreadExecutor:
         job.future.set_exception(NotReady("the model is closed"))
         return job.future
 
+    def rest(self, pause_s: float, on_free: Callable[[], None]) -> None:
+        """Calls `on_free` on the worker thread, `pause_s` from now; for who cannot wait so short a time itself."""
+        with self._lock:
+            if not self._closed:
+                self._jobs.put(_Rest(pause_s, on_free))
+                return
+        on_free()
+
     @property
     def waiting(self) -> int:
         """Batches that have not started, the cancelled ones included."""
@@ -89,7 +97,10 @@ class ThreadExecutor:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if job.future.set_running_or_notify_cancel():
+            if isinstance(job, _Rest):
+                time.sleep(job.pause_s)
+                job.on_free()
+            elif job.future.set_running_or_notify_cancel():
                 self._run(job)
             del job  # an idle thread holds no batch
 
@@ -109,6 +120,11 @@ class ThreadExecutor:
         finally:
             self.calls += 1
             del job  # an error holds this frame, and the frame would hold the job, and the job the error
+
+
+class _Rest(NamedTuple):
+    pause_s: float
+    on_free: Callable[[], None]
 
 
 class _Job:

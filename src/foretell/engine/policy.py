@@ -11,6 +11,7 @@ _PAUSE_SHARE = 0.05
 _PAUSE_MOST_S = 0.0005
 _STAY = 1.5  # hysteresis: an inline model leaves the loop only when it is this much over the limit
 _APART_S = 0.001
+_LINE_UP_S = 0.01
 _EXPLORE = 2
 _WORTH_SPLITTING = 0.8
 _FREE_RIDE = 1.05
@@ -117,6 +118,15 @@ def belongs_apart(calls: int, cpu_s: float) -> bool:
     else, they do not. Below a millisecond the way there and back costs more than that.
     """
     return calls > 0 and cpu_s / calls > _APART_S
+
+
+def lines_up(call_s: float | None) -> bool:
+    """Whether a process whose calls take `call_s` gets the next one before this one has ended.
+
+    It then waits for nobody between the two, which is worth something where calls are short. What is lined up cannot be
+    taken back: a long call would keep others from a replica that is free sooner.
+    """
+    return call_s is not None and call_s <= _LINE_UP_S
 
 
 def restart_delay_s(failures: int, lived_s: float) -> float:

@@ -89,6 +89,11 @@ class Pool:
                 best.outstanding += 1
             return best
 
+    def hold(self, member: Member) -> None:
+        """One more batch for a member that somebody has acquired, until `release`."""
+        with self._lock:
+            member.outstanding += 1
+
     def release(self, member: Member) -> None:
         with self._lock:
             member.outstanding -= 1

@@ -31,7 +31,7 @@ from foretell.errors import (
     raise_as,
     rows_failed,
 )
-from foretell.model import Context, Model
+from foretell.model import Context, Done, Model, Outcome
 
 Stage = Callable[[Batch, Context], Batch]
 
@@ -68,6 +68,18 @@ class Replica:
                 return answer if not answer.errors else Prepared(answer, answer.rows).answer()
             return self.finish(Prepared(checked, batch.rows, self), ctx, retry=retry)
         return self.finish(self.prepare(batch, ctx), ctx, retry=retry)
+
+    def begin(self, batch: Batch, ctx: Context, done: Done) -> bool:
+        """`Model.begin` of a checked batch, `done` with a checked answer or an `InferenceError`. False where only `run`
+        can make this call, or tell what is wrong with it."""
+        spec = self.model.spec
+        if batch.rows > self._max_rows or pads(spec):
+            return False
+        try:
+            checked = check_batch(batch, spec)
+        except InferenceError:
+            return False
+        return not checked.errors and self.model.begin(checked, ctx, partial(self._ended, checked.rows, done))
 
     def prepare(self, batch: Batch, ctx: Context) -> Prepared:
         """Checks and host work ahead of the model; may run while another batch is in it."""
@@ -159,6 +171,18 @@ class Replica:
             self._calls.end()
         check_answer(answer, batch.rows, name, self._where)
         return answer
+
+    def _ended(self, rows: int, done: Done, outcome: Outcome, took_s: float) -> None:
+        if isinstance(outcome, BaseException):
+            outcome = self._error_of("predict", outcome)
+        elif outcome is not None:
+            try:
+                check_answer(outcome, rows, "predict", self._where)
+            except InferenceError as error:
+                outcome = error
+            else:
+                outcome = outcome if not outcome.errors else Prepared(outcome, outcome.rows).answer()
+        done(outcome, took_s)
 
     def _error_of(self, name: str, error: BaseException) -> InferenceError:
         """What is told of an exception of the stage `name`."""

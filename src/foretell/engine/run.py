@@ -14,15 +14,19 @@ class Run:
     """Requests that share a call, and the member that has them."""
 
     __slots__ = (
+        "alone",
         "attempt",
         "batch",
+        "begun",
         "ctx",
         "delivered",
         "ended",
         "expected",
         "finished",
         "inline",
+        "lined_up",
         "member",
+        "next",
         "started",
         "works",
     )
@@ -41,5 +45,13 @@ class Run:
         """What the call was given, once it has begun."""
         self.delivered = False
         """Whether it was answered, so that the end of its pause frees the member (a failed one is searched first)."""
+        self.begun = False
+        """Whether it was begun in a process of its own, and no thread waits for it."""
+        self.lined_up = False
+        """Whether it was begun behind another one, which then had not ended."""
+        self.next: Run | None = None
+        """The one that is lined up behind it."""
+        self.alone = False
+        """Whether there can be none."""
         self.ended = False
         """Whether the member has been given back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from foretell.clock import Clock
 from foretell.columns import Batch
@@ -27,13 +28,15 @@ from foretell.errors import (
     ReplicaLost,
     TransientError,
 )
+from foretell.model import Outcome
 
 _OF_THE_CALL = (NotReady, TransientError, DeadlineExceeded, Cancelled)
 """Failures that tell nothing of the requests: a search for a bad one would find none."""
 
 
 class Runner:
-    """Runs batches, on the loop or on the member's thread, and delivers. `free` is told when a member is free again."""
+    """Runs batches, on the loop, in a process or on the member's thread, and delivers. `free` is told when a member is
+    free again."""
 
     def __init__(
         self,
@@ -47,9 +50,12 @@ class Runner:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         free: Callable[[Run], None],
+        full_rows: int,
     ) -> None:
+        """`full_rows`: of the largest batch."""
         self._pool, self._placement, self._profile, self._lanes, self._again = pool, placement, profile, lanes, again
         self._delivery, self._objective, self._clock, self._loop, self._free = delivery, objective, clock, loop, free
+        self._full_rows = full_rows
 
     def start(self, run: Run) -> None:
         run.batch, left_over = gather(run.works, self._delivery)
@@ -60,6 +66,10 @@ class Runner:
         elif self._placement.inline and not run.member.apart:
             run.inline = True
             self._run_inline(run, run.batch)
+        elif run.member.apart and self._begin(run, run.batch):
+            run.begun = True
+        elif run.lined_up:
+            self._put_back(run)
         else:
             self._run_threaded(run, run.batch)
 
@@ -71,6 +81,40 @@ class Runner:
             self._failed(run, error)
             return
         self._answered(run, answer, self._clock.monotonic())
+        self._free(run)
+
+    def _begin(self, run: Run, batch: Batch) -> bool:
+        """Whether the process of the member has it: this loop then hears of its end, and no thread waits for it."""
+        run.expected = run.started + (self._profile.call_s(batch.rows) or 0.0)
+        run.ctx = ctx = shared_context(run.works, run.member.device)
+        return run.member.replica.begin(batch, ctx, partial(self._finish_begun, run))
+
+    def _finish_begun(self, run: Run, outcome: Outcome, took_s: float) -> None:
+        if run.ended:  # given up, see `give_up`
+            return
+        if outcome is None:
+            self._put_back(run)
+            return
+        if isinstance(outcome, BaseException):
+            self._failed(run, self._delivery.unexpected(outcome))
+            return
+        finished = self._clock.monotonic()
+        if run.lined_up:  # only its process knows when it began
+            run.started = finished - took_s
+        self._answered(run, outcome, finished)
+        pause_s = 0.0
+        if run.next is None and len(run.works) > 1 and self._lanes.rows < self._full_rows:
+            pause_s = policy.pause_s(self._profile.call_s(outcome.rows) or 0.0)
+        if pause_s:
+            run.member.thread.rest(pause_s, lambda: self.threadsafe(self._free, run))
+        else:
+            self._free(run)
+
+    def _put_back(self, run: Run) -> None:
+        """Its requests wait again, in their places: it was not begun."""
+        for work in reversed(run.works):
+            if not work.ended:
+                self._lanes.of(work).put_back([work])
         self._free(run)
 
     def _run_threaded(self, run: Run, batch: Batch) -> None:
@@ -174,8 +218,11 @@ class Runner:
 
     def give_up(self, run: Run, limit_s: float, where: str) -> None:
         """A call hangs: its callers are told, its replica is replaced, and what it may still answer is nobody's."""
-        error = ReplicaLost(f"the call took longer than {limit_s:g} s", where=where, fix="try again")
+        what = "its process took longer than {} s for a call" if run.begun else "the call took longer than {} s"
+        error = ReplicaLost(what.format(f"{limit_s:g}"), where=where, fix="try again")
         self._pool.lose(run.member, "hung")
+        if run.begun:  # nobody waits in its model who would notice
+            run.member.replica.model.give_up()
         self.end_failed(run, error)
 
     def threadsafe(self, call: Callable[..., None], *args: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ class Garbage(Exception):
 
 
 class Channel:
-    """One side of a conversation in which the sides take turns, so that never more than one message is under way.
+    """One side of a conversation in which few messages are under way at a time.
 
     Not thread-safe, but for `shut`, which ends the waiting of the others.
     """
@@ -36,14 +37,20 @@ class Channel:
         self._encoder = msgspec.msgpack.Encoder()
         self._outgoing = bytearray()
         self._incoming = bytearray(_USUAL_BYTES)
-        self._got = 0
+        self._at = self._got = 0
+        """What has come and was not taken yet is `_incoming[_at:_got]`."""
 
-    def send(self, message: Any, timeout_s: float | None = None) -> None:
-        """Raises `ValueError` for a message that is too large, which then is not sent; `TimeoutError`."""
+    @property
+    def number(self) -> int:
+        """The descriptor of its socket."""
+        return self._connection.fileno()
+
+    def send(self, message: Any, timeout_s: float | None = None, most_bytes: int = MOST_MESSAGE_BYTES) -> None:
+        """Raises `ValueError` for a message of more than `most_bytes`, which then is not sent; `TimeoutError`."""
         outgoing = self._outgoing
         self._encoder.encode_into(message, outgoing, _PREFIX.size)
         size = len(outgoing) - _PREFIX.size
-        if size > MOST_MESSAGE_BYTES:
+        if size > most_bytes:
             self._outgoing = bytearray()
             raise ValueError(f"a message of {size} bytes")
         _PREFIX.pack_into(outgoing, 0, size)
@@ -65,44 +72,61 @@ class Channel:
 
         A message that has begun is kept, and the next call goes on with it. Raises `ChannelClosed` and `Garbage`.
         """
-        while timeout_s is None or self._poll.poll(timeout_s * 1000):
-            got = self._got = self._got + self._received()
-            if got < _PREFIX.size:
-                continue
-            whole = _PREFIX.unpack_from(self._incoming)[0] + _PREFIX.size
-            if got == whole:
-                return self._taken(whole)
-            if got > whole:
-                raise Garbage("more than one message")
-            if whole > len(self._incoming):
-                self._make_room(whole)
-        return None
+        while (message := self._taken()) is None:
+            if timeout_s is not None and not self._poll.poll(timeout_s * 1000):
+                return None
+            self._fill()
+        return message
 
-    def _received(self) -> int:
+    def arrived(self) -> Iterator[memoryview]:
+        """The messages that are complete with what can be read now, each valid until the next. Does not wait.
+
+        Raises `ChannelClosed` and `Garbage`.
+        """
+        self._fill(socket.MSG_DONTWAIT)
+        while (message := self._taken()) is not None:
+            yield message
+
+    def _fill(self, flags: int = 0) -> None:
+        """Takes in what there is. The part of a message that is there already is at the start by then."""
         try:
             if self._got:
                 with memoryview(self._incoming) as incoming:
-                    got = self._connection.recv_into(incoming[self._got :])
+                    got = self._connection.recv_into(incoming[self._got :], 0, flags)
             else:
-                got = self._connection.recv_into(self._incoming)
+                got = self._connection.recv_into(self._incoming, 0, flags)
+        except BlockingIOError:
+            return
         except OSError as error:
             raise ChannelClosed from error
         if not got:
             raise ChannelClosed
-        return got
+        self._got += got
 
-    def _make_room(self, whole: int) -> None:
-        if whole > MOST_MESSAGE_BYTES + _PREFIX.size:
-            raise Garbage(f"a message of {whole} bytes")
-        longer = bytearray(whole)
-        longer[: self._got] = self._incoming[: self._got]
-        self._incoming = longer
+    def _taken(self) -> memoryview | None:
+        """The next message, where it is there; else there is room for the rest of it."""
+        at, there = self._at, self._got - self._at
+        whole = _PREFIX.size
+        if there >= whole:
+            whole += _PREFIX.unpack_from(self._incoming, at)[0]
+            if there >= whole:
+                return self._take(at, at + whole)
+            if whole > MOST_MESSAGE_BYTES + _PREFIX.size:
+                raise Garbage(f"a message of {whole} bytes")
+        if at or whole > len(self._incoming):
+            # Never in its own place: a message that was taken before may still be looked at.
+            rest = bytearray(max(whole, _USUAL_BYTES))
+            rest[:there] = self._incoming[at : self._got]
+            self._incoming, self._at, self._got = rest, 0, there
+        return None
 
-    def _taken(self, whole: int) -> memoryview:
-        self._got = 0
-        message = memoryview(self._incoming)[_PREFIX.size : whole]
-        if whole > _USUAL_BYTES:
-            self._incoming = bytearray(_USUAL_BYTES)
+    def _take(self, start: int, end: int) -> memoryview:
+        message = memoryview(self._incoming)[start + _PREFIX.size : end]
+        self._at = end
+        if end == self._got:
+            self._at = self._got = 0
+            if end > _USUAL_BYTES:
+                self._incoming = bytearray(_USUAL_BYTES)
         return message
 
     def shut(self) -> None:

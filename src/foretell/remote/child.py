@@ -1,7 +1,8 @@
-"""The program of the child process: `python -m foretell.remote.child SOCKET LIFELINE REQUESTS ANSWERS`.
+"""The program of the child process: `python -m foretell.remote.child SOCKET LIFELINE REQUESTS ANSWERS SPARE`.
 
 `SOCKET`: the number of an inherited socket. `LIFELINE`: of the reading end of a pipe that the parent holds open as long
-as it lives. `REQUESTS`, `ANSWERS`: the numbers of the files of shared memory, joined by commas. Imports nothing but the
+as it lives. `REQUESTS`, `ANSWERS`, `SPARE`: the numbers of the files of shared memory, joined by commas; `SPARE` is for
+the answer to a call while the one before it may not have been read yet. Imports nothing but the
 standard library before the recipe has said where packages are.
 """
 
@@ -30,8 +31,8 @@ def main(arguments: list[str]) -> None:
 
     from foretell.remote.worker import work
 
-    requests, answers = ([int(number) for number in each.split(",")] for each in arguments[2:4])
-    work(recipe, connection, requests, answers)
+    requests, answers, spare = ([int(number) for number in each.split(",")] for each in arguments[2:5])
+    work(recipe, connection, requests, answers, spare)
 
 
 def _leave_the_end_to_parent() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 
 from foretell.clock import Clock
 from foretell.columns import Batch
 from foretell.errors import InferenceError, InvalidInput
-from foretell.model import Context
-from foretell.remote.channel import Channel, Garbage
+from foretell.model import Context, Loss
+from foretell.remote.channel import MOST_MESSAGE_BYTES, Channel, ChannelClosed, Garbage
 from foretell.remote.faults import fault
 from foretell.remote.memory import Files, Reader, TooLarge, Writer
 from foretell.remote.messages import Answer, BatchNote, Call, Close, FaultNote, Reply, Step, Stop, reply_decoder
@@ -23,12 +23,15 @@ from foretell.remote.recipe import Recipe
 
 _CHILD = "foretell.remote.child"
 _LEAVE_S = 5.0
+_NOTICE_S = 0.5
 _LOOK_S = 0.02
+_SMALL_BYTES = 64 * 2**10
+"""Two such messages fit into a socket that nobody reads, so that who sends them waits for nobody."""
 _NEVER = Context().cancelled
 
 
 class Link:
-    """Not thread-safe but for `process`, since the two sides take turns."""
+    """Not thread-safe but for `process` and `forget`."""
 
     def __init__(self, recipe: Recipe, on_end: Callable[[], None], name: str) -> None:
         """Starts the child, which loads the model and says so; see `receive`.
@@ -45,11 +48,11 @@ class Link:
             lifeline, held = os.pipe()
             shared.callback(os.close, held)
             theirs.callback(os.close, lifeline)
-            requests, answers = (shared.enter_context(closing(Files())) for _ in range(2))
-            self._channel = Channel(ours)
-            self._writer = shared.enter_context(closing(Writer(requests.numbers)))
-            self._reader = shared.enter_context(closing(Reader(answers.numbers)))
-            given = [(connection.fileno(),), (lifeline,), requests.numbers, answers.numbers]
+            requests, answers, spare = (shared.enter_context(closing(Files())).numbers for _ in range(3))
+            self.channel = Channel(ours)
+            self._writer = shared.enter_context(closing(Writer(requests)))
+            self._reader = shared.enter_context(closing(Reader((*answers, *spare))))
+            given = [(connection.fileno(),), (lifeline,), requests, answers, spare]
             self.process = Process(
                 _CHILD, [",".join(map(str, numbers)) for numbers in given], [n for numbers in given for n in numbers],
                 self._ended, name,
@@ -84,7 +87,7 @@ class Link:
 
     def stop(self, stream: int, limit_s: float | None) -> Reply | None:
         """Ends a stream that may have further items. Raises `ChannelClosed` and `Garbage`."""
-        self._channel.send(Stop(stream))
+        self.channel.send(Stop(stream))
         return self.receive(limit_s)
 
     def _reply(
@@ -101,19 +104,33 @@ class Link:
                 reply = self.receive(max(0.0, soon))
                 if reply is not None or (until is not None and time.monotonic() >= until):
                     return reply
-            self._writer.flag(self._calls)  # nobody waits for the answer any more: the child may stop early
+            self.forget(self._calls)
         return self.receive(None if until is None else max(0.0, until - time.monotonic()))
 
-    def _call(self, batch: Batch, ctx: Context, clock: Clock) -> Call:
+    def begin(self, batch: Batch, ctx: Context, clock: Clock, place: int) -> int:
+        """Sends a small batch and waits for nothing: the number of the call. `place`: for its answer, 0 or 1.
+
+        Raises `InvalidInput` for one that is not small, and what `ask` raises; then nothing was sent.
+        """
+        self._send(lambda: self._call(batch, ctx, clock, place, small=True), None, _SMALL_BYTES)
+        return self._calls
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for the answer to that call any more: the child may stop early."""
+        self._writer.flag(number)
+
+    def _call(self, batch: Batch, ctx: Context, clock: Clock, place: int = 0, *, small: bool = False) -> Call:
         self._calls += 1
         sequence = None if ctx.sequence is None else (ctx.sequence.id, ctx.sequence.start, ctx.sequence.end)
-        note, params = pack(batch, self._writer), told(ctx.params)
-        left_s = None if ctx.deadline is None else ctx.deadline - clock.monotonic()
-        return Call(self._calls, note, params, left_s, sequence, ctx.device)
+        note, params = pack(batch, self._writer, inline=small), told(ctx.params)
+        until_s = None if ctx.deadline is None else time.monotonic() + (ctx.deadline - clock.monotonic())
+        return Call(self._calls, place, note, params, until_s, sequence, ctx.device)
 
-    def _send(self, asked: Callable[[], Call | Step], limit_s: float | None) -> None:
+    def _send(
+        self, asked: Callable[[], Call | Step], limit_s: float | None, most_bytes: int = MOST_MESSAGE_BYTES
+    ) -> None:
         try:
-            self._channel.send(asked(), limit_s)
+            self.channel.send(asked(), limit_s, most_bytes)
         except TooLarge as error:
             what = "the batch is too large for a process of its own"
             raise InvalidInput(what, got=error, fix="send fewer rows") from error
@@ -123,7 +140,7 @@ class Link:
 
     def ask_to_close(self, timeout_s: float) -> Reply | None:
         """The reply to it. Raises `ChannelClosed` and `Garbage`."""
-        self._channel.send(Close())
+        self.channel.send(Close())
         return self.receive(timeout_s)
 
     def receive(self, timeout_s: float | None) -> Reply | None:
@@ -131,14 +148,12 @@ class Link:
 
         Raises `ChannelClosed` and `Garbage`.
         """
-        message = self._channel.receive(timeout_s)
-        if message is None:
-            return None
-        try:
-            reply: Reply = reply_decoder.decode(message)
-        except ValueError as error:
-            raise Garbage(f"no reply: {error}") from error
-        return reply
+        message = self.channel.receive(timeout_s)
+        return None if message is None else _read(message)
+
+    def arrived(self) -> Iterator[Reply]:
+        """What has come and can be read without waiting. Raises `ChannelClosed` and `Garbage`."""
+        return map(_read, self.channel.arrived())
 
     def batch(self, note: BatchNote) -> Batch:
         """The batch of an answer, in memory of its own. Raises `Garbage`."""
@@ -156,6 +171,12 @@ class Link:
         except ValueError as error:
             raise Garbage(str(error)) from error
 
+    def trouble(self, error: ChannelClosed | Garbage) -> tuple[str, Loss]:
+        """What is the matter with a process that does not answer as it should."""
+        if isinstance(error, Garbage):
+            return "answered what is no answer", "not_understood"
+        return self.process.ending if self.process.wait(_NOTICE_S) else "closed its connection", "ended"
+
     def end(self, patience_s: float) -> None:
         """Waits for the child to end by itself, then ends it, and gives back what was shared with it."""
         if not self.process.wait(patience_s):
@@ -171,8 +192,16 @@ class Link:
         self.end(0.0)
 
     def _ended(self) -> None:
-        self._channel.shut()  # wakes whoever waits, even where something that the child has started holds its end
+        self.channel.shut()  # wakes whoever waits, even where something that the child has started holds its end
         self._on_end()
+
+
+def _read(message: memoryview) -> Reply:
+    try:
+        reply: Reply = reply_decoder.decode(message)
+    except ValueError as error:
+        raise Garbage(f"no reply: {error}") from error
+    return reply
 
 
 def _nobody() -> None:

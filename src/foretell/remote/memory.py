@@ -76,9 +76,12 @@ def _folders() -> list[Path]:
 class Writer:
     """Room to write in, as much as a batch needs, given back when large batches have become rare."""
 
-    def __init__(self, files: Sequence[int]) -> None:
-        """`files`: descriptors, best place first. Raises `Overloaded` where no place has room for anything."""
-        self._files = files
+    def __init__(self, files: Sequence[int], first: int = 0) -> None:
+        """`files`: descriptors, best place first; `first`: how many the reader has before them.
+
+        Raises `Overloaded` where no place has room for anything.
+        """
+        self._files, self._first = files, first
         self._file = 0
         self._size = 0
         self._small_calls = 0
@@ -88,7 +91,7 @@ class Writer:
     @property
     def place(self) -> tuple[int, int]:
         """Which of the files, and its size: what the reader has to know."""
-        return self._file, self._size
+        return self._first + self._file, self._size
 
     def reserve(self, size: int) -> Memory:
         """At least `size` bytes behind the header. The start is aligned.
@@ -114,8 +117,8 @@ class Writer:
             self.reserve(0)
 
     def flag(self, number: int) -> None:
-        """Shows `number` to the reader at once, whatever it is doing."""
-        self._memory[:8].view(np.int64)[0] = number
+        """Shows `number` to the reader at once, whatever it is doing, beside the last one before or after it."""
+        self._memory[:16].view(np.int64)[number & 1] = number
 
     def close(self) -> None:
         self._memory = np.zeros(0, np.uint8)
@@ -144,8 +147,8 @@ class Reader:
         self._files = files
         self._place = (0, 0)
         self._memory: Memory = np.zeros(0, np.uint8)
-        self.flag: Sequence[int] = (0,)
-        """One number, which the writer may change at any time."""
+        self.flags: Sequence[int] = (0, 0)
+        """Two numbers, an even and an odd one, which the writer may change at any time."""
 
     def at(self, file: int, size: int) -> Memory:
         """The whole of a file, read-only. Raises `ValueError` where there is no such file or it is smaller."""
@@ -155,11 +158,11 @@ class Reader:
             self.close()  # gives the old mapping back first, unless somebody still looks at it
             mapped = mmap.mmap(self._files[file], size, access=mmap.ACCESS_READ)
             self._memory, self._place = np.frombuffer(mapped, np.uint8), (file, size)
-            self.flag = memoryview(mapped)[:8].cast("q")
+            self.flags = memoryview(mapped)[:16].cast("q")
         return self._memory
 
     def close(self) -> None:
-        self._memory, self._place, self.flag = np.zeros(0, np.uint8), (0, 0), (0,)
+        self._memory, self._place, self.flags = np.zeros(0, np.uint8), (0, 0), (0, 0)
 
 
 def aligned(size: int) -> int:

@@ -1,4 +1,6 @@
-"""What the two processes say to each other, in msgpack. The parent asks, the child answers, one after the other.
+"""What the two processes say to each other, in msgpack. The parent asks, the child answers, in the same order.
+
+The parent may ask once more before it has the answer, so that the child need not wait for it (see `remote.begun`).
 
 The recipe comes before all this, in JSON: until the child has it, it cannot know where its packages are.
 """
@@ -43,22 +45,25 @@ RowNote = tuple[str, str, int]
 
 
 class BatchNote(msgspec.Struct, array_like=True):
-    """`file`, `size`: the place of the shared memory that the pieces are in."""
+    """`file`, `size`: the place of the shared memory; `shared`: whether any of the pieces is there."""
 
     rows: int
     columns: dict[str, ColumnNote]
     errors: dict[int, RowNote]
     file: int
     size: int
+    shared: bool
 
 
 class Call(msgspec.Struct, array_like=True, tag=0):
-    """`number` is shown in the memory of the batch once nobody waits for the answer. `left_s`: until the deadline."""
+    """`number` is shown in the memory of requests once nobody waits for the answer. `until_s`: the deadline on the
+    clock that all processes of a machine share. `place`: which of the two memories of answers is free for this one."""
 
     number: int
+    place: int
     batch: BatchNote
     params: Any
-    left_s: float | None
+    until_s: float | None
     sequence: tuple[int | str, bool, bool] | None
     device: str
 
@@ -119,10 +124,12 @@ class Hello(msgspec.Struct, array_like=True, tag=0):
 
 
 class Answer(msgspec.Struct, array_like=True, tag=1):
-    """`model`: where the call has changed it. `batch`: None where a stream is over."""
+    """`model`: where the call has changed it. `batch`: None where a stream is over. `took_s`: seconds of the call,
+    without the way there and back."""
 
     batch: BatchNote | None
     model: ModelNote | None
+    took_s: float
 
 
 class Failed(msgspec.Struct, array_like=True, tag=2):

@@ -12,24 +12,24 @@ from collections.abc import Callable, Generator, Mapping
 from foretell.backends import Opened
 from foretell.clock import Clock, SystemClock
 from foretell.columns import Batch
-from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, InvalidModel, NotReady, ReplicaLost
-from foretell.model import Context, Loss, Model
+from foretell.errors import Cancelled, InferenceError, InvalidModel, NotReady, ReplicaLost
+from foretell.model import Context, Done, Loss, Model
+from foretell.remote.begun import Begun, abandon, check_time
 from foretell.remote.channel import ChannelClosed, Garbage
 from foretell.remote.link import Link
 from foretell.remote.messages import Answer, Failed, Hello, ModelNote, OutOfMemory, Reply
 from foretell.remote.recipe import Recipe
 from foretell.remote.streaming import drawn
 
-_NOTICE_S = 0.5
 _CLOSE_S = 10.0
 
 
 class RemoteModel(Model):
     """Runs the model of `recipe` in a process of its own, all three stages of it in `predict`.
 
-    One call at a time. When the process has ended other than by `close`, whoever watches is told once, on a thread of
-    its own; from then on `lost` is true, `loss` says why, and every call raises `ReplicaLost`. `digest`: what the
-    artefact must have. Safe from any thread.
+    One call runs at a time; an event loop may have begun the next one (`begin`). When the process has ended other than
+    by `close`, whoever watches is told once, on a thread of its own; from then on `lost` is true, `loss` says why, and
+    every call raises `ReplicaLost`. `digest`: what the artefact must have. Safe from any thread.
     """
 
     apart = True
@@ -43,6 +43,9 @@ class RemoteModel(Model):
         self._turn = threading.Lock()
         self._guard = threading.Lock()
         self._link: Link | None = None
+        self._begun: Begun | None = None
+        self._small = True
+        """Whether answers come with their messages, so that taking one holds up no event loop."""
         self._hello: Hello | None = None
         self._ahead: str | None = None
         self._lost: str | None = None
@@ -120,7 +123,7 @@ class RemoteModel(Model):
         try:
             return self._asked(lambda link: link.ask(batch, ctx, self._clock, limit_s))  # type: ignore[return-value]
         except Cancelled:
-            self._check_time(ctx)
+            check_time(ctx, self._clock, self._where)
             raise
 
     def stream(self, batch: Batch, ctx: Context) -> Generator[Batch]:
@@ -134,29 +137,38 @@ class RemoteModel(Model):
             first = batch if begins else None
             item = self._asked(lambda link: link.step(number, first, ctx, self._clock, limit_s))
             if item is None:
-                self._check_time(ctx)
+                check_time(ctx, self._clock, self._where)
             return item
 
         return drawn(step, lambda: self._asked(lambda link: link.stop(number, limit_s)))
-
-    def _check_time(self, ctx: Context) -> None:
-        """Raises `DeadlineExceeded` where the process was told to stop since the time is up."""
-        if ctx.deadline is not None and self._clock.monotonic() >= ctx.deadline:
-            raise DeadlineExceeded("the time limit passed while the model worked", where=self._where)
 
     def _asked(self, ask: Callable[[Link], Reply | None]) -> Batch | None:
         """What comes of one request to the process; None at the end of a stream."""
         with self._turn:
             link = self._ready()
             try:
-                return self._answer(link, ask(link))
+                self._settle(link, self._settings.call_timeout_s)
+                return self.answer(link, ask(link))
             except (ChannelClosed, Garbage) as error:
-                raise self._lose(link, _reason(link, error), _loss(error)) from error
+                raise self._lose(link, *link.trouble(error)) from error
             except (InferenceError, MemoryError):  # the conversation is in order
                 raise
             except BaseException:  # the answer may still come, and would be taken for that to another call
                 self._lose(link, "was left in the middle of a call", "ended")
                 raise
+            finally:
+                self._end_begun()
+
+    def begin(self, batch: Batch, ctx: Context, done: Done) -> bool:
+        """One more call while another one is begun at most, of a small batch, while answers are small."""
+        if not self._small or not self._turn.acquire(blocking=False):
+            return False
+        try:
+            if self._begun is None or self._hello is None or self._lost is not None or self._closed:
+                return False
+            return self._begun.send(batch, ctx, done)
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Closes the model in its process, then ends that, within a bounded time. Harmless when repeated.
@@ -176,9 +188,12 @@ class RemoteModel(Model):
             self._turn.acquire()  # whoever has it finds the conversation ended
         failure = None
         try:
-            if loaded and not self.lost:
-                failure = self._farewell(link, until - time.monotonic())
+            if self._begun is not None and loaded and not self.lost:
+                failure = self._begun.farewell(until - time.monotonic())
         finally:
+            if self._begun is not None:
+                self._begun.end(self._is_closed())
+                self._begun.stop()
             link.end(until - time.monotonic())
             self._turn.release()
         if failure is not None:
@@ -203,8 +218,8 @@ class RemoteModel(Model):
             if self._link is not None:
                 raise NotReady("the model was loaded before", where=self._where)
             link = Link(dataclasses.replace(self.recipe, settings=settings), on_end, self.recipe.name)
-            self._link = link
-        weakref.finalize(self, _abandon, link, os.getpid())
+            self._link, self._begun = link, Begun(link, self._turn, myself, self._clock, self._where)
+        weakref.finalize(self, abandon, link, self._begun, os.getpid())
         return link
 
     def _greeting(self, link: Link) -> Hello:
@@ -216,7 +231,7 @@ class RemoteModel(Model):
             if isinstance(reply, Failed):
                 raise link.error(reply.fault)
         except (ChannelClosed, Garbage) as error:
-            raise self._ended_early(_reason(link, error)) from error
+            raise self._ended_early(link.trouble(error)[0]) from error
         if reply is None:
             what, fix = f"loading took longer than {limit_s:g} s", "give it more with load_timeout_s"
             raise NotReady(what, where=self._where, fix=fix)
@@ -232,12 +247,14 @@ class RemoteModel(Model):
             raise self._is_lost(self._lost)
         return link
 
-    def _answer(self, link: Link, reply: Reply | None) -> Batch | None:
+    def answer(self, link: Link, reply: Reply | None) -> Batch | None:
+        """What a reply to a call says; None at the end of a stream. Raises what it says went wrong, and `Garbage`."""
         if isinstance(reply, (Answer, Failed)):
             if reply.model is not None:
                 self._learn(reply.model)
             if isinstance(reply, Failed):
                 raise link.error(reply.fault)
+            self._small = reply.batch is None or not reply.batch.shared
             return None if reply.batch is None else link.batch(reply.batch)
         if reply is None:
             raise self._lose(link, f"took longer than {self._settings.call_timeout_s} s for a call", "hung")
@@ -245,13 +262,20 @@ class RemoteModel(Model):
             raise self._lose(link, "ran out of memory", "out_of_memory")
         raise Garbage("a reply to another request")
 
-    def _farewell(self, link: Link, patience_s: float) -> InferenceError | None:
-        """What closing the model raises."""
-        try:
-            reply = link.ask_to_close(patience_s)
-            return link.error(reply.fault) if isinstance(reply, Failed) else None
-        except (ChannelClosed, Garbage):
-            return None  # it has ended, or is about to be ended
+    def break_off(self, link: Link, error: ChannelClosed | Garbage) -> None:
+        """What was read while only calls were begun is the end, or no answer."""
+        with self._turn:
+            self._lose(link, *link.trouble(error))
+            self._end_begun()
+
+    def _settle(self, link: Link, limit_s: float | None) -> None:
+        """Takes the answers to the calls that are begun. Raises `ReplicaLost`, `ChannelClosed`, `Garbage`."""
+        if self._begun and not self._begun.settle(limit_s):
+            raise self._lose(link, f"took longer than {self._settings.call_timeout_s} s for a call", "hung")
+
+    def _end_begun(self) -> None:
+        if self._lost is not None and self._begun:
+            self._begun.end(self._is_lost(self._lost))
 
     def _learn(self, note: ModelNote) -> None:
         # One process answers one call after the other, whatever the model could do.
@@ -290,20 +314,3 @@ class RemoteModel(Model):
 
     def _is_closed(self) -> NotReady:
         return NotReady("the model is closed", where=self._where)
-
-
-def _reason(link: Link, error: ChannelClosed | Garbage) -> str:
-    """What is the matter with a process that does not answer as it should."""
-    if isinstance(error, Garbage):
-        return "answered what is no answer"
-    return link.process.ending if link.process.wait(_NOTICE_S) else "closed its connection"
-
-
-def _loss(error: ChannelClosed | Garbage) -> Loss:
-    return "not_understood" if isinstance(error, Garbage) else "ended"
-
-
-def _abandon(link: Link, owner: int) -> None:
-    """What is left of a model that nobody closed. In a copy of its process, the child is not there to end."""
-    if os.getpid() == owner:
-        link.abandon()

@@ -10,7 +10,7 @@ import numpy as np
 
 from foretell.columns import Array, Batch, Bytes, Column, Dense, Index, Mask, Ragged
 from foretell.errors import RowError
-from foretell.remote.memory import HEADER_BYTES, Memory, Reader, Writer, aligned
+from foretell.remote.memory import HEADER_BYTES, Memory, Reader, TooLarge, Writer, aligned
 from foretell.remote.messages import BatchNote, BytesNote, ColumnNote, DenseNote, Piece, RaggedNote, RowNote
 
 _MOST_INLINE_BYTES = 32 * 2**10
@@ -21,19 +21,23 @@ _KINDS = "biufcmMSU"
 _INT64, _UINT8, _BOOL = np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.bool_)
 
 
-def pack(batch: Batch, writer: Writer) -> BatchNote:
+def pack(batch: Batch, writer: Writer, *, inline: bool = False) -> BatchNote:
     """Writes the columns to where the reader can see them; every large array is copied once.
 
-    Raises `TypeError` for an array of Python objects, and what `Writer.reserve` raises.
+    With `inline` the memory is left alone. Raises `TooLarge` for what would need it, `TypeError` for an array of Python
+    objects, and what `Writer.reserve` raises.
     """
     packer = _Packer()
     columns = {name: packer.column(column) for name, column in batch.columns.items()}
+    if packer.waiting and inline:
+        raise TooLarge(f"{packer.size} bytes")
     if packer.waiting:
         packer.write(writer.reserve(packer.size))
-    else:
+    elif not inline:
         writer.rest()
     file, size = writer.place
-    return BatchNote(batch.rows, columns, row_notes(batch.errors) if batch.errors else {}, file, size)
+    errors = row_notes(batch.errors) if batch.errors else {}
+    return BatchNote(batch.rows, columns, errors, file, size, bool(packer.waiting))
 
 
 class _Packer:

@@ -46,12 +46,16 @@ _HEARD_S = 5.0
 """In that time the parent reads why this process is lost, and ends it."""
 
 
-def work(recipe: Recipe, connection: socket.socket, requests: Sequence[int], answers: Sequence[int]) -> None:
-    """`requests`, `answers`: descriptors of the shared memory. Returns once the model is closed or could not load."""
+def work(
+    recipe: Recipe, connection: socket.socket, requests: Sequence[int], answers: Sequence[int], spare: Sequence[int]
+) -> None:
+    """`requests`, `answers`, `spare`: descriptors of the shared memory. Returns once the model is closed or could not
+    load."""
     channel = Channel(connection)
     try:
         loaded = load(recipe)
-        worker = _Worker(loaded, channel, Reader(requests), Writer(answers))
+        writers = Writer(answers), Writer(spare, len(answers))
+        worker = _Worker(loaded, channel, Reader(requests), writers)
         channel.send(worker.hello())
     except InferenceError as error:
         if _is_memory_error(error):
@@ -69,8 +73,8 @@ def work(recipe: Recipe, connection: socket.socket, requests: Sequence[int], ans
 
 
 class _Worker:
-    def __init__(self, loaded: Loaded, channel: Channel, reader: Reader, writer: Writer) -> None:
-        self._loaded, self._channel, self._reader, self._writer = loaded, channel, reader, writer
+    def __init__(self, loaded: Loaded, channel: Channel, reader: Reader, writers: tuple[Writer, Writer]) -> None:
+        self._loaded, self._channel, self._reader, self._writers = loaded, channel, reader, writers
         self._model, self._where = loaded.opened.model, loaded.where
         self._streams, self._number = OpenStreams(), 0
         self._told: tuple[object, object, object] = (None, None, None)
@@ -96,15 +100,21 @@ class _Worker:
                 return
             if isinstance(request, Stop):
                 self._streams.stop(request.stream)
-                self._say(Answer(None, self._news()))
+                self._say(Answer(None, self._news(), 0.0))
             else:
                 self._number = request.number
                 self._say(self._answer(request))
 
     def _answer(self, asked: Call | Step) -> Reply:
         try:
-            answer = self._called(asked) if isinstance(asked, Call) else self._stepped(asked)
-            return Answer(None if answer is None else pack(answer, self._writer), self._news())
+            started = time.monotonic()
+            if isinstance(asked, Call):
+                place = asked.place
+                answer: Batch | None = self._called(asked)
+            else:
+                place, answer = 0, self._stepped(asked)
+            note = None if answer is None else pack(answer, self._writers[place])
+            return Answer(note, self._news(), time.monotonic() - started)
         except InferenceError as error:
             if _is_memory_error(error):
                 raise MemoryError from error
@@ -129,7 +139,7 @@ class _Worker:
 
     def _is_cancelled(self) -> bool:
         """Whether nobody waits any more for what is asked now."""
-        return self._reader.flag[0] == self._number
+        return self._reader.flags[self._number & 1] == self._number
 
     def _close(self) -> Reply:
         self._streams.close()
@@ -170,10 +180,9 @@ class _Worker:
 
 
 def _context(call: Call, is_cancelled: Callable[[], bool]) -> Context:
-    left = call.left_s
     return Context(
         heard(call.params),
-        None if left is None else time.monotonic() + left,
+        call.until_s,
         is_cancelled,
         None if call.sequence is None else Conversation(*call.sequence),
         call.device,
@@ -205,6 +214,8 @@ def _give_up(channel: Channel) -> None:
     """A process without memory is not to be trusted with another call."""
     try:
         channel.send(OutOfMemory())
-        channel.receive(_HEARD_S)  # who ends by itself is taken for one that has, before what it said is read
+        # Who ends by itself is taken for one that has, before what it said is read. What comes may be the next call.
+        while channel.receive(_HEARD_S) is not None:
+            continue
     finally:
         os._exit(1)
