@@ -40,6 +40,12 @@ def ours(model: Path, *flags: str, name: str = OURS, wire: Wire | None = None) -
     return Recipe(name, foretell(f"model={model}", *flags), wire or Oip("model"))
 
 
+def uncounted(model: Path, *, name: str) -> Recipe:
+    """foretell without its statistics."""
+    python, _, _, *rest = foretell(f"model={model}")
+    return Recipe(name, [python, "-m", "benchmarks.online.uncounted", *rest], Oip("model"))
+
+
 def ours_python(reference: str, *flags: str, name: str, wire: Wire, environ: Mapping[str, str] | None = None) -> Recipe:
     command = foretell(f"model=benchmarks.online.python_models:{reference}", *flags)
     return Recipe(name, command, wire, environ or {})

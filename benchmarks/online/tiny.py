@@ -33,6 +33,7 @@ _TIMES_OF: Mapping[int, Mapping[str, float]] = {
 _PINNED_TIMES_OF = {BARE: 0.7, MOSEC: 2}
 _MOSEC_ROWS, _MOSEC_WAITS_MS = 64, (1, 3, 10)
 _MOST_P99_MS, _MOST_START_S, _MOST_MEMORY_MB, _LEAST_UNIQUE_S, _AS_GOOD = 2, 0.5, 110, 65_000, 0.9
+_LEAST_COUNTED = 0.9
 _IDLE_S = 2.0
 
 
@@ -62,6 +63,8 @@ def main(run: Run) -> None:
         _unique(run, case, pair)
         binary = recipes.ours(case.model, name="foretell, binary", wire=OipBinary("model"))
         _binary(run, case, {OURS: pair[OURS], binary.name: stack.enter_context(case.ready(binary))})
+        uncounted = recipes.uncounted(case.model, name="foretell, no statistics")
+        _metrics(run, case, {OURS: pair[OURS], uncounted.name: stack.enter_context(case.ready(uncounted))})
     with run.unless_unavailable("1 connection on one core"):
         _pinned(run, case, [recipe for recipe in known if recipe.name in {OURS, *_PINNED_TIMES_OF}])
 
@@ -151,6 +154,13 @@ def _binary(run: Run, case: Tiny, servers: Mapping[str, Server]) -> None:
     binary = next(name for name in servers if name != OURS)
     share = 1 / times_of(loads, binary)
     add_loads(run, "64 connections, JSON beside binary", loads, {binary: [Goal.at_least(share, _AS_GOOD, " of JSON")]})
+
+
+def _metrics(run: Run, case: Tiny, servers: Mapping[str, Server]) -> None:
+    loads = closed_loop(run, servers, case.rows[0], 64)
+    share = times_of(loads, next(name for name in servers if name != OURS))
+    goal = Goal.at_least(share, _LEAST_COUNTED, " of uncounted")
+    add_loads(run, "64 connections, with and without statistics", loads, {OURS: [goal]})
 
 
 def _pinned(run: Run, case: Tiny, known: Sequence[Recipe]) -> None:
