@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ class DataType(enum.StrEnum):
     BF16 = "BF16"
     BYTES = "BYTES"
 
-    @property
+    @functools.cached_property
     def numpy(self) -> np.dtype[Any]:
         """The dtype of a `Dense` column of this type. BF16 travels as its bits, in uint16; BYTES has none."""
         if self is DataType.BYTES:

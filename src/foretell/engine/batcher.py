@@ -184,7 +184,8 @@ class Batcher:
         free = len(self._pool.members) - len(self._busy)
         if free > 1:
             most = min(most, policy.share_rows(self._lanes.rows, free, self._profile))
-        works = self._alive(self._lanes.take(most, now), now)
+        lanes = self._lanes
+        works = self._alive(lanes.take(most, now) if lanes.bulk.groups else lanes.interactive.take(most), now)
         while not works and self._lanes:
             works = self._alive(self._lanes.take(most, now), now)
         return works, 0

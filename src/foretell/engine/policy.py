@@ -165,5 +165,6 @@ class Placement:
 
     def follow(self, call_s: float | None) -> None:
         """Calls lately take `call_s` seconds."""
-        if self._adapts:
+        stays = self.inline and call_s is not None and call_s <= self._limit_s
+        if self._adapts and not stays:
             self.inline = runs_inline(call_s, self._limit_s, self.inline)

@@ -100,7 +100,7 @@ class ReplyEncoder:
         known: dict[str, JsonRows] = completed.scratch.setdefault("json", {})
         outputs: list[tuple[bytes, JsonRows]] = []
         for name, column in completed.batch.columns.items():
-            row_shape = _row_shape(name, column)
+            row_shape = column.data.shape[1:] if type(column) is Dense else _row_shape(name, column)
             key = (name, rows, row_shape)
             fixed = self._fixed.get(key) if spec is self._last_spec else None
             if fixed is None:
