@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -128,3 +129,21 @@ def managing(new_loop: LoopFactory) -> Iterator[Manage]:
         one.close()
     problems = [one.problems for one in running]
     assert problems == [[] for _ in running], problems
+
+
+class Later:
+    """A call in a thread, for when its answer has to wait for something else."""
+
+    def __init__(self, call: Callable[[], Answer]) -> None:
+        self._answers: list[Answer] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(call()), daemon=True)
+        self._thread.start()
+
+    def answer(self) -> Answer:
+        self._thread.join(20)
+        (answer,) = self._answers
+        return answer
+
+
+def ready(name: str, version: str = "1") -> dict[str, str]:
+    return {"name": name, "version": version, "state": "READY"}

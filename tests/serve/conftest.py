@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
-from repositories import Manage, managing
+from repositories import Manage, managing, put, times
 from served_models import Echo
 from serving import LoopFactory, Running, served
 
@@ -58,3 +59,11 @@ def manage(new_loop: LoopFactory) -> Iterator[Manage]:
 def echo(serve: Serve) -> Running:
     """A server whose model `echo` takes FP32 [-1, 2]."""
     return serve(echo=Echo(DataType.FP32, (2,)))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A folder of models: `two` (x * 2) and `three` (x * 3) in version 1."""
+    put(tmp_path / "two/1/model.onnx", times(2))
+    put(tmp_path / "three/1/model.onnx", times(3))
+    return tmp_path

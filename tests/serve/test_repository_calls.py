@@ -6,54 +6,23 @@ import gc
 import os
 import shutil
 import sys
-import threading
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import orjson
 import pytest
-from repositories import Manage, Managed, put, slow, times
+from repositories import Later, Manage, Managed, put, ready, slow, times
 from served_models import Echo
 from serving import Running
-from wire import Answer, http, infer, infer_body, values
+from wire import http, infer, infer_body, values
 
 from foretell.backends.opened import Opened
 from foretell.catalog import Served
 from foretell.cli.loading import CommandLine
 from foretell.config import ModelSettings
-from foretell.engine.engine import Engine
 from foretell.engine.recorder import Recorder
-from foretell.errors import InvalidModel
-from foretell.model import Model
 from foretell.repository.plan import Planned
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """`two` (x * 2) and `three` (x * 3) in version 1."""
-    put(tmp_path / "two/1/model.onnx", times(2))
-    put(tmp_path / "three/1/model.onnx", times(3))
-    return tmp_path
-
-
-class Later:
-    """A call in a thread, for when its answer has to wait for something else."""
-
-    def __init__(self, call: Callable[[], Answer]) -> None:
-        self._answers: list[Answer] = []
-        self._thread = threading.Thread(target=lambda: self._answers.append(call()), daemon=True)
-        self._thread.start()
-
-    def answer(self) -> Answer:
-        self._thread.join(20)
-        (answer,) = self._answers
-        return answer
-
-
-def ready(name: str, version: str = "1") -> dict[str, str]:
-    return {"name": name, "version": version, "state": "READY"}
 
 
 class TestIndex:
@@ -171,17 +140,6 @@ class TestLoad:
         assert "foretell_model_load_duration_seconds_count 1" in text
 
 
-class OnlyOne(CommandLine):
-    """Models that cannot be opened a second time."""
-
-    def load(self, planned: Planned, settings: ModelSettings, opened: Opened, recorder: Recorder | None) -> Served:
-        def again() -> Model:
-            raise InvalidModel("it is not to be had twice")
-
-        engine = Engine(opened.model, settings, name=planned.name or "", recorder=recorder, again=again).load()
-        return Served(engine.name, planned.version, engine, opened)
-
-
 class Sees(CommandLine):
     """Tells, for each load, the longest turn of Python code."""
 
@@ -195,81 +153,12 @@ class Sees(CommandLine):
 def test_loading_gives_way(manage: Manage, repository: Path) -> None:
     usual_s = sys.getswitchinterval()
     server = manage(repository)
-    server.loader.intake._sources = Sees([str(repository)], {})
+    server.loader.intake._sources = Sees([str(repository)], {}, 1, server.said.append)
     Sees.turns_s.clear()
     assert server.load("two").status == 200
     (turn_s,) = Sees.turns_s
     assert turn_s <= usual_s / 5
     assert sys.getswitchinterval() == usual_s
-
-
-class TestFailedLoad:
-    def test_the_old_version_serves_on_and_the_reason_is_told(self, manage: Manage, repository: Path) -> None:
-        server = manage(repository)
-        put(repository / "two/1/model.onnx", times(2)[:-7])
-        answer = server.load("two")
-        assert answer.status == 400
-        assert answer.error.startswith("failed to load 'two', version 1: ")
-        assert str(repository) not in answer.error
-        assert server.predict("two", 3) == 6
-        entry = next(entry for entry in server.index() if entry["name"] == "two")
-        assert entry["state"] == "READY"
-        assert entry["reason"] in answer.error
-        assert any(str(repository) in line for line in server.said)
-
-    def test_it_is_forgotten_with_the_next_that_succeeds(self, manage: Manage, repository: Path) -> None:
-        server = manage(repository)
-        put(repository / "two/1/model.onnx", b"")
-        assert server.load("two").status == 400
-        put(repository / "two/1/model.onnx", times(8))
-        assert server.load("two").status == 200
-        assert server.predict("two", 1) == 8
-        assert server.index() == [ready("three"), ready("two")]
-
-    def test_a_good_version_gets_in_beside_a_bad_one(self, manage: Manage, repository: Path) -> None:
-        server = manage(repository)
-        put(repository / "two/1/model.onnx", b"junk")
-        put(repository / "two/2/model.onnx", times(20))
-        assert "version 1" in server.load("two").error
-        assert server.predict("two", 1) == 20
-        assert values(server.ask(http("POST", "/v2/models/two/versions/1/infer", infer_body([1])))) == [2]
-
-    def test_a_file_that_changes_while_it_is_loaded_is_not_taken(self, manage: Manage, tmp_path: Path) -> None:
-        file = put(tmp_path / "models.py", slow(2))
-        server = manage(f"{file}:Slow")
-        os.mkfifo(tmp_path / "pipe")
-        put(file, slow(3))
-        call = Later(lambda: server.load("Slow"))
-        with (tmp_path / "pipe").open("wb"):  # opens when it is being loaded
-            put(file, slow(4) + b"#")
-        assert "changed while it was loaded" in call.answer().error
-        assert server.predict("Slow", 1) == 2
-        (tmp_path / "pipe").unlink()
-        assert server.load("Slow").status == 200
-        assert server.predict("Slow", 1) == 4
-
-    def test_a_replica_that_cannot_be_opened_leaves_what_serves(self, manage: Manage, repository: Path) -> None:
-        server = manage(repository, replicas=2)
-        server.loader.intake._sources = OnlyOne([str(repository)], {"replicas": 2})
-        put(repository / "two/1/model.onnx", times(4))
-        answer = server.load("two")
-        assert (answer.status, answer.header("retry-after")) == (503, "1")
-        assert "a replica could not be opened: it is not to be had twice" in answer.error
-        assert server.predict("two", 1) == 2
-
-    def test_a_load_that_takes_too_long_is_given_up(self, manage: Manage, tmp_path: Path) -> None:
-        file = put(tmp_path / "models.py", slow(2))
-        server = manage(f"{file}:Slow", load_timeout_s=0.05)
-        os.mkfifo(tmp_path / "pipe")
-        put(file, slow(3))
-        answer = server.load("Slow")
-        assert answer.status == 504
-        assert "it took longer than 0.05 s" in answer.error
-        assert server.predict("Slow", 1) == 2
-        again = server.load("Slow")
-        assert (again.status, again.header("retry-after")) == (503, "1")
-        assert "an earlier load of it has not ended" in again.error
-        (tmp_path / "pipe").open("wb").close()
 
 
 class TestUnload:
