@@ -95,7 +95,11 @@ class InProcess(asyncio.Transport):
         return self._closed
 
     def can_write_eof(self) -> bool:
-        return False
+        return True
+
+    def write_eof(self) -> None:
+        """The server has said its last: nothing of ours is still on its way to it."""
+        self.close()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing waits here: whoever asked has its reply at once."""
