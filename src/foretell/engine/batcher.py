@@ -130,7 +130,8 @@ class Batcher:
             self._start(run)
             if run.ended:  # it ran on the loop, which reads its sockets before the next one
                 break
-        self._line_up()
+        else:
+            self._line_up()
         if self._idle is not None:
             self._settle()
 
