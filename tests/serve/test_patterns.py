@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from in_memory import Kept
 from served_models import Echo, Gate, InlineEcho, Poison
 from serving import Running, served
 from wire import Answer, Wire, http, infer, infer_body, values
 
 from foretell.catalog import LiveCatalog
+from foretell.config import ModelSettings
 from foretell.serve.patterns import KnownRequest, Patterns
 from foretell.types import DataType
 
@@ -85,6 +87,26 @@ def test_it_waits_as_one_thing_for_its_answer(serve: Serve) -> None:
         gate.open_gate()
         assert values(wire.answer()) == [3, 4]
         server.until(lambda: not connection.busy)
+
+
+def test_a_lone_client_does_not_wait_for_the_end_of_a_tick(serve: Serve) -> None:
+    server = serve(served(Echo(DataType.FP32, (2,)), "m", settings=ModelSettings(executor="inline")))
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        connection = server.only_connection()
+
+        def within_the_read() -> bytes:
+            transport, kept = connection._transport, Kept()
+            connection._transport = kept  # type: ignore[assignment]
+            connection.data_received(ask(b"[3,4]"))
+            connection._transport = transport
+            return kept.written
+
+        assert server.on_loop(within_the_read).endswith(b'"data":[3.0,4.0]}]}')
+        with server.connect() as other:
+            assert other.send(http("GET", "/v2/health/live")).answer().status == 200
+            assert server.on_loop(within_the_read) == b""
+            assert values(wire.answer()) == [3, 4]
 
 
 def test_its_answer_keeps_its_place_among_others(serve: Serve) -> None:

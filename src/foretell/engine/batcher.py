@@ -102,6 +102,18 @@ class Batcher:
             self._scheduled = True
             self._loop.call_soon(self._dispatch)
 
+    def submit_alone(self, work: Work) -> None:
+        """`submit` by somebody beside whom nobody else can come in this tick of the loop: there is no end of it to wait
+        for."""
+        if self._scheduled:
+            self.submit(work)
+            return
+        self._scheduled = True
+        try:
+            self.submit(work)
+        finally:
+            self._dispatch()
+
     async def drain(self) -> None:
         """Returns when every accepted request has ended."""
         while self.pending:

@@ -58,9 +58,12 @@ class Runner:
         self._full_rows = full_rows
 
     def start(self, run: Run) -> None:
-        run.batch, left_over = gather(run.works, self._delivery)
-        if left_over:
-            self._lanes.of(left_over[0]).put_back(left_over)
+        try:
+            run.batch = assemble(run.works)
+        except (InferenceError, ValueError, TypeError, MemoryError):
+            run.batch, left_over = gather(run.works, self._delivery)
+            if left_over:
+                self._lanes.of(left_over[0]).put_back(left_over)
         if run.batch is None:
             self._free(run)
         elif self._placement.inline and not run.member.apart:

@@ -38,8 +38,10 @@ class ModelDoor:
         self._decode, self.known = decoder.decode, decoder.known
         self.known_binary = decoder.known_binary
         loop = asyncio.get_running_loop()
+        batcher = engine.batcher(loop)
+        batcher.delivery.after = application.server.flush
         self.submit = engine.submitter(loop)
-        engine.batcher(loop).delivery.after = application.server.flush
+        self.submit_alone = batcher.submit_alone if self.submit == batcher.submit else self.submit
         self.now = engine.clock.monotonic
         self.timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
 

@@ -83,8 +83,12 @@ class Patterns:
             return False
         request = pattern.kind(connection, pattern, data, values)
         connection.wait_for(request)
+        door = pattern.door
         try:
-            pattern.door.submit(request)
+            if connection.server.alone:
+                door.submit_alone(request)
+            else:
+                door.submit(request)
         except Exception as error:
             request.failed(error)
         return True

@@ -75,6 +75,8 @@ class HttpServer:
         self.held = HeldBodies(max(settings.max_buffered_bytes, 2 * settings.max_body_bytes))
         self.packer = Packer()
         self._connections: set[HttpConnection] = set()
+        self.alone = False
+        """Whether there is one connection only."""
         self._expected: set[asyncio.Protocol] = set()
         """Those that have been accepted and are not in yet, of all sockets. None of them is in `_connections`, too."""
         self.reply_heads = ReplyHeads()
@@ -217,10 +219,12 @@ class HttpServer:
         if not self._fits(len(self._connections)):  # those behind it take no room from it
             return False
         self._connections.add(connection)
+        self.alone = len(self._connections) == 1
         return True
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
+        self.alone = len(self._connections) == 1
         self._tell_count()
         if self._empty is not None and not self._connections:
             self._empty.set()
