@@ -106,6 +106,18 @@ def test_calls_of_threads_and_of_the_loop_itself_go_between(run: Callable[..., A
         run(test)
 
 
+def test_a_thread_waits_for_its_answer_without_asking_again_and_again(run: Callable[..., Any]) -> None:
+    async def test() -> None:
+        ends = Ends()
+        assert ends.begin(model, 1, rows(0))
+        await ends.wait(1)
+        link = model._link
+        assert link is not None and os.get_blocking(link.channel.number)
+
+    with loaded("Sleeps") as model:
+        run(test)
+
+
 def test_an_error_is_that_of_its_call() -> None:
     async def test() -> None:
         ends = Ends()

@@ -139,6 +139,8 @@ class Begun:
             self._loop, self._number = loop, os.dup(self._link.channel.number)
         if not self._listens:
             loop.add_reader(self._number, self._readable)
+            # uvloop has made it one that never waits, and the link's own number with it, where threads do wait.
+            os.set_blocking(self._number, True)
             self._listens = True
         return True
 

@@ -96,6 +96,8 @@ class Channel:
             else:
                 got = self._connection.recv_into(self._incoming, 0, flags)
         except BlockingIOError:
+            if not flags:  # somebody has made the socket one that never waits
+                self._poll.poll()
             return
         except OSError as error:
             raise ChannelClosed from error
