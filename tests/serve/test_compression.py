@@ -187,3 +187,16 @@ def test_the_server_itself_tells_what_it_can(echo: Running) -> None:
     assert (answer.status, answer.header("allow"), answer.body) == (204, "GET, HEAD, OPTIONS, POST", b"")
     assert echo.ask(http("GET", "*")).status == 405
     assert echo.ask(http("OPTIONS", "*", headers={"Host": "evil.example"})).status in (400, 421)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+def test_a_compressed_body_is_read_the_same_each_time(serve: Any, encoding: str, numbered: bool) -> None:
+    """What a connection remembers of heads must not forget how the body is packed."""
+    body = infer_body([1.5])
+    packed = {"gzip": gzip.compress(body, mtime=0), "deflate": zlib.compress(body), "identity": body}[encoding]
+    server = serve(echo=Echo())
+    with server.connect() as wire:
+        for number in range(6):
+            headers = {"Content-Encoding": encoding, **({"X-Request-Id": number} if numbered else {})}
+            assert values(wire.send(http("POST", "/v2/models/echo/infer", packed, headers)).answer()) == [1.5]

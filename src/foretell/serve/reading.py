@@ -167,16 +167,18 @@ class RequestReader:
         for template in self._templates:
             fits = template.fit(data)
             if fits is not None:
+                if template.usual:
+                    template.teach(self.server.patterns, data, *fits)
                 self._take(template, *fits)
                 return True
         return False
 
     def _learn(self, data: bytes) -> None:
         """Remembers the head of the last request, unless it is a client's first: one that asks once shall take
-        nobody's place."""
+        nobody's place. (Other headers than were read belong to another body, which was compressed.)"""
         exchange = self._exchanges[-1]
-        before, self._before = self._before, exchange.headers
-        if before is None or not isinstance(exchange, Exchange):
+        before, self._before = self._before, self._head
+        if before is None or not isinstance(exchange, Exchange) or exchange.headers is not self._head:
             return
         names = changing(exchange.headers, before)
         if names:
