@@ -232,7 +232,7 @@ def test_a_large_answer_is_compressed_where_the_client_takes_it(serve: Serve) ->
 @pytest.mark.parametrize(
     "headers",
     [
-        {"X-Request-Id": "mine"}, {"Foretell-Explain": "1"}, {"Content-Encoding": "identity"},
+        {"X-Request-Id": "same"}, {"Foretell-Explain": "1"}, {"Content-Encoding": "identity"},
         {"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, {"Connection": "close"},
     ],
 )  # fmt: skip
@@ -255,6 +255,88 @@ def test_where_more_comes_of_a_request_than_its_reply_none_is_remembered(
     with server.connect() as wire:
         for _ in range(5):
             assert values(wire.send(ask(b"[1,2]")).answer()) == [1, 2]
+    assert len(patterns(server)) == 0
+
+
+def with_id(number: object, data: bytes = b"[1,2.5]", **more: object) -> bytes:
+    return ask(data, headers={"X-Request-Id": number, **more})
+
+
+def test_an_id_for_each_request_is_given_back(serve: Serve) -> None:
+    server = serve(m=InlineEcho(DataType.FP32, (2,)))
+    with server.connect() as wire:
+        for number in range(4):
+            wire.send(with_id(1000 + number)).answer()
+        assert len(patterns(server)) == 1
+        for number in range(20):
+            answer = wire.send(with_id(2000 + number, b"[%d,4]" % number)).answer()
+            assert (values(answer), answer.header("x-request-id")) == ([number, 4], str(2000 + number))
+        usual = wire.send(ask(b"[5,6]")).answer()
+        assert values(usual) == [5, 6]
+        assert usual.header("x-request-id") not in (None, "2019")
+
+
+def test_another_client_is_known_by_what_one_has_taught(serve: Serve) -> None:
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate)
+    with server.connect() as wire:
+        for number in range(4):
+            wire.send(with_id(1000 + number)).answer()
+        gate.close_gate()
+    server.until(lambda: server.application.server.connections == 0)
+    with server.connect() as wire:
+        wire.send(with_id(3000, b"[7,8]"))
+        wait_until_taken(server)
+        assert type(server.only_connection()._exchanges[0]) is KnownRequest
+        wire.send(http("GET", "/v2/health/live"))
+        wait_until_taken(server, 2)
+        gate.open_gate()
+        answer = wire.answer()
+        assert (values(answer), answer.header("x-request-id")) == ([7, 8], "3000")
+        assert wire.answer().status == 200
+
+
+@pytest.mark.parametrize("name", [b"a b3", b"ab\t3", b"ab\x7f3", b"ab\xff3", b" ab3", b"ab3 "])
+def test_an_id_that_no_header_can_hold_is_not_given_back(serve: Serve, name: bytes) -> None:
+    server, other = serve(m=InlineEcho(DataType.FP32, (2,))), serve(m=InlineEcho(DataType.FP32, (2,)))
+    strange = with_id("#" * 4).replace(b"#" * 4, name)
+    with server.connect() as wire:
+        for number in range(4):
+            wire.send(with_id(1000 + number)).answer()
+        assert len(patterns(server)) == 1
+        known, new = wire.send(strange).answer(), other.ask(strange)
+        given = name.strip().decode("latin-1")
+        assert (known.status, known.header("x-request-id") == given) == (
+            new.status,
+            new.header("x-request-id") == given,
+        )
+        assert known.header("x-request-id") != name.decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [b"\r\nContent-Length: 1\r\nA: ", b"\r\nTransfer-Encoding: chunked\r\nA: ", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"],
+)
+def test_an_id_does_not_end_the_line_it_is_in(serve: Serve, end: bytes) -> None:
+    server, other = serve(m=InlineEcho(DataType.FP32, (2,))), serve(m=InlineEcho(DataType.FP32, (2,)))
+    room = "i" * (len(end) + 3)
+    with server.connect() as wire:
+        for number in range(4):
+            assert wire.send(with_id(f"{room}{number}")).answer().status == 200
+        assert len(patterns(server)) == 1
+        smuggled = with_id(f"{room}5").replace(room.encode(), b"iii" + end)
+        known, new = wire.send(smuggled).answer(), other.ask(smuggled)
+    assert (known.status, known.body) == (new.status, new.body)
+
+
+@pytest.mark.parametrize("more", [{"Foretell-Explain": "1"}, {"Cookie": "a=b"}, {"Content-Encoding": "identity"}])
+def test_an_id_beside_what_asks_for_more_goes_the_long_way(serve: Serve, more: dict[str, object]) -> None:
+    server = serve(m=InlineEcho(DataType.FP32, (2,)))
+    with server.connect() as wire:
+        for number in range(6):
+            answer = wire.send(with_id(number, **more)).answer()
+            assert (values(answer), answer.header("x-request-id")) == ([1, 2.5], str(number))
     assert len(patterns(server)) == 0
 
 

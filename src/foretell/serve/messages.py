@@ -33,6 +33,7 @@ _REFUSED = re.compile(rb";\s*q\s*=\s*0(\.0*)?\s*$")
 _BITS = {b"gzip": 31, b"deflate": 15}
 """Content codings, as zlib tells them apart; the first is preferred."""
 COMPRESS_FROM_BYTES = 1024
+ID_HEADER = b"x-request-id"
 _LONGEST_ID = 128
 _VISIBLE = bytes(byte if 0x21 <= byte < 0x7F else byte ^ 0x80 for byte in range(256))
 """Changes every byte that is not visible ASCII."""
@@ -110,8 +111,13 @@ def stream_head_of(content_type: bytes, date: bytes, keep_alive: bool, chunked: 
 
 def own_request_id(headers: Mapping[bytes, bytes]) -> bytes | None:
     """The id that the caller gave, if a log and a header can hold it: visible ASCII, at most 128 characters."""
-    value = headers.get(b"x-request-id")
-    return value if value and len(value) <= _LONGEST_ID and value.translate(_VISIBLE) == value else None
+    value = headers.get(ID_HEADER)
+    return value if value and is_id(value) else None
+
+
+def is_id(value: bytes) -> bool:
+    """Whether a log and a header can hold it."""
+    return 0 < len(value) <= _LONGEST_ID and value.translate(_VISIBLE) == value
 
 
 def without_upgrade(method: bytes, url: bytes, headers: Mapping[bytes, bytes]) -> bytes:

@@ -11,7 +11,7 @@ from foretell.engine.work import Completed, Part, Work
 from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import TEXT_LENGTH
-from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, binary_reply
+from foretell.serve.messages import COMPRESS_FROM_BYTES, ID_HEADER, Reply, binary_reply, is_id
 
 if TYPE_CHECKING:
     from foretell.serve.codecs.oip_known import Asked
@@ -32,13 +32,20 @@ class Pattern:
     """
 
     __slots__ = (
-        "asked", "before", "behind", "count", "door", "head", "kind", "read", "start", "stop", "timeout_s", "wanted",
+        "asked", "before", "behind", "between", "count", "door", "head", "id_at", "kind", "read", "start", "stop",
+        "timeout_s", "wanted",
     )  # fmt: skip
 
-    def __init__(self, data: bytes, numbers: slice, head: Head, asked: Asked, door: ModelDoor) -> None:
-        """`numbers`: where they are in `data`; a list in JSON, or bytes at its end. Raises `InvalidInput`."""
-        self.start, self.stop = numbers.start, numbers.stop
-        self.before, self.behind = data[: self.start], data[self.stop :]
+    def __init__(
+        self, data: bytes, numbers: slice, head: Head, asked: Asked, door: ModelDoor, id_at: slice | None = None
+    ) -> None:
+        """`numbers`: where they are in `data`; a list in JSON, or bytes at its end. `id_at`: where its id is, which is
+        another one each time. Raises `InvalidInput`."""
+        self.start, self.stop, self.id_at = numbers.start, numbers.stop, id_at
+        self.before, self.between = data[: self.start], b""
+        if id_at is not None:
+            self.before, self.between = data[: id_at.start], data[id_at.stop : self.start]
+        self.behind = data[self.stop :]
         self.head, self.asked, self.door = head, asked, door
         self.read: Callable[[bytes], list[Any] | bytes] = bytes
         self.count = self.stop - self.start
@@ -48,6 +55,11 @@ class Pattern:
         wanted = door.wanted(asked)
         self.wanted = wanted or ()
         self.kind = KnownRequest if wanted is None else KnownRequestOfOutputs
+
+    def fits(self, data: bytes) -> bool:
+        """Whether what lies between `before` and the numbers is as it was, but for an id that a reply can hold."""
+        id_at = self.id_at
+        return id_at is None or (data.startswith(self.between, id_at.stop) and is_id(data[id_at]))
 
 
 class Patterns:
@@ -75,6 +87,8 @@ class Patterns:
         pattern = self._patterns.get(len(data))
         if pattern is None or not data.startswith(pattern.before) or not data.endswith(pattern.behind):
             return False
+        if pattern.id_at is not None and not pattern.fits(data):
+            return False
         try:
             values = pattern.read(data[pattern.start : pattern.stop])
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -93,9 +107,9 @@ class Patterns:
             request.failed(error)
         return True
 
-    def learn(self, data: bytes, head: Head, body: bytes) -> None:
+    def learn(self, data: bytes, head: Head, body: bytes, id_at: slice | None = None) -> None:
         """Remembers a request whose head is known, if its body is, too. It seldom does so where that is of little use:
-        where many differ elsewhere, in an id for instance, or clients take turns whose requests are of one size."""
+        where many differ elsewhere, or clients take turns whose requests are of one size. `id_at`: see `Pattern`."""
         self._tries += 1
         seldom = self._tries > _EVERY or len(data) in self._patterns
         if len(data) > _MOST_BYTES or (seldom and self._tries % _EVERY):
@@ -109,7 +123,7 @@ class Patterns:
         start, stop, asked = found
         at = len(data) - len(body)
         try:
-            pattern = Pattern(data, slice(at + start, at + stop), head, asked, door)
+            pattern = Pattern(data, slice(at + start, at + stop), head, asked, door, id_at)
         except InferenceError:  # it will be told on the long way
             return
         if len(self._patterns) >= _MOST_SIZES:
@@ -175,7 +189,8 @@ class KnownRequest(Work):
             self.failed(error)
         else:
             if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in self.headers:
-                self._connection.answer(self, body)
+                id_at = pattern.id_at
+                self._connection.answer(self, body, None if id_at is None else self._data[id_at])
             else:
                 self.respond(Reply(body))
 
@@ -199,9 +214,10 @@ class KnownRequest(Work):
 
     def exchange(self) -> Exchange:
         """An ordinary exchange in its place on the connection. It has nothing to do with the reply any more."""
-        head = self._pattern.head
+        head, id_at = self._pattern.head, self._pattern.id_at
         body = self._data[len(self._data) - head.length :]
-        exchange = Exchange(self._connection, head.method, head.url, head.headers, body, self.keep_alive, head.plain)
+        headers = head.headers if id_at is None else {**head.headers, ID_HEADER: self._data[id_at]}
+        exchange = Exchange(self._connection, head.method, head.url, headers, body, self.keep_alive, id_at is None)
         exchange.work = self
         self._connection.replace(self, exchange)
         self.abandoned = True
@@ -231,7 +247,7 @@ class KnownRequestOfOutputs(KnownRequest):
         text, values, row_bytes = only_bytes
         body = text + values[start * row_bytes : (start + self.rows) * row_bytes]
         if len(body) < COMPRESS_FROM_BYTES or b"accept-encoding" not in self.headers:
-            self._connection.answer(self, body, len(text))
+            self._connection.answer(self, body, text_length=len(text))
         else:
             self.respond(binary_reply(body, len(text)))
 

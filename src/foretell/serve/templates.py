@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from foretell.config import ServerSettings
 from foretell.serve.exchange import Exchange, is_plain
-from foretell.serve.heads import Headers
+from foretell.serve.heads import TEXT_LENGTH, Head, Headers
+from foretell.serve.messages import ID_HEADER
+
+if TYPE_CHECKING:
+    from foretell.serve.patterns import Patterns
 
 _MOST_TEMPLATES = 4
 _MOST_GAPS = 8
@@ -15,6 +19,8 @@ _LONGEST_VALUE = 512
 _MOST_DIGITS = 10
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length"
+_ENCODED = frozenset((b"content-encoding", TEXT_LENGTH))
+"""Headers that tell how to read the body."""
 _NEVER = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
 _SECRET = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 _CHANGING = _SECRET | {b"x-request-id", b"x-correlation-id", b"traceparent", b"tracestate", b"baggage"}
@@ -44,10 +50,25 @@ class Template(NamedTuple):
     plain: bool
     most_head_bytes: int
     most_body_bytes: int
+    usual: bool
+    """Whether nothing but the numbers and the id of the request is new, see `patterns`."""
+
+    def teach(self, patterns: Patterns, data: bytes, headers: Headers, body: bytes) -> None:
+        """Has a usual request remembered, which fits, but for its id."""
+        known = {name: value for name, value in headers.items() if name != ID_HEADER}
+        at = len(self.first)
+        for gap, then in self.gaps:
+            stop = data.find(b"\r\n", at)
+            if gap == ID_HEADER:
+                patterns.learn(
+                    data, Head(self.method, self.url, known, True, len(body), self.url), body, slice(at, stop)
+                )
+                return
+            at = stop + len(then)
 
     def fit(self, data: bytes) -> tuple[Headers, bytes] | None:
         """The headers and body of `data`, if it is one whole request with such a head. The parser must be idle."""
-        first, gaps, length, _, _, known, _, most_head_bytes, most_body_bytes = self
+        first, gaps, length, _, _, known, _, most_head_bytes, most_body_bytes, _ = self
         if not data.startswith(first):
             return None
         headers, at = known.copy(), len(first)
@@ -89,9 +110,17 @@ def with_template(
     first = data[: places[0][0]]
     template = Template(
         first, tuple(gaps), length, exchange.method, exchange.url, kept, is_plain(headers),
-        min(_MOST_BYTES, settings.max_header_bytes), settings.max_body_bytes,
+        min(_MOST_BYTES, settings.max_header_bytes), settings.max_body_bytes, _is_usual(exchange, names),
     )  # fmt: skip
     return (template, *known[: _MOST_TEMPLATES - 1])
+
+
+def _is_usual(exchange: Exchange, names: set[bytes]) -> bool:
+    others = exchange.headers.keys() - {ID_HEADER}
+    return (
+        ID_HEADER in names and names <= {ID_HEADER, _LENGTH} and exchange.method == b"POST"
+        and is_plain(dict.fromkeys(others, b"")) and _ENCODED.isdisjoint(others)
+    )  # fmt: skip
 
 
 def changing(headers: Headers, before: Headers) -> set[bytes]:

@@ -67,17 +67,26 @@ class ReplyWriter(RequestReader):
         """Lets `exchange` wait in the place of `request`."""
         self._exchanges[self._exchanges.index(request)] = exchange
 
-    def answer(self, request: KnownRequest, body: bytes, text_length: int | None = None) -> None:
-        """Writes the reply at once, where nothing else is to be written before it or with it. `text_length`: of a
-        binary one."""
+    def answer(
+        self, request: KnownRequest, body: bytes, request_id: bytes | None = None, text_length: int | None = None
+    ) -> None:
+        """Writes the reply at once, where nothing else is to be written before it or with it.
+
+        `request_id`: the caller's own. `text_length`: of a binary reply, which has an id of ours.
+        """
         exchanges, transport = self._exchanges, self._transport
         if transport is None or len(exchanges) != 1 or not request.keep_alive:
             request.respond(Reply(body) if text_length is None else binary_reply(body, text_length))
             return
         exchanges.pop()
         heads = self.server.reply_heads
-        size = len(body)
-        transport.write((heads.own(size) if text_length is None else heads.of_bytes(size, text_length)) + body)
+        if request_id is not None:
+            head = heads.others(len(body), request_id)
+        elif text_length is not None:
+            head = heads.of_bytes(len(body), text_length)
+        else:
+            head = heads.own(len(body))
+        transport.write(head + body)
         if self.state == "idle":
             self.since = self.server.now
 
