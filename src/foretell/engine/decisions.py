@@ -31,7 +31,9 @@ def decisions(engine: Engine) -> dict[str, Any]:
             "now": objective.rows if objective else settings.max_batch_size,
             "most": settings.max_batch_size,
         },
-        "objective": {"slo_ms": settings.slo_ms, "margin_ms": objective.margin_s * 1e3} if objective else None,
+        "objective": {"slo_ms": settings.slo_ms, "margin_ms": objective.margin_s * 1e3, "lag_ms": objective.lag_s * 1e3}
+        if objective
+        else None,
         "bulk_share": max((batcher.bulk_share for batcher in batchers), default=0.0),
         "call_ms": {str(rows): seconds * 1e3 for rows, seconds in engine.profile.table().items()},
     }

@@ -7,6 +7,7 @@ from foretell.engine.profile import Profile
 
 _FIRST_MARGIN = 0.1
 _MOST_MARGIN = 0.3
+_MOST_LAG = 0.4
 _LATE_SHARE = 0.004
 _LEARN = 0.1
 _PROBE_S = 1.0
@@ -20,12 +21,17 @@ class Objective:
     far the share of late answers was from 0.4%, as stochastic approximation of a quantile does (Robbins and Monro, "A
     Stochastic Approximation Method", 1951). It is never more than 30% of the objective: a machine that stalls makes
     answers late whoever is refused, and refusing everybody would help nobody.
+
+    What an event loop that has much to do adds is measured, and not left to the margin: a call that has ended waits for
+    it, and so has a request before it is read.
     """
 
     def __init__(self, slo_s: float, max_rows: int, profile: Profile) -> None:
         self.slo_s = slo_s
         self._max_rows, self._profile = max_rows, profile
         self.margin_s = _FIRST_MARGIN * slo_s
+        self.lag_s = 0.0
+        """What the loop adds to each request lately, at most 40% of the objective."""
         self.rows = 1
         """Most rows of a batch."""
         self._call_s: float | None = None
@@ -51,15 +57,17 @@ class Objective:
         batches_before = waiting_rows // self.rows
         own_s = self._profile.call_s(rows) if rows > self.rows else self._call_s
         wait_s = free_s + (batches_before // max(1, replicas)) * self._call_s
-        if wait_s + (own_s or 0.0) + self.margin_s <= self.slo_s:
+        if wait_s + (own_s or 0.0) + self.margin_s + self.lag_s <= self.slo_s:
             return True
         if waiting_rows or free_s or now - self._probed < _PROBE_S:
             return False
         self._probed = now
         return True
 
-    def answered(self, requests: int, late: int) -> None:
-        """`late` of the `requests` of a batch took longer than the objective."""
+    def answered(self, requests: int, late: int, lag_s: float) -> None:
+        """`late` of the `requests` of a batch took longer than the objective. `lag_s`: from the end of their call until
+        the loop heard of it, and so about as long as they had waited to be read."""
+        self.lag_s = min(_MOST_LAG * self.slo_s, self.lag_s + _LEARN * (2 * lag_s - self.lag_s))
         if requests:
             moved = self.margin_s + _LEARN * self.slo_s * (late / requests - _LATE_SHARE)
             self.margin_s = min(_MOST_MARGIN * self.slo_s, max(0.0, moved))

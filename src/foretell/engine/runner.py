@@ -164,7 +164,7 @@ class Runner:
             # What lies between the end of the call and now is also how late the loop hears of its sockets.
             limit = now + (now - finished) - self._objective.slo_s
             late = sum([work.arrived < limit for work in works])
-            self._objective.answered(len(works), late)
+            self._objective.answered(len(works), late, now - finished)
             self._objective.learned()
 
     def _failed(self, run: Run, error: InferenceError) -> None:
