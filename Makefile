@@ -22,8 +22,9 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/foretell demo
 
+# Two files at a time: most tests wait for a process, a socket or a clock now and then. What a file shares is made once.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_all_rows_may_fail() -> None:
     "returned",
     [None, 3, "abc", np.float64(1), np.array(1), {}, {1: [1, 2, 3]}, [1, 2], [[1], [2]], object(), {"a": None},
      [1, "a", 2], [object()] * 3, [{"a": 1}, {"b": 1}, {"a": 1}], iter([1, 2, 3]), Batch.of(y=np.zeros(2))],
-    ids=repr,
+    ids=lambda returned: re.sub(r" at 0x\w+", "", repr(returned)),
 )  # fmt: skip
 def test_what_is_no_answer_is_one_sentence(returned: object) -> None:
     with pytest.raises(ModelError) as caught:
