@@ -182,8 +182,20 @@ async def test_a_supervisor_that_is_gone_is_seen(team: Team) -> None:
     with pytest.raises(NotReady, match="supervisor"):
         await asked
     await first.left_alone()
-    with pytest.raises(NotReady, match="supervisor"):
-        await first.ask("double", 1, limit_s=LONG_S)
+    async with asyncio.timeout(LONG_S):
+        with pytest.raises(NotReady, match="supervisor"):
+            await first.ask("double", 1, limit_s=10 * LONG_S)
+
+
+async def test_a_supervisor_that_says_nothing_is_not_waited_for_longer_than_asked(team: Team) -> None:
+    first, *_ = await three(team, double=doubled)
+    silent = team.members.pop(0)
+    silent.heard.cancel()
+    async with asyncio.timeout(LONG_S):
+        with pytest.raises(NotReady, match="supervisor"):
+            await first.ask("double", 1, limit_s=0.01)
+    silent.line.close()
+    await first.close()
 
 
 async def test_who_waits_to_serve_sees_it_too(team: Team) -> None:

@@ -89,7 +89,8 @@ class Siblings:
         answer: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            if not self._channel.send(Ask(number, name, payload, limit_s, keep)):
+            # The first bytes to a side that has closed still count as sent.
+            if self._left.is_set() or not self._channel.send(Ask(number, name, payload, limit_s, keep)):
                 raise _unheard()
             async with asyncio.timeout(limit_s + _SLACK_S):
                 return await answer
