@@ -8,6 +8,7 @@ import json
 import math
 import random
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -45,12 +46,20 @@ def fits(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> None:
 
 def schema_of(operation: dict[str, Any], status: int, whole: dict[str, Any]) -> dict[str, Any]:
     responses = operation["responses"]
-    answer: dict[str, Any] = responses.get(str(status), responses["default"])
-    return answer["content"]["application/json"]["schema"]  # type: ignore[no-any-return]
+    schema: dict[str, Any] = responses.get(str(status), responses["default"])["content"]["application/json"]["schema"]
+    return schema
 
 
 def resolved(schema: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
     return whole["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def inferences(found: dict[str, Any], ending: str = "/infer") -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Path, operation and schema of the request, of each model that tells its inputs."""
+    for path, item in found["paths"].items():
+        if path.endswith(ending) and "untold" not in path:
+            body = item["post"]["requestBody"]["content"]["application/json"]
+            yield path, item["post"], resolved(body["schema"], found)
 
 
 def made(schema: dict[str, Any], rng: random.Random) -> Any:
@@ -159,11 +168,7 @@ def test_every_get_answers_as_it_says(many: Running) -> None:
 def test_requests_made_from_it_are_answered_as_it_says(many: Running, seed: int) -> None:
     rng, found = random.Random(seed), document(many)
     asked = 0
-    for path, item in found["paths"].items():
-        if not path.endswith("/infer") or "untold" in path:
-            continue
-        operation = item["post"]
-        schema = resolved(operation["requestBody"]["content"]["application/json"]["schema"], found)
+    for path, operation, schema in inferences(found):
         request = request_of(schema, rng)
         fits(request, schema, found)
         answer = post(many, path, request)
@@ -176,11 +181,7 @@ def test_requests_made_from_it_are_answered_as_it_says(many: Running, seed: int)
 def test_requests_that_do_not_fit_are_refused_as_it_says(many: Running) -> None:
     rng, found = random.Random(1), document(many)
     refused = 0
-    for path, item in found["paths"].items():
-        if not path.endswith("1/infer") or "untold" in path:
-            continue
-        operation = item["post"]
-        schema = resolved(operation["requestBody"]["content"]["application/json"]["schema"], found)
+    for path, operation, schema in inferences(found, "/versions/1/infer"):
         whole = request_of(schema, rng)
         first = whole["inputs"][0]
         kind = schema["properties"]["inputs"]["items"]
