@@ -7,20 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from known_requests import patterns, teach
 from oip_requests import binary
 from served_models import Echo, Gate, InlineEcho, Pair, Scores
 from serving import Running
-from wire import Answer, Wire, http
+from wire import Answer, http
 
-from foretell.serve.patterns import Patterns
 from foretell.types import DataType
 
 Serve = Callable[..., Running]
 WANTS_BYTES = {"parameters": {"binary_data_output": True}}
-
-
-def patterns(server: Running) -> Patterns:
-    return server.application.server.patterns
 
 
 def ask(values: Any, datatype: DataType = DataType.FP32, *, more: dict[str, Any] | None = None) -> bytes:
@@ -41,13 +37,6 @@ def read(answer: Answer, datatype: DataType = DataType.FP32) -> list[Any]:
     values = np.frombuffer(answer.body[length:], datatype.numpy)
     assert output["parameters"] == {"binary_data_size": values.nbytes}
     return values.reshape(output["shape"]).tolist()
-
-
-def teach(wire: Wire, request: bytes, server: Running) -> Answer:
-    for _ in range(4):
-        answer = wire.send(request).answer()
-    assert len(patterns(server)) == 1
-    return answer
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from in_memory import Kept
+from known_requests import patterns, teach
 from served_models import Echo, Gate, InlineEcho, Poison
 from serving import Running, served
 from wire import Answer, Wire, http, infer, infer_body, values
 
 from foretell.catalog import LiveCatalog
 from foretell.config import ModelSettings
-from foretell.serve.patterns import KnownRequest, Patterns
+from foretell.serve.patterns import KnownRequest
 from foretell.types import DataType
 
 Serve = Callable[..., Running]
 ROOM = 40
 TEXT = '{{"inputs":[{{"name":"x","shape":[1,2],"datatype":"FP32","data":{}}}]}}'
-
-
-def patterns(server: Running) -> Patterns:
-    return server.application.server.patterns
 
 
 def ask(data: bytes, model: str = "m", headers: dict[str, object] | None = None) -> bytes:
@@ -30,11 +28,16 @@ def ask(data: bytes, model: str = "m", headers: dict[str, object] | None = None)
     return http("POST", f"/v2/models/{model}/infer", before + b" " * (ROOM - len(data)) + data + behind, headers)
 
 
-def teach(wire: Wire, request: bytes, server: Running) -> None:
-    """Sends it until all that can be remembered of it is."""
-    for _ in range(4):
-        assert wire.send(request).answer().status == 200
-    assert len(patterns(server)) == 1
+@contextmanager
+def held(serve: Serve, **settings: object) -> Iterator[tuple[Gate, Running, Wire]]:
+    """A client whose requests are known, and a gate in their model that has just been closed."""
+    gate = Gate(Echo(DataType.FP32, (2,)))
+    gate.open_gate()
+    server = serve(m=gate, **settings)
+    with server.connect() as wire:
+        teach(wire, ask(b"[1,2.5]"), server)
+        gate.close_gate()
+        yield gate, server, wire
 
 
 def wait_until_taken(server: Running, requests: int = 1) -> None:
@@ -74,12 +77,7 @@ def test_whatever_stands_in_place_of_the_numbers_is_read_as_if_for_the_first_tim
 
 
 def test_it_waits_as_one_thing_for_its_answer(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    server = serve(m=gate)
-    with server.connect() as wire:
-        teach(wire, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve) as (gate, server, wire):
         wire.send(ask(b"[3,4]"))
         connection = server.only_connection()
         server.until(lambda: bool(connection._exchanges))
@@ -110,12 +108,7 @@ def test_a_lone_client_does_not_wait_for_the_end_of_a_tick(serve: Serve) -> None
 
 
 def test_its_answer_keeps_its_place_among_others(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    server = serve(m=gate)
-    with server.connect() as wire:
-        teach(wire, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve) as (gate, server, wire):
         wire.send(ask(b"[3,4]"))
         wait_until_taken(server)
         wire.send(http("GET", "/v2/health/live") + ask(b"[5,6]"))
@@ -128,12 +121,7 @@ def test_its_answer_keeps_its_place_among_others(serve: Serve) -> None:
 
 
 def test_a_client_that_goes_takes_its_request_out_of_the_queue(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    server = serve(m=gate)
-    with server.connect() as first:
-        teach(first, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve) as (gate, server, first):
         before = len(gate.seen)
         first.send(ask(b"[3,4]"))
         server.until(lambda: len(gate.seen) == before + 1)
@@ -148,12 +136,7 @@ def test_a_client_that_goes_takes_its_request_out_of_the_queue(serve: Serve) -> 
 
 
 def test_a_client_that_closes_its_side_is_answered_and_told_that_it_was_the_last(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    server = serve(m=gate)
-    with server.connect() as wire:
-        teach(wire, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve) as (gate, server, wire):
         wire.send(ask(b"[3,4]")).finish()
         connection = server.only_connection()
         server.until(lambda: connection._half_closed)
@@ -173,12 +156,7 @@ def test_what_its_model_refuses_is_told_to_it_alone(serve: Serve) -> None:
 
 
 def test_a_request_whose_time_is_up_is_told_so(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    server = serve(m=gate, request_timeout_s=0.3)
-    with server.connect() as wire:
-        teach(wire, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve, request_timeout_s=0.3) as (gate, _, wire):
         assert wire.send(ask(b"[3,4]")).answer().status == 504
         gate.open_gate()
         assert values(wire.send(ask(b"[5,6]")).answer()) == [5, 6]
@@ -198,13 +176,8 @@ def test_another_version_answers_from_the_next_request_on(serve: Serve) -> None:
 
 
 def test_a_request_that_had_not_begun_goes_over_to_the_version_that_takes_over(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    old, new = served(gate, "m"), served(Echo(DataType.FP32, (2,)), "m")
-    server = serve(old)
-    with server.connect() as running, server.connect() as waiting:
-        teach(running, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve) as (gate, server, running), server.connect() as waiting:
+        old, new = server.catalog.resolve("m"), served(Echo(DataType.FP32, (2,)), "m")
         before = len(gate.seen)
         running.send(ask(b"[3,4]"))
         server.until(lambda: len(gate.seen) == before + 1)
@@ -360,12 +333,7 @@ def test_many_sizes_do_not_fill_it_either(serve: Serve) -> None:
 
 
 def test_a_server_that_ends_answers_what_it_has_taken(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    server = serve(m=gate)
-    with server.connect() as wire:
-        teach(wire, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve) as (gate, server, wire):
         wire.send(ask(b"[3,4]"))
         wait_until_taken(server)
         server.stop()
@@ -376,12 +344,7 @@ def test_a_server_that_ends_answers_what_it_has_taken(serve: Serve) -> None:
 
 
 def test_a_server_that_ends_gives_up_what_takes_too_long(serve: Serve) -> None:
-    gate = Gate(Echo(DataType.FP32, (2,)))
-    gate.open_gate()
-    server = serve(m=gate, drain_timeout_s=0.1)
-    with server.connect() as wire:
-        teach(wire, ask(b"[1,2.5]"), server)
-        gate.close_gate()
+    with held(serve, drain_timeout_s=0.1) as (gate, server, wire):
         wire.send(ask(b"[3,4]"))
         wait_until_taken(server)
         server.stop()
