@@ -57,8 +57,9 @@ class Made:
         self.kind, self.models = kind, list[Any]()
 
     def __call__(self) -> Model:
-        self.models.append(self.kind())
-        return self.models[-1]  # type: ignore[no-any-return]
+        made = self.kind()
+        self.models.append(made)
+        return made
 
 
 def engine_of(made: Made, device: str = TWO, **settings: Any) -> Engine:

@@ -16,6 +16,7 @@ from foretell.clock import Clock
 from foretell.config import ModelSettings, ServerSettings
 from foretell.engine.engine import Engine
 from foretell.engine.pool import Open
+from foretell.engine.streams import Streams
 from foretell.errors import InferenceError
 from foretell.model import Model
 from foretell.observe.stats import Stats
@@ -123,6 +124,29 @@ class Running:
 
     def engine(self, name: str) -> Engine:
         return self.catalog.resolve(name).engine
+
+    def streams(self, name: str) -> Streams:
+        """Of a model that streams."""
+        streams = self.engine(name).streams
+        assert streams is not None
+        return streams
+
+    def streams_idle(self, name: str) -> bool:
+        """Whether nothing of a model's streams is left."""
+        streams = self.streams(name)
+        return not streams.running and not streams.waiting_rows
+
+    def failures(self, name: str, code: str) -> int:
+        """How many requests of a model ended so."""
+        recorder = self.engine(name).recorder
+        assert isinstance(recorder, Stats)
+        return recorder.failures.get(code, 0)
+
+    def change(self, call: Callable[[LiveCatalog], object]) -> None:
+        """Changes the catalogue as a loader does: on the server's thread."""
+        catalog = self.catalog
+        assert isinstance(catalog, LiveCatalog)
+        self.on_loop(lambda: call(catalog))
 
     def stop(self) -> None:
         """Begins the orderly stop and returns at once."""

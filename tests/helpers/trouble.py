@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -79,12 +80,12 @@ class Trouble:
         if self.problems:
             raise self.problems[0]
 
-    def _client(self, kind: object, rng: random.Random) -> None:
+    def _client(self, kind: Callable[[random.Random], None], rng: random.Random) -> None:
         few = {"_tiny_chunks": self.rounds // 40, "_killer": self.kills}
         name = getattr(kind, "__name__", "")
         try:
             for _ in range(few.get(name, self.rounds)):
-                kind(rng)  # type: ignore[operator]
+                kind(rng)
         except BaseException as error:
             self.problems.append(error)
 

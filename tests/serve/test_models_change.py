@@ -11,7 +11,7 @@ from served_models import Echo, Gate, InlineEcho, Poison
 from serving import Running, served
 from wire import Answer, http, infer, infer_body, values
 
-from foretell.catalog import LiveCatalog, Served
+from foretell.catalog import Served
 from foretell.columns import Batch, Dense
 from foretell.model import Context, Model
 from foretell.types import DataType
@@ -30,13 +30,6 @@ class Times(Echo):
         return Batch({"y": Dense(batch.dense("x") * self.factor)}, batch.rows)
 
 
-def change(server: Running, call: Callable[[LiveCatalog], object]) -> None:
-    """Changes the catalogue as a loader does: on the server's thread."""
-    assert isinstance(server.catalog, LiveCatalog)
-    catalog = server.catalog
-    server.on_loop(lambda: call(catalog))
-
-
 def get(server: Running, path: str) -> Answer:
     return server.ask(http("GET", path))
 
@@ -46,7 +39,7 @@ def test_a_version_that_is_swapped_answers_from_the_next_request_on(serve: Serve
     server = serve(old)
     with server.connect() as wire:
         assert values(wire.send(infer("m", [1])).answer()) == [2]
-        change(server, lambda catalog: catalog.swap(old, new))
+        server.change(lambda catalog: catalog.swap(old, new))
         assert values(wire.send(infer("m", [1])).answer()) == [3]
         assert values(wire.send(http("POST", "/v2/models/m/versions/1/infer", infer_body([1]))).answer()) == [3]
     old.engine.close()
@@ -57,10 +50,10 @@ def test_without_a_version_the_newest_of_the_moment_answers(serve: Serve) -> Non
     assert values(server.ask(infer("m", [1]))) == [2]
     assert get(server, "/v2/models/m").json["versions"] == ["1"]
     newer = served(Times(3), "m", "2")
-    change(server, lambda catalog: catalog.put(newer))
+    server.change(lambda catalog: catalog.put(newer))
     assert values(server.ask(infer("m", [1]))) == [3]
     assert get(server, "/v2/models/m").json["versions"] == ["1", "2"]
-    change(server, lambda catalog: catalog.remove("m", "2"))
+    server.change(lambda catalog: catalog.remove("m", "2"))
     assert values(server.ask(infer("m", [1]))) == [2]
     assert get(server, "/v2/models/m/versions/2/ready").status == 404
     newer.engine.close()
@@ -72,7 +65,7 @@ def test_a_model_that_is_gone_is_unknown_on_every_route(serve: Serve) -> None:
     assert [get(server, path).status for path in paths] == [200] * len(paths)
     assert values(server.ask(infer("m", [1]))) == [2]
     gone: list[Served] = []
-    change(server, lambda catalog: gone.extend(catalog.remove("m")))
+    server.change(lambda catalog: gone.extend(catalog.remove("m")))
     for answer in [*(get(server, path) for path in paths), server.ask(infer("m", [1]))]:
         assert answer.status == 404
         assert answer.error.startswith("Request for unknown model: 'm' is not found")
@@ -88,7 +81,7 @@ def test_what_was_accepted_before_is_answered_by_the_version_that_took_it(serve:
     with server.connect() as early, server.connect() as late:
         early.send(infer("m", [1]))
         gate.wait_entered()
-        change(server, lambda catalog: catalog.swap(old, new))
+        server.change(lambda catalog: catalog.swap(old, new))
         assert values(late.send(infer("m", [1])).answer()) == [3]
         gate.open_gate()
         assert values(early.answer()) == [2]
@@ -104,7 +97,7 @@ def test_what_still_waits_when_its_version_closes_is_answered_by_the_next(serve:
         gate.wait_entered()
         waiting.send(infer("m", [10]) + infer("m", [20]))
         server.until(lambda: old.engine.waiting_rows == 2)
-        change(server, lambda catalog: catalog.swap(old, new))
+        server.change(lambda catalog: catalog.swap(old, new))
         for batcher in old.engine.batchers:
             server.on_loop(batcher.close)
         assert [values(waiting.answer()) for _ in range(2)] == [[30], [60]]
@@ -118,7 +111,7 @@ def test_who_holds_an_old_door_is_answered_by_the_new_version(serve: Serve) -> N
     old, new = served(Times(2), "m"), served(Times(3), "m")
     server = serve(old)
     door = server.on_loop(lambda: server.application._find(b"/v2/models/m/infer")).methods[b"POST"]
-    change(server, lambda catalog: catalog.swap(old, new))
+    server.change(lambda catalog: catalog.swap(old, new))
     old.engine.close()
     server.on_loop(lambda: setattr(server.application.server, "handle", door))
     with server.connect() as wire:
@@ -150,7 +143,7 @@ def _end(server: Running, *, swap: bool) -> None:
     old = server.catalog.resolve("m")
     if swap:
         new = served(Times(3), "m")
-        change(server, lambda catalog: catalog.swap(old, new))
+        server.change(lambda catalog: catalog.swap(old, new))
     else:
-        change(server, lambda catalog: catalog.remove("m"))
+        server.change(lambda catalog: catalog.remove("m"))
     old.engine.close()

@@ -262,5 +262,5 @@ def test_types_without_a_json_form_have_to_be_binary(serve: Any) -> None:
 def test_a_change_of_the_catalogue_shows(serve: Any) -> None:
     server = serve(one=Echo())
     assert "/v2/models/one/infer" in document(server)["paths"]
-    server.on_loop(lambda: server.catalog.remove("one", "1"))
+    server.change(lambda catalog: catalog.remove("one", "1"))
     assert not any("one" in path for path in document(server)["paths"])

@@ -12,7 +12,6 @@ from served_models import Echo, Gate, InlineEcho, Poison
 from serving import Running, served
 from wire import Answer, Wire, http, infer, infer_body, values
 
-from foretell.catalog import LiveCatalog
 from foretell.config import ModelSettings
 from foretell.serve.patterns import KnownRequest
 from foretell.types import DataType
@@ -167,9 +166,7 @@ def test_another_version_answers_from_the_next_request_on(serve: Serve) -> None:
     server = serve(old)
     with server.connect() as wire:
         teach(wire, ask(b"[1,2.5]"), server)
-        catalog = server.catalog
-        assert isinstance(catalog, LiveCatalog)
-        server.on_loop(lambda: catalog.swap(old, new))
+        server.change(lambda catalog: catalog.swap(old, new))
         assert len(patterns(server)) == 0
         assert "wrong shape" in wire.send(ask(b"[1,2.5]")).answer().error
     old.engine.close()
@@ -183,9 +180,7 @@ def test_a_request_that_had_not_begun_goes_over_to_the_version_that_takes_over(s
         server.until(lambda: len(gate.seen) == before + 1)
         waiting.send(ask(b"[5,6]"))
         server.until(lambda: old.engine.waiting_rows == 1)
-        catalog = server.catalog
-        assert isinstance(catalog, LiveCatalog)
-        server.on_loop(lambda: catalog.swap(old, new))
+        server.change(lambda catalog: catalog.swap(old, new))
         server.on_loop(lambda: [batcher.close() for batcher in old.engine.batchers])
         assert values(waiting.answer()) == [5, 6]
         gate.open_gate()

@@ -23,26 +23,14 @@ def with_settings(model: Model, name: str, clock: Clock | None = None, **setting
     return served(model, name, settings=ModelSettings(**settings), clock=clock)
 
 
-def idle(server: Running, name: str) -> bool:
-    """Whether nothing of a model's streams is left."""
-    streams = server.engine(name).streams
-    assert streams is not None
-    return not streams.running and not streams.waiting_rows
-
-
-def outcome(server: Running, name: str, code: str) -> int:
-    """How many requests of a model ended so."""
-    return server.engine(name).recorder.failures.get(code, 0)  # type: ignore[attr-defined]
-
-
 def test_a_client_that_goes_ends_the_generator(serve: Serve) -> None:
     model = Endless()
     server = serve(endless=model)
     with server.connect() as wire:
         assert Events(wire.send(ask_stream("endless", {"x": 1}))).next()
     assert model.ended.wait(20)
-    server.until(lambda: idle(server, "endless"))
-    assert outcome(server, "endless", "cancelled") == 1
+    server.until(lambda: server.streams_idle("endless"))
+    assert server.failures("endless", "cancelled") == 1
 
 
 def test_a_client_that_goes_while_the_model_is_silent_is_noticed(serve: Serve) -> None:
@@ -52,7 +40,7 @@ def test_a_client_that_goes_while_the_model_is_silent_is_noticed(serve: Serve) -
     assert Events(wire.send(ask_stream("gated", {"x": 5}))).next()["y"] == 0
     assert model.waits.wait(20)
     wire.close()
-    server.until(lambda: outcome(server, "gated", "cancelled") == 1)
+    server.until(lambda: server.failures("gated", "cancelled") == 1)
     model.gate.release()  # the step that it was in
     assert model.ended.wait(20)
     assert model.given == 2
@@ -84,9 +72,9 @@ def test_a_waiting_stream_of_a_client_that_went_never_reaches_the_model(serve: S
         server.until(lambda: server.engine("gated").waiting_rows == 0)
         model.gate.release()
         assert len(stream.all()) == 1
-    server.until(lambda: idle(server, "gated"))
+    server.until(lambda: server.streams_idle("gated"))
     assert model.begun == 1
-    assert outcome(server, "gated", "cancelled") == 1
+    assert server.failures("gated", "cancelled") == 1
 
 
 def test_a_client_that_does_not_read_stops_the_model_and_is_ended(serve: Serve) -> None:
@@ -114,7 +102,7 @@ def test_a_client_that_does_not_read_stops_the_model_and_is_ended(serve: Serve) 
     assert not model.ended.is_set()
     server.expire(90.0)
     assert model.ended.wait(20)
-    server.until(lambda: idle(server, "endless"))
+    server.until(lambda: server.streams_idle("endless"))
     wire.close()
 
 
@@ -140,7 +128,7 @@ def test_many_streams_share_the_places(serve: Serve) -> None:
             assert outputs(Events(wire).all()) == list(range(100 + number))
     assert model.peak <= 4
     assert model.closed == 40
-    server.until(lambda: idle(server, "count"))
+    server.until(lambda: server.streams_idle("count"))
 
 
 def test_streams_of_one_model_take_turns(serve: Serve) -> None:
@@ -267,7 +255,7 @@ def test_an_engine_that_closes_ends_its_streams(serve: Serve) -> None:
         stream = Events(wire.send(ask_stream("gated", {"x": 3})))
         assert stream.next()["y"] == 0
         model.gate.release()
-        server.on_loop(server.engine("gated").streams.close)  # type: ignore[union-attr]
+        server.on_loop(server.streams("gated").close)
         last = stream.all()[-1]
         assert (last["code"], last["retryable"]) == ("not_ready", True)
     model.gate.release()  # it may have begun another step before
@@ -281,10 +269,10 @@ def test_a_stream_that_waits_goes_over_to_the_version_that_takes_over(serve: Ser
         stream = Events(wire.send(ask_stream("m", {"x": 2})))
         assert stream.next()["y"] == 0
         other.send(ask_stream("m", {"x": 2}))
-        before = server.catalog.resolve("m")
+        before, streams = server.catalog.resolve("m"), server.streams("m")
         server.until(lambda: before.engine.waiting_rows == 1)
-        server.on_loop(lambda: server.catalog.swap(before, served(new, "m")))  # type: ignore[union-attr]
-        server.on_loop(before.engine.streams.close)  # type: ignore[union-attr]
+        server.change(lambda catalog: catalog.swap(before, served(new, "m")))
+        server.on_loop(streams.close)
         assert outputs(Events(other).all()) == [0, 1]
         assert stream.next()["code"] == "not_ready"
         old.gate.release()
@@ -317,6 +305,6 @@ def test_requests_behind_a_stream_of_a_gone_client_are_given_up(serve: Serve) ->
     wire.send(ask_stream("gated", {"x": 3}) + ask_stream("gated", {"x": 3}) + http("GET", "/v2") + infer("gated", [1]))
     assert Events(wire).next()["y"] == 0
     wire.close()
-    server.until(lambda: outcome(server, "gated", "cancelled") == 2)
+    server.until(lambda: server.failures("gated", "cancelled") == 2)
     model.gate.release(2)
-    server.until(lambda: idle(server, "gated"))
+    server.until(lambda: server.streams_idle("gated"))

@@ -41,12 +41,6 @@ def losses(server: Running) -> tuple[int, str | None]:
     return pool.lost, pool.last_loss
 
 
-def idle(server: Running) -> bool:
-    streams = server.engine("m").streams
-    assert streams is not None
-    return not streams.running and not streams.waiting_rows
-
-
 def test_a_step_that_hangs_costs_its_replica_and_nobody_elses_stream(serve: Serve) -> None:
     hangs = Gated()
     server = serve(Opened(hangs, Streaming()).served(max_streams=1))
@@ -62,7 +56,7 @@ def test_a_step_that_hangs_costs_its_replica_and_nobody_elses_stream(serve: Serv
         assert stream.next() is None
         assert outputs(Events(waits).all()) == [0, 1, 2]  # of the replica in its place
     assert losses(server) == (1, "hung")
-    server.until(lambda: idle(server))
+    server.until(lambda: server.streams_idle("m"))
     assert not hangs.ended.is_set()
     hangs.gate.release()
     assert hangs.ended.wait(WAIT_S)  # once it comes back, it is ended like any other
@@ -80,7 +74,7 @@ def test_the_other_streams_of_a_replica_that_hangs_are_told_too(serve: Serve) ->
         assert (answer.status, answer.header("retry-after")) == (503, "1")
         assert answer.error == "model 'm': the replica of the stream was lost; try again"
         assert streams[0].next()["code"] == "replica_lost"
-    server.until(lambda: idle(server))
+    server.until(lambda: server.streams_idle("m"))
     assert hangs.begun == 1
     hangs.gate.release()
     assert hangs.ended.wait(WAIT_S)
@@ -103,7 +97,7 @@ def test_who_reads_slowly_is_no_model_that_hangs(serve: Serve) -> None:
         assert len(Events(wire).all()) == 1000
     assert losses(server) == (1, "hung")
     gate.set()
-    server.until(lambda: idle(server))
+    server.until(lambda: server.streams_idle("m"))
 
 
 class Prepares(Streaming):
@@ -125,9 +119,9 @@ def test_a_client_that_goes_while_its_stream_is_prepared_leaves_none_running(ser
     with server.connect() as wire:
         wire.send(ask_stream("m", {"x": 3}))
         assert model.entered.wait(WAIT_S)
-    server.until(lambda: server.engine("m").recorder.failures.get("cancelled") == 1)  # type: ignore[attr-defined]
+    server.until(lambda: server.failures("m", "cancelled") == 1)
     model.gate.set()
-    server.until(lambda: idle(server))
+    server.until(lambda: server.streams_idle("m"))
     assert model.begun == 0
     with server.connect() as wire:
         assert outputs(Events(wire.send(ask_stream("m", {"x": 2}))).all()) == [0, 1]
@@ -143,7 +137,7 @@ def test_the_limit_holds_for_host_work_too(serve: Serve) -> None:
     with server.connect() as wire:
         assert outputs(Events(wire.send(ask_stream("m", {"x": 2}))).all()) == [0, 1]
     model.gate.set()
-    server.until(lambda: idle(server))
+    server.until(lambda: server.streams_idle("m"))
     assert model.begun == 0
 
 
