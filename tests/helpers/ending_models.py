@@ -82,19 +82,22 @@ def end(way: int) -> None:
         parent().shutdown(socket.SHUT_RDWR)
         time.sleep(WAIT_S)
     if way == 6:
-        parent().sendall(b"\x05\0\0\0hello")
-        time.sleep(WAIT_S)
+        say(b"\x05\0\0\0hello")
     if way == 7:
         threading.Timer(0, os._exit, [0]).start()
         time.sleep(WAIT_S)
     if way == 8:
         np.zeros(2**48)
     if way == 9:
-        parent().sendall(b"\xff\xff\xff\xff")
-        time.sleep(WAIT_S)
+        say(b"\xff\xff\xff\xff")
     if way == 10:
-        parent().sendall(b"\x03\0\0\0\x93\x01\xc0" * 2)
-        time.sleep(WAIT_S)
+        say(b"\x03\0\0\0\x93\x01\xc0" * 2)
+
+
+def say(data: bytes) -> None:
+    """Tells the parent something, and nothing more."""
+    parent().sendall(data)
+    time.sleep(WAIT_S)
 
 
 def parent() -> socket.socket:

@@ -55,6 +55,13 @@ class Events:
         return list(iter(self.next, None))
 
 
+def begun(wire: Wire, model: str, x: float, **more: Any) -> Events:
+    """A stream of a model that counts to `x`, of which the first item has come. `more`: what else is asked for."""
+    stream = Events(wire.send(ask_stream(model, {"x": x, **more})))
+    assert stream.next()["y"] == 0
+    return stream
+
+
 def event_of(data: bytes) -> Mapping[str, Any]:
     assert data.startswith(b"data: "), data
     assert data.endswith(b"\n\n"), data

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from serving import Running, served
-from stream_client import Events, ask_stream, outputs
+from stream_client import Events, ask_stream, begun, outputs
 from streaming_models import Endless, Gated, Streaming
 from wire import Wire, http, infer
 
@@ -37,7 +37,7 @@ def test_a_client_that_goes_while_the_model_is_silent_is_noticed(serve: Serve) -
     model = Gated()
     server = serve(gated=model)
     wire = server.connect()
-    assert Events(wire.send(ask_stream("gated", {"x": 5}))).next()["y"] == 0
+    begun(wire, "gated", 5)
     assert model.waits.wait(20)
     wire.close()
     server.until(lambda: server.failures("gated", "cancelled") == 1)
@@ -50,8 +50,7 @@ def test_a_client_that_closes_its_side_still_gets_its_events(serve: Serve) -> No
     model = Gated()
     server = serve(gated=model)
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 3})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 3)
         wire.finish()
         connection = server.only_connection()
         server.until(lambda: connection._half_closed)
@@ -64,8 +63,7 @@ def test_a_waiting_stream_of_a_client_that_went_never_reaches_the_model(serve: S
     model = Gated()
     server = serve(with_settings(model, "gated", max_streams=1))
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 2})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 2)
         other = server.connect().send(ask_stream("gated", {"x": 2}))
         server.until(lambda: server.engine("gated").waiting_rows == 1)
         other.close()
@@ -136,12 +134,11 @@ def test_streams_of_one_model_take_turns(serve: Serve) -> None:
     model = Gated()
     server = serve(gated=model)
     with server.connect() as first, server.connect() as second:
-        streams = [Events(wire.send(ask_stream("gated", {"x": 2}))) for wire in (first,)]
-        assert streams[0].next()["y"] == 0
+        stream = begun(first, "gated", 2)
         model.gate.release()
         second.send(ask_stream("gated", {"x": 2}))
         model.gate.release()
-        assert outputs(streams[0].all()) == [1]
+        assert outputs(stream.all()) == [1]
         assert outputs(Events(second).all()) == [0, 1]
 
 
@@ -149,8 +146,7 @@ def test_beyond_the_queue_a_stream_is_refused(serve: Serve) -> None:
     model = Gated()
     server = serve(with_settings(model, "gated", max_streams=1, max_queue_size=1))
     with server.connect() as running, server.connect() as waiting:
-        stream = Events(running.send(ask_stream("gated", {"x": 2})))
-        assert stream.next()["y"] == 0
+        stream = begun(running, "gated", 2)
         waiting.send(ask_stream("gated", {"x": 1}))
         server.until(lambda: server.engine("gated").waiting_rows == 1)
         answer = server.ask(ask_stream("gated", {"x": 1}))
@@ -166,8 +162,7 @@ def test_the_time_limit_of_a_request_ends_its_stream(serve: Serve) -> None:
     model, clock = Gated(), ManualClock()
     server = serve(with_settings(model, "gated", clock))
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 5, "timeout": 300_000})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 5, timeout=300_000)
         assert model.waits.wait(20)
         clock.advance(0.3)
         event = stream.next()
@@ -182,8 +177,7 @@ def test_the_time_limit_holds_while_a_stream_waits_for_a_place(serve: Serve) -> 
     model = Gated()
     server = serve(with_settings(model, "gated", max_streams=1))
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 2})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 2)
         for verb in ("generate", "generate_stream"):
             answer = server.ask(ask_stream("gated", {"x": 1, "timeout": 50_000}, verb))
             assert answer.status == 504
@@ -196,8 +190,7 @@ def test_the_wait_for_an_item_is_limited(serve: Serve) -> None:
     model, clock = Gated(), ManualClock()
     server = serve(with_settings(model, "gated", clock), request_timeout_s=0.3)
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 5})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 5)
         clock.advance(0.3)
         assert stream.next()["error"] == "model 'gated': the next item took longer than 0.3 s"
         assert stream.next() is None
@@ -209,8 +202,7 @@ def test_a_limit_of_the_model_holds_for_the_whole_stream(serve: Serve) -> None:
     model, clock = Gated(), ManualClock()
     server = serve(with_settings(model, "gated", clock, timeout_s=0.2))
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 5})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 5)
         clock.advance(0.2)
         assert [event["code"] for event in stream.all()] == ["deadline_exceeded"]
     model.gate.release()
@@ -220,8 +212,7 @@ def test_the_server_finishes_streams_before_it_ends(serve: Serve) -> None:
     model = Gated()
     server = serve(gated=model, drain_timeout_s=20.0)
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 3})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 3)
         server.stop()
         server.until(lambda: server.application.server.draining)
         model.gate.release(2)
@@ -234,8 +225,7 @@ def test_what_lasts_longer_than_the_server_is_told_so(serve: Serve) -> None:
     model = Gated()
     server = serve(with_settings(model, "gated", max_streams=1), drain_timeout_s=0.1)
     with server.connect() as wire, server.connect() as other:
-        stream = Events(wire.send(ask_stream("gated", {"x": 3})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 3)
         other.send(ask_stream("gated", {"x": 3}))
         server.until(lambda: server.engine("gated").waiting_rows == 1)
         server.stop()
@@ -252,8 +242,7 @@ def test_an_engine_that_closes_ends_its_streams(serve: Serve) -> None:
     model = Gated()
     server = serve(gated=model)
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 3})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 3)
         model.gate.release()
         server.on_loop(server.streams("gated").close)
         last = stream.all()[-1]
@@ -266,8 +255,7 @@ def test_a_stream_that_waits_goes_over_to_the_version_that_takes_over(serve: Ser
     old, new = Gated(), Streaming()
     server = serve(with_settings(old, "m", max_streams=1))
     with server.connect() as wire, server.connect() as other:
-        stream = Events(wire.send(ask_stream("m", {"x": 2})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "m", 2)
         other.send(ask_stream("m", {"x": 2}))
         before, streams = server.catalog.resolve("m"), server.streams("m")
         server.until(lambda: before.engine.waiting_rows == 1)
@@ -285,8 +273,7 @@ def test_a_server_that_dies_breaks_the_framing(serve: Serve) -> None:
     model = Gated()
     server = serve(gated=model)
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 3})))
-        assert stream.next()["y"] == 0
+        begun(wire, "gated", 3)
         connection = server.only_connection()
         server.on_loop(connection.abort)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from serving import Running, served
-from stream_client import Events, ask_stream, outputs
+from stream_client import Events, ask_stream, begun, outputs
 from streaming_models import WAIT_S, Endless, Gated, Streaming
 from wire import infer, values
 
@@ -45,8 +45,7 @@ def test_a_step_that_hangs_costs_its_replica_and_nobody_elses_stream(serve: Serv
     hangs = Gated()
     server = serve(Opened(hangs, Streaming()).served(max_streams=1))
     with server.connect() as wire, server.connect() as waits:
-        stream = Events(wire.send(ask_stream("m", {"x": 3})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "m", 3)
         waits.send(ask_stream("m", {"x": 3}))
         assert stream.next() == {
             "error": f"model 'm': a step of the stream took longer than {LIMIT_S} s; try again",
@@ -67,13 +66,12 @@ def test_the_other_streams_of_a_replica_that_hangs_are_told_too(serve: Serve) ->
     hangs = Gated()
     server = serve(Opened(hangs, Streaming()).served())
     with server.connect() as first, server.connect() as second:
-        streams = [Events(wire.send(ask_stream("m", {"x": 2}))) for wire in (first,)]
-        assert streams[0].next()["y"] == 0
+        stream = begun(first, "m", 2)
         assert hangs.waits.wait(WAIT_S)
         answer = second.send(ask_stream("m", {"x": 2})).answer()  # it waits for its turn
         assert (answer.status, answer.header("retry-after")) == (503, "1")
         assert answer.error == "model 'm': the replica of the stream was lost; try again"
-        assert streams[0].next()["code"] == "replica_lost"
+        assert stream.next()["code"] == "replica_lost"
     server.until(lambda: server.streams_idle("m"))
     assert hangs.begun == 1
     hangs.gate.release()
@@ -154,8 +152,7 @@ def test_requests_for_whole_answers_go_to_the_replica_in_its_place(serve: Serve)
     hangs = Both()
     server = serve(Opened(hangs, Both()).served())
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("m", {"x": 2})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "m", 2)
         assert stream.next()["code"] == "replica_lost"
     server.until(lambda: server.engine("m").ready)  # it was not any more before the client was told
     assert values(server.ask(infer("m", [7]))) == [7]

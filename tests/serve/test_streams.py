@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from served_models import Echo
 from serving import Running, served, still_answers
-from stream_client import Events, ask_stream, event_of, outputs
+from stream_client import Events, ask_stream, begun, event_of, outputs
 from streaming_models import Failing, Gated, Streaming
 from wire import http, infer, values
 
@@ -72,8 +72,7 @@ def test_an_item_leaves_before_the_next_one_is_there(serve: Serve) -> None:
     model = Gated()
     server = serve(gated=model)
     with server.connect() as wire:
-        stream = Events(wire.send(ask_stream("gated", {"x": 2})))
-        assert stream.next()["y"] == 0
+        stream = begun(wire, "gated", 2)
         assert not model.ended.is_set()
         model.gate.release()
         assert outputs(stream.all()) == [1]
