@@ -15,7 +15,7 @@ from foretell.config import ModelSettings
 from foretell.engine.awaited import AwaitedWork
 from foretell.engine.engine import Engine
 from foretell.engine.work import fields_of
-from foretell.errors import DeadlineExceeded, ReplicaLost
+from foretell.errors import DeadlineExceeded, NotReady, ReplicaLost, TransientError
 from foretell.model import Context, Done, Model, Outcome
 
 CALL_S = 0.002
@@ -194,6 +194,33 @@ async def test_what_was_not_begun_in_a_process_that_ended_goes_to_the_next_one()
     assert await answered(*asked[2:]) == [6, 8]
     assert batch.rows == 2
     served.engine.close()
+
+
+async def test_what_was_not_begun_in_a_process_that_is_closed_ends() -> None:
+    served = Served()
+    await served.know()
+    asked = await served.ask(1, 2, 3, 4)
+    served.engine.close()
+    (_, done), (_, behind) = served.model.begun
+    done(NotReady("the model is closed"), 0.0)
+    behind(None, 0.0)
+    async with asyncio.timeout(WAIT_S):
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(end) for end in ends] == [NotReady] * 4
+    assert not served.engine.batchers[0].pending
+
+
+async def test_a_call_that_fails_for_a_moment_is_not_tried_again_once_the_engine_is_closed() -> None:
+    served = Served(retries=3)
+    await served.know()
+    asked = await served.ask(1, 2)
+    served.engine.close()
+    ((_, done),) = served.model.begun
+    done(TransientError("busy"), 0.0)
+    async with asyncio.timeout(WAIT_S):
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(end) for end in ends] == [NotReady] * 2
+    assert not served.engine.batchers[0].pending
 
 
 async def test_a_call_that_fails_does_not_touch_the_one_behind_it() -> None:

@@ -124,7 +124,7 @@ class Batcher:
         """Refuses new requests and fails those still waiting; the running batches are not interrupted."""
         self._closed = True
         self._pool.unwatch(self._members_changed)
-        self.delivery.fail([*self._lanes.clear(), *self._again.clear()], self._not_ready())
+        self._refuse_waiting()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -231,6 +231,8 @@ class Batcher:
         elif first is not None and first.next is run:
             first.next = None
         run.next = None
+        if self._closed or self._pool.hopeless:  # what has just been put back, or was to be tried again
+            self._refuse_waiting()
         if self._lanes or self._again.due:
             self._wake()
         elif self._idle is not None:
@@ -253,9 +255,13 @@ class Batcher:
 
     def _look_at_members(self) -> None:
         if self._pool.hopeless:
-            self.delivery.fail([*self._lanes.clear(), *self._again.clear()], self._not_ready())
-            self.delivery.flush()
+            self._refuse_waiting()
         self._wake()
+
+    def _refuse_waiting(self) -> None:
+        """Nobody will take what waits."""
+        self.delivery.fail([*self._lanes.clear(), *self._again.clear()], self._not_ready())
+        self.delivery.flush()
 
     def _settle(self) -> None:
         if self._idle is not None and not self.pending:
