@@ -27,7 +27,7 @@ _LOOK_S = 0.02
 class Answering(Protocol):
     """What the model makes of what is read."""
 
-    def answer(self, link: Link, reply: Reply | None) -> Batch | None: ...
+    def answer(self, link: Link, reply: Reply | None) -> Batch: ...
 
     def break_off(self, link: Link, error: ChannelClosed | Garbage) -> None: ...
 
@@ -173,8 +173,6 @@ class Begun:
         self._over = isinstance(reply, OutOfMemory)  # no further one will be begun there
         try:
             outcome = model.answer(self._link, reply)
-            if outcome is None:
-                raise Garbage("an answer without a batch")
             took_s = reply.took_s if isinstance(reply, Answer) else 0.0
         except (InferenceError, MemoryError) as error:
             outcome = error

@@ -15,7 +15,7 @@ from foretell.model import Context, Loss
 from foretell.remote.channel import MOST_MESSAGE_BYTES, Channel, ChannelClosed, Garbage
 from foretell.remote.faults import fault
 from foretell.remote.memory import Files, Reader, TooLarge, Writer
-from foretell.remote.messages import Answer, BatchNote, Call, Close, FaultNote, Reply, Step, Stop, reply_decoder
+from foretell.remote.messages import BatchNote, Call, Close, FaultNote, Reply, Step, Stop, reply_decoder
 from foretell.remote.packing import pack, unpack
 from foretell.remote.parameters import told
 from foretell.remote.process import Process
@@ -67,10 +67,7 @@ class Link:
         Raises `InvalidInput` for data or parameters that cannot be sent, and then nothing was; `ChannelClosed`,
         `Garbage`.
         """
-        reply = self._reply(lambda: self._call(batch, ctx, clock), ctx, clock, limit_s)
-        if isinstance(reply, Answer) and reply.batch is None:
-            raise Garbage("an answer without a batch")
-        return reply
+        return self._reply(lambda: self._call(batch, ctx, clock), ctx, clock, limit_s)
 
     def step(
         self, stream: int, begins: Batch | None, ctx: Context, clock: Clock, limit_s: float | None

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Mapping
+from typing import TypeVar
 
 from foretell.backends import Opened
 from foretell.clock import Clock, SystemClock
@@ -20,6 +21,8 @@ from foretell.remote.link import Link
 from foretell.remote.messages import Answer, Failed, Hello, ModelNote, OutOfMemory, Reply
 from foretell.remote.recipe import Recipe
 from foretell.remote.streaming import drawn
+
+AnswerT = TypeVar("AnswerT")
 
 _CLOSE_S = 10.0
 
@@ -121,7 +124,7 @@ class RemoteModel(Model):
         for `call_timeout_s` or answered what is no answer."""
         limit_s = self._settings.call_timeout_s
         try:
-            return self._asked(lambda link: link.ask(batch, ctx, self._clock, limit_s))  # type: ignore[return-value]
+            return self._asked(lambda link: self.answer(link, link.ask(batch, ctx, self._clock, limit_s)))
         except Cancelled:
             check_time(ctx, self._clock, self._where)
             raise
@@ -135,20 +138,20 @@ class RemoteModel(Model):
 
         def step(begins: bool) -> Batch | None:
             first = batch if begins else None
-            item = self._asked(lambda link: link.step(number, first, ctx, self._clock, limit_s))
+            item = self._asked(lambda link: self._item(link, link.step(number, first, ctx, self._clock, limit_s)))
             if item is None:
                 check_time(ctx, self._clock, self._where)
             return item
 
-        return drawn(step, lambda: self._asked(lambda link: link.stop(number, limit_s)))
+        return drawn(step, lambda: self._asked(lambda link: self._item(link, link.stop(number, limit_s))))
 
-    def _asked(self, ask: Callable[[Link], Reply | None]) -> Batch | None:
-        """What comes of one request to the process; None at the end of a stream."""
+    def _asked(self, ask: Callable[[Link], AnswerT]) -> AnswerT:
+        """What comes of one request to the process, in its turn."""
         with self._turn:
             link = self._ready()
             try:
                 self._settle(link, self._settings.call_timeout_s)
-                return self.answer(link, ask(link))
+                return ask(link)
             except (ChannelClosed, Garbage) as error:
                 raise self._lose(link, *link.trouble(error)) from error
             except (InferenceError, MemoryError):  # the conversation is in order
@@ -247,8 +250,15 @@ class RemoteModel(Model):
             raise self._is_lost(self._lost)
         return link
 
-    def answer(self, link: Link, reply: Reply | None) -> Batch | None:
-        """What a reply to a call says; None at the end of a stream. Raises what it says went wrong, and `Garbage`."""
+    def answer(self, link: Link, reply: Reply | None) -> Batch:
+        """What a reply to a call says. Raises what it says went wrong, and `Garbage`."""
+        answer = self._item(link, reply)
+        if answer is None:
+            raise Garbage("an answer without a batch")
+        return answer
+
+    def _item(self, link: Link, reply: Reply | None) -> Batch | None:
+        """The same of a step of a stream; None at its end."""
         if isinstance(reply, (Answer, Failed)):
             if reply.model is not None:
                 self._learn(reply.model)
