@@ -190,6 +190,22 @@ def test_giving_up_ends_calls_that_hang(run: Callable[..., Any]) -> None:
         run(test)
 
 
+def test_who_finds_the_process_lost_ends_what_was_begun_there(run: Callable[..., Any]) -> None:
+    async def test() -> None:
+        ends = Ends()
+        assert ends.begin(model, 1, rows(WAIT_S)) and ends.begin(model, 2, rows(2))
+        model.give_up()
+        with pytest.raises(ReplicaLost):
+            model.predict(rows(3), Context())  # on the loop itself, which cannot read meanwhile
+        await asyncio.sleep(0)
+        (_, lost), last = ends.ends
+        assert isinstance(lost, ReplicaLost)
+        assert last == (2, None)
+
+    with loaded("Sleeps") as model:
+        run(test)
+
+
 def test_a_thread_with_a_limit_notices_that_a_call_before_its_own_hangs() -> None:
     async def test() -> None:
         ends = Ends()

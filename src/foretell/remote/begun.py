@@ -98,7 +98,7 @@ class Begun:
         """Has the process close its model behind all of them, and ends; what closing it raises there."""
         until = time.monotonic() + patience_s
         try:
-            if not self.settle(patience_s):
+            if not self.settle(max(0.0, patience_s)):  # a wait of less than nothing would be one without an end
                 return None
             reply = self._link.ask_to_close(max(0.0, until - time.monotonic()))
             return self._link.error(reply.fault) if isinstance(reply, Failed) else None

@@ -241,12 +241,14 @@ class RemoteModel(Model):
         raise self._ended_early("ran out of memory")
 
     def _ready(self) -> Link:
+        """For who has the turn."""
         link = self._link
         if self._closed:
             raise self._is_closed()
         if link is None or self._hello is None:
             raise NotReady("the model is not loaded", where=self._where)
         if self._lost is not None:
+            self._end_begun()  # their loop, which found the turn taken, has left them to who has it
             raise self._is_lost(self._lost)
         return link
 
