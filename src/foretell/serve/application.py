@@ -22,6 +22,7 @@ from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.error_reply import error_body
 from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Guard
+from foretell.serve.later import Later
 from foretell.serve.messages import HttpError, Reply, error_status, json_reply
 from foretell.serve.model_door import ModelDoor
 from foretell.serve.openapi import document
@@ -54,11 +55,11 @@ class Application:
     ) -> None:
         self.catalog, self.settings, self._loader = catalog, settings, loader
         self.server = HttpServer(self, settings)
-        self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self._begin, self._fail)
+        self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self._begin, self.fail)
+        self._later = Later(self.told)
         self.repository: RepositoryCalls | None = None
         if loader is not None:
-            unpack = self.unpacker.unpack
-            self.repository = RepositoryCalls(loader, settings, self.error_reply, self.failed, unpack)
+            self.repository = RepositoryCalls(loader, settings, self._later, self.unpacker.unpack)
         now = (clock or SystemClock()).monotonic
         tokens = tokens_of(settings, token)
         self.guard = Guard(settings, tokens, now, lambda: self.server.listener.local, settings.workers)
@@ -80,7 +81,7 @@ class Application:
 
     def join(self, others: Others) -> None:
         """Answers from now on for several processes, of which this is one."""
-        self.together = Together(others, self.error_reply, self.failed)
+        self.together = Together(others, self._later)
         if self.repository is not None:
             self.repository.others = others
 
@@ -118,27 +119,25 @@ class Application:
             if route.check is not None:
                 route.check(exchange)
             handler = route.methods.get(exchange.method)
-            if handler is None:
-                handler = self._other_method(route, exchange.method)
-            handler(exchange)
-        except InferenceError as error:
-            exchange.respond(self.error_reply(error))
+            (handler or self._other_method(route, exchange.method))(exchange)
         except Exception as error:
-            exchange.respond(self.failed(exchange, error))
+            self.fail(exchange, error)
 
     def _begin(self, exchange: Exchange, handler: Handler) -> None:
         """As `handle`, for a request that has passed its checks."""
         try:
             handler(exchange)
         except Exception as error:
-            self._fail(exchange, error)
+            self.fail(exchange, error)
 
-    def _fail(self, exchange: Exchange, error: Exception) -> None:
-        reply = self.error_reply(error) if isinstance(error, InferenceError) else self.failed(exchange, error)
-        exchange.respond(reply)
+    def fail(self, exchange: Exchange, error: Exception) -> None:
+        """Answers with an error of whatever kind."""
+        exchange.respond(self.told(exchange, error))
 
-    def failed(self, exchange: Exchange, error: Exception) -> Reply:
-        """The reply for a mistake of ours. Nothing internal leaves the process; the loop's handler gets the cause."""
+    def told(self, exchange: Exchange, error: Exception) -> Reply:
+        """Of a mistake of ours nothing internal leaves the process; the loop's handler gets the cause."""
+        if isinstance(error, InferenceError):
+            return self.error_reply(error)
         trace = exchange.trace
         which = f"request {exchange.request_id.decode()}" + (f" of trace {trace.trace_id.decode()}" if trace else "")
         context = {"message": f"{which} failed: {exchange.url!r}", "exception": error}

@@ -35,8 +35,7 @@ class ModelDoor:
         self._where = f"model {served.name!r}"
         settings = application.settings
         decoder = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings)
-        self._decode, self.known = decoder.decode, decoder.known
-        self.known_binary = decoder.known_binary
+        self._decode, self.numbers = decoder.decode, decoder.numbers
         loop = asyncio.get_running_loop()
         batcher = engine.batcher(loop)
         batcher.delivery.after = application.server.flush
@@ -159,8 +158,8 @@ class InferWork(Work):
                 reply = Reply(body)
             else:
                 reply = self._reply(completed, start)
-        except Exception as error:
-            reply = self._failed(error)
+        except Exception as error:  # whoever shares the batch still has to get an answer
+            reply = self._error_reply(error)
         exchange.respond(reply)
 
     def fail(self, error: InferenceError) -> None:
@@ -175,14 +174,8 @@ class InferWork(Work):
             return Reply(encoder.json(completed, start, self.rows, self._id))
         return encoder.mixed(completed.batch.slice(start, start + self.rows), self._id, self._wanted)
 
-    def _error_reply(self, error: InferenceError) -> Reply:
-        return self._door.application.error_reply(error)
-
-    def _failed(self, error: Exception) -> Reply:
-        """Whoever shares the batch still has to get an answer."""
-        if isinstance(error, InferenceError):
-            return self._error_reply(error)
-        return self._door.application.failed(self._exchange, error)
+    def _error_reply(self, error: Exception) -> Reply:
+        return self._door.application.told(self._exchange, error)
 
 
 class ExplainedWork(InferWork):
@@ -198,9 +191,12 @@ class ExplainedWork(InferWork):
             told = explanation(completed, door.served.spec, self.arrived, door.now())
             reply = explained(self._reply(completed, start), told, self.rows)
         except Exception as error:
-            reply = self._failed(error)
+            reply = self._error_reply(error)
         exchange.respond(reply)
 
-    def _error_reply(self, error: InferenceError) -> Reply:
+    def _error_reply(self, error: Exception) -> Reply:
+        reply = super()._error_reply(error)
+        if not isinstance(error, InferenceError):
+            return reply
         spent_ms = (self._door.now() - self.arrived) * 1e3
-        return explained(super()._error_reply(error), {"total_ms": round(spent_ms, 3)}, self.rows)
+        return explained(reply, {"total_ms": round(spent_ms, 3)}, self.rows)

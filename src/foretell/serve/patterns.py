@@ -203,11 +203,7 @@ class KnownRequest(Work):
 
     def failed(self, error: Exception) -> None:
         """Something went wrong on the way there or back."""
-        application, exchange = self._pattern.door.application, self.exchange()
-        if isinstance(error, InferenceError):
-            exchange.respond(application.error_reply(error))
-        else:
-            exchange.respond(application.failed(exchange, error))
+        self._pattern.door.application.fail(self.exchange(), error)
 
     def respond(self, reply: Reply) -> None:
         self.exchange().respond(reply)

@@ -5,9 +5,8 @@ A caller names a model that the server was started with, or that lies in a folde
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -20,6 +19,7 @@ from foretell.repository.loader import Loader, LoadFailed, State
 from foretell.serve.codecs.error_reply import reason_text
 from foretell.serve.codecs.json_guard import check_json
 from foretell.serve.exchange import Exchange
+from foretell.serve.later import Later
 from foretell.serve.messages import HttpError, Reply
 from foretell.serve.together import Others
 
@@ -41,20 +41,17 @@ class _CallBody(msgspec.Struct):
 class RepositoryCalls:
     """Answers the calls about what `loader` has, each when what it asks for is done.
 
-    `failed`: the reply for a mistake of ours. `unpack`: has a handler answer when the body is plain.
+    `unpack`: has a handler answer when the body is plain.
     """
 
     def __init__(
         self,
         loader: Loader,
         settings: ServerSettings,
-        error_reply: Callable[[InferenceError], Reply],
-        failed: Callable[[Exchange, Exception], Reply],
+        later: Later,
         unpack: Callable[[Exchange, Handler], None],
     ) -> None:
-        self._loader, self._settings, self._error_reply, self._failed = loader, settings, error_reply, failed
-        self._unpack = unpack
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loader, self._settings, self._later, self._unpack = loader, settings, later, unpack
         self.others: Others | None = None
         """Other processes, which come to have the same models."""
 
@@ -86,7 +83,7 @@ class RepositoryCalls:
 
     def _index(self, exchange: Exchange) -> None:
         asked = self._body(exchange, _IndexBody)
-        self._begin(exchange, self._indexed(asked.ready))
+        self._later.begin(exchange, self._indexed(asked.ready))
 
     async def _indexed(self, ready: bool) -> Reply:
         states = self._loader.states(await self._loader.look())
@@ -96,10 +93,10 @@ class RepositoryCalls:
         parameters = self._body(exchange, _CallBody).parameters
         if load:
             _check_load(parameters)
-            self._begin(exchange, self._loaded(name))
+            self._later.begin(exchange, self._loaded(name))
         else:
             _check_unload(parameters)
-            self._begin(exchange, self._unloaded(name))
+            self._later.begin(exchange, self._unloaded(name))
 
     async def load(self, name: str) -> None:
         """In this process. Raises what a remote caller may know."""
@@ -131,21 +128,6 @@ class RepositoryCalls:
             return msgspec.json.decode(body, type=kind)
         except msgspec.DecodeError as error:
             raise InvalidInput(f"the body is not what this call takes: {error}") from None
-
-    def _begin(self, exchange: Exchange, call: Coroutine[Any, Any, Reply]) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(exchange, call))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _answer(self, exchange: Exchange, call: Coroutine[Any, Any, Reply]) -> None:
-        """A caller that goes away changes nothing: what was begun is ended."""
-        try:
-            reply = await call
-        except InferenceError as error:
-            reply = self._error_reply(error)
-        except Exception as error:
-            reply = self._failed(exchange, error)
-        exchange.respond(reply)
 
 
 def _check_load(parameters: dict[str, Any]) -> None:

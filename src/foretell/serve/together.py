@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-from foretell.errors import InferenceError
 from foretell.observe.prometheus import CONTENT_TYPE
 from foretell.serve.exchange import Exchange
+from foretell.serve.later import Later
 from foretell.serve.messages import Reply
 
 Key = tuple[str, str]
@@ -32,41 +31,20 @@ class Others(Protocol):
 
 
 class Together:
-    """Answers when the others have said their part. `failed`: the reply for a mistake of ours."""
+    """Answers when the others have said their part."""
 
-    def __init__(
-        self,
-        others: Others,
-        error_reply: Callable[[InferenceError], Reply],
-        failed: Callable[[Exchange, Exception], Reply],
-    ) -> None:
-        self._others, self._error_reply, self._failed = others, error_reply, failed
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, others: Others, later: Later) -> None:
+        self._others, self._later = others, later
 
     def metrics(self, exchange: Exchange) -> None:
-        self._begin(exchange, self._metrics())
+        self._later.begin(exchange, self._metrics())
 
     def ready(self, exchange: Exchange, key: Key | None, reply: Callable[[bool], Reply]) -> None:
         """For a process that is ready itself."""
-        self._begin(exchange, self._ready(key, reply))
+        self._later.begin(exchange, self._ready(key, reply))
 
     async def _metrics(self) -> Reply:
         return Reply((await self._others.metrics()).encode(), content_type=CONTENT_TYPE.encode())
 
     async def _ready(self, key: Key | None, reply: Callable[[bool], Reply]) -> Reply:
         return reply(await self._others.ready(key))
-
-    def _begin(self, exchange: Exchange, answer: Coroutine[Any, Any, Reply]) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(exchange, answer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _answer(self, exchange: Exchange, answer: Awaitable[Reply]) -> None:
-        try:
-            reply = await answer
-        except InferenceError as error:
-            reply = self._error_reply(error)
-        except Exception as error:
-            reply = self._failed(exchange, error)
-        if not exchange.abandoned:
-            exchange.respond(reply)
