@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,9 +31,9 @@ _ASK = frozenset((b"x-request-id", b"foretell-explain", TRACEPARENT))
 """Headers that ask for more in the reply than the answer."""
 
 
-def is_plain(headers: dict[bytes, bytes]) -> bool:
-    """Whether the reply is the answer and what every reply has."""
-    return _ASK.isdisjoint(headers)
+def is_plain(names: Iterable[bytes]) -> bool:
+    """Whether the reply to a request with these headers is the answer and what every reply has."""
+    return _ASK.isdisjoint(names)
 
 
 class Exchange:

@@ -23,7 +23,7 @@ _ONCE = frozenset((b"authorization", b"host", TEXT_LENGTH, b"origin"))
 class Head(NamedTuple):
     """What a head says. `length`: bytes of the body that follows it. Its connection stays open.
 
-    `usual`: the URL, where it is a POST whose reply is the answer and nothing more.
+    `usual`: whether it is a POST whose reply is the answer and nothing more.
     """
 
     method: bytes
@@ -31,7 +31,7 @@ class Head(NamedTuple):
     headers: Headers
     plain: bool
     length: int
-    usual: bytes | None
+    usual: bool
 
 
 class HeadCache:
@@ -67,9 +67,7 @@ class HeadCache:
                 self._heads.clear()
             plain = is_plain(headers)
             usual = exchange.method == b"POST" and plain and b"content-encoding" not in headers
-            self._heads[data[:end]] = Head(
-                exchange.method, exchange.url, headers, plain, length, exchange.url if usual else None
-            )
+            self._heads[data[:end]] = Head(exchange.method, exchange.url, headers, plain, length, usual)
 
 
 def again(name: bytes, before: bytes, value: bytes) -> bytes:

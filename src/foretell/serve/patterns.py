@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +13,7 @@ from foretell.serve.heads import TEXT_LENGTH
 from foretell.serve.messages import COMPRESS_FROM_BYTES, ID_HEADER, Reply, binary_reply, is_id
 
 if TYPE_CHECKING:
-    from foretell.serve.codecs.oip_known import Asked
+    from foretell.serve.codecs.oip_known import Numbers
     from foretell.serve.heads import Head, Headers
     from foretell.serve.model_door import ModelDoor
     from foretell.serve.writing import ReplyWriter
@@ -37,20 +36,17 @@ class Pattern:
     )  # fmt: skip
 
     def __init__(
-        self, data: bytes, numbers: slice, head: Head, asked: Asked, door: ModelDoor, id_at: slice | None = None
+        self, data: bytes, body_at: int, numbers: Numbers, head: Head, door: ModelDoor, id_at: slice | None = None
     ) -> None:
-        """`numbers`: where they are in `data`; a list in JSON, or bytes at its end. `id_at`: where its id is, which is
-        another one each time. Raises `InvalidInput`."""
-        self.start, self.stop, self.id_at = numbers.start, numbers.stop, id_at
+        """`body_at`: where the body of `data` begins, in which `numbers` are. `id_at`: where its id is, another one
+        each time. Raises `InvalidInput`."""
+        self.start, self.stop, self.id_at = body_at + numbers.start, body_at + numbers.stop, id_at
         self.before, self.between = data[: self.start], b""
         if id_at is not None:
             self.before, self.between = data[: id_at.start], data[id_at.stop : self.start]
         self.behind = data[self.stop :]
-        self.head, self.asked, self.door = head, asked, door
-        self.read: Callable[[bytes], list[Any] | bytes] = bytes
-        self.count = self.stop - self.start
-        if TEXT_LENGTH not in head.headers and asked.decode_flat is not None:
-            self.read, self.count = asked.decode_flat, asked.count
+        self.head, self.door, self.read, self.count = head, door, numbers.read, numbers.length
+        self.asked = asked = numbers.asked
         self.timeout_s = door.timeout_s if asked.timeout_s is None else min(door.timeout_s, asked.timeout_s)
         wanted = door.wanted(asked)
         self.wanted = wanted or ()
@@ -69,7 +65,7 @@ class Patterns:
     """
 
     def __init__(self) -> None:
-        self.doors: dict[bytes | None, ModelDoor] = {}
+        self.doors: dict[bytes, ModelDoor] = {}
         """Who answers a usual request, by its URL."""
         self._patterns: dict[int, Pattern] = {}
         self._tries = 0
@@ -104,6 +100,8 @@ class Patterns:
             else:
                 door.submit(request)
         except Exception as error:
+            if request.ended:  # it has its answer
+                raise
             request.failed(error)
         return True
 
@@ -114,32 +112,18 @@ class Patterns:
         seldom = self._tries > _EVERY or len(data) in self._patterns
         if len(data) > _MOST_BYTES or (seldom and self._tries % _EVERY):
             return
-        door = self.doors.get(head.usual)
-        if door is None:
+        door = self.doors.get(head.url)
+        numbers = door.numbers(body, head.headers.get(TEXT_LENGTH)) if door is not None else None
+        if door is None or numbers is None:
             return
-        found = _numbers(body, head, door)
-        if found is None:
-            return
-        start, stop, asked = found
-        at = len(data) - len(body)
         try:
-            pattern = Pattern(data, slice(at + start, at + stop), head, asked, door, id_at)
+            pattern = Pattern(data, len(data) - len(body), numbers, head, door, id_at)
         except InferenceError:  # it will be told on the long way
             return
         if len(self._patterns) >= _MOST_SIZES:
             self._patterns.clear()
         self._patterns[len(data)] = pattern
         self._tries = 0
-
-
-def _numbers(body: bytes, head: Head, door: ModelDoor) -> tuple[int, int, Asked] | None:
-    """Where the numbers of a known body begin and end, and what it asks."""
-    told = head.headers.get(TEXT_LENGTH)
-    if told is None:
-        return door.known.place(body)
-    length = int(told) if told.isdigit() else 0
-    asked = door.known_binary.place(body[:length], len(body) - length)
-    return None if asked is None else (length, len(body), asked)
 
 
 class KnownRequest(Work):

@@ -152,7 +152,7 @@ class RequestReader:
             self._misses += 1
             return False
         head, body = found
-        if head.usual is not None:
+        if head.usual:
             self.server.patterns.learn(data, head, body)
         self._take(head, head.headers, body)
         return True

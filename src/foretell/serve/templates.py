@@ -60,9 +60,8 @@ class Template(NamedTuple):
         for gap, then in self.gaps:
             stop = data.find(b"\r\n", at)
             if gap == ID_HEADER:
-                patterns.learn(
-                    data, Head(self.method, self.url, known, True, len(body), self.url), body, slice(at, stop)
-                )
+                head = Head(self.method, self.url, known, True, len(body), True)
+                patterns.learn(data, head, body, slice(at, stop))
                 return
             at = stop + len(then)
 
@@ -119,7 +118,7 @@ def _is_usual(exchange: Exchange, names: set[bytes]) -> bool:
     others = exchange.headers.keys() - {ID_HEADER}
     return (
         ID_HEADER in names and names <= {ID_HEADER, _LENGTH} and exchange.method == b"POST"
-        and is_plain(dict.fromkeys(others, b"")) and _ENCODED.isdisjoint(others)
+        and is_plain(others) and _ENCODED.isdisjoint(others)
     )  # fmt: skip
 
 

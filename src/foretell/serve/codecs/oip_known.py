@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,19 @@ class Asked:
     count: int = 0
 
 
+class Numbers(NamedTuple):
+    """Where the numbers of a known body are, all that is new in it, and how they are read.
+
+    `read` takes `body[start:stop]` and gives `length` of something; else it is another body.
+    """
+
+    start: int
+    stop: int
+    asked: Asked
+    read: Callable[[bytes], list[Any] | bytes]
+    length: int
+
+
 class KnownRequests:
     """What a request asks, by its bytes before and after the flat list of values of its one input.
 
@@ -52,25 +65,30 @@ class KnownRequests:
 
     def find(self, body: bytes) -> tuple[list[Any], Asked] | None:
         """The values of a known request, and what it asks."""
-        start = body.find(_DATA, 0, _MOST_BYTES) + len(_DATA)
-        end = body.find(b"]", start) + 1
-        asked = self._known.get((body[:start], body[end:]))
-        if asked is None or asked.decode_flat is None or len(body) > _LONGEST_BODY:
+        found = self._look_up(body)
+        if found is None:
             self._misses += 1
             return None
         self._misses = 0
+        start, end, asked, decode = found
         try:
-            values = asked.decode_flat(body[start:end])
+            values = decode(body[start:end])
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
         return (values, asked) if len(values) == asked.count else None
 
-    def place(self, body: bytes) -> tuple[int, int, Asked] | None:
-        """Where the values of a known request begin and end, and what it asks."""
+    def numbers(self, body: bytes) -> Numbers | None:
+        """Those of a known request."""
+        found = self._look_up(body)
+        return None if found is None else Numbers(*found, found[2].count)
+
+    def _look_up(self, body: bytes) -> tuple[int, int, Asked, Callable[[bytes], list[Any]]] | None:
         start = body.find(_DATA, 0, _MOST_BYTES) + len(_DATA)
         end = body.find(b"]", start) + 1
         asked = self._known.get((body[:start], body[end:]))
-        return None if asked is None or len(body) > _LONGEST_BODY else (start, end, asked)
+        if asked is None or asked.decode_flat is None or len(body) > _LONGEST_BODY:
+            return None
+        return start, end, asked, asked.decode_flat
 
     def learn(self, body: bytes, data: msgspec.Raw, asked: Asked) -> None:
         """Remembers what `body` asks, if its one input's values, `data`, are just the list that `find` would cut out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foretell.engine.work import Field, Part
-from foretell.serve.codecs.oip_known import Asked
+from foretell.serve.codecs.oip_known import Asked, Numbers
 from foretell.serve.codecs.oip_values import from_binary
 from foretell.types import DataType
 
@@ -55,15 +55,16 @@ class KnownBinary:
             at += size
         return parts, known.asked
 
-    def place(self, text: bytes, size: int) -> Asked | None:
-        """What a known request of one tensor of numbers asks, which are its last `size` bytes."""
-        known = self._known.get(text)
+    def numbers(self, body: bytes, text_length: int) -> Numbers | None:
+        """Those of a known request, where they are its one tensor and any bytes are such numbers."""
+        known, size = self._known.get(body[:text_length]), len(body) - text_length
         if known is None or known.size != size or not size or len(known.tensors) != 1:
             return None
         field, _, count = known.tensors[0]
         if field.datatype in (DataType.BYTES, DataType.BOOL) or known.asked.group.family is not None:
             return None
-        return known.asked if count * field.datatype.numpy.itemsize == size else None
+        fits = count * field.datatype.numpy.itemsize == size
+        return Numbers(text_length, len(body), known.asked, bytes, size) if fits else None
 
     def learn(self, text: bytes, asked: Asked, tensors: list[tuple[Field, int, int]], places: list[int]) -> None:
         """Remembers a request that was decoded whole. One whose texts all differ, in an id for instance, is soon not

@@ -15,7 +15,7 @@ from foretell.engine.work import Field, Group, Groups, Part
 from foretell.errors import InvalidInput, nearest
 from foretell.model import Context
 from foretell.serve.codecs.json_guard import check_json
-from foretell.serve.codecs.oip_known import Asked, KnownRequests
+from foretell.serve.codecs.oip_known import Asked, KnownRequests, Numbers
 from foretell.serve.codecs.oip_known_binary import KnownBinary
 from foretell.serve.codecs.oip_message import NO_DATA, Input, SpecialInput, parse, shown
 from foretell.serve.codecs.oip_parameters import RequestParameters, read_parameters
@@ -67,6 +67,12 @@ class RequestDecoder:
         if not head:
             return self._raw(blobs)
         return self.known_binary.find(head, blobs) or self._decode(head, blobs, json_length)
+
+    def numbers(self, body: bytes, json_length: bytes | None) -> Numbers | None:
+        """Those of a request like an earlier one; None where it is not, or has more than one input."""
+        if json_length is None:
+            return self.known.numbers(body)
+        return self.known_binary.numbers(body, int(json_length)) if json_length.isdigit() else None
 
     def _decode(self, head: bytes, blobs: memoryview, json_length: bytes | None) -> tuple[list[Part], Asked]:
         check_json(head, self._settings)
