@@ -33,11 +33,12 @@ _NEVER = Context().cancelled
 class Link:
     """Not thread-safe but for `process` and `forget`."""
 
-    def __init__(self, recipe: Recipe, on_end: Callable[[], None], name: str) -> None:
+    def __init__(self, recipe: Recipe, on_end: Callable[[], Callable[[], None] | None], name: str) -> None:
         """Starts the child, which loads the model and says so; see `receive`.
 
-        `on_end` is called once, on a thread of its own, when the child has ended. Raises `Unavailable`, and
-        `Overloaded` where there is no room for the memory they share.
+        `on_end` is asked once, on a thread of its own, when the child has ended, and what it gives is called: a
+        `WeakMethod` gives None once nobody has the other end. Raises `Unavailable`, and `Overloaded` where there is
+        no room for the memory they share.
         """
         self._calls = 0
         self._on_end = on_end
@@ -190,7 +191,9 @@ class Link:
 
     def _ended(self) -> None:
         self.channel.shut()  # wakes whoever waits, even where something that the child has started holds its end
-        self._on_end()
+        told = self._on_end()
+        if told is not None:
+            told()
 
 
 def _read(message: memoryview) -> Reply:

@@ -148,8 +148,8 @@ class RemoteModel(Model):
     def _asked(self, ask: Callable[[Link], AnswerT]) -> AnswerT:
         """What comes of one request to the process, in its turn."""
         with self._turn:
-            link = self._ready()
             try:
+                link = self._ready()
                 self._settle(link, self._settings.call_timeout_s)
                 return ask(link)
             except (ChannelClosed, Garbage) as error:
@@ -159,7 +159,7 @@ class RemoteModel(Model):
             except BaseException:  # the answer may still come, and would be taken for that to another call
                 self._lose(link, "was left in the middle of a call", "ended")
                 raise
-            finally:
+            finally:  # a loop that found the turn taken has left its own to who has it
                 self._end_begun()
 
     def begin(self, batch: Batch, ctx: Context, done: Done) -> bool:
@@ -207,21 +207,14 @@ class RemoteModel(Model):
         return {} if self._hello is None else self._hello.variant
 
     def _started(self, device: str) -> Link:
-        settings = {**self.recipe.settings, "device": device}
-        myself = weakref.ref(self)
-
-        def on_end() -> None:
-            model = myself()
-            if model is not None:
-                model._ended()
-
+        recipe = dataclasses.replace(self.recipe, settings={**self.recipe.settings, "device": device})
         with self._guard:
             if self._closed:
                 raise self._is_closed()
             if self._link is not None:
                 raise NotReady("the model was loaded before", where=self._where)
-            link = Link(dataclasses.replace(self.recipe, settings=settings), on_end, self.recipe.name)
-            self._link, self._begun = link, Begun(link, self._turn, myself, self._clock, self._where)
+            link = Link(recipe, weakref.WeakMethod(self._ended), recipe.name)
+            self._link, self._begun = link, Begun(link, self._turn, weakref.ref(self), self._clock, self._where)
         weakref.finalize(self, abandon, link, self._begun, os.getpid())
         return link
 
@@ -241,14 +234,12 @@ class RemoteModel(Model):
         raise self._ended_early("ran out of memory")
 
     def _ready(self) -> Link:
-        """For who has the turn."""
         link = self._link
         if self._closed:
             raise self._is_closed()
         if link is None or self._hello is None:
             raise NotReady("the model is not loaded", where=self._where)
         if self._lost is not None:
-            self._end_begun()  # their loop, which found the turn taken, has left them to who has it
             raise self._is_lost(self._lost)
         return link
 
