@@ -23,8 +23,9 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's, without settings of foretell and with a width of terminal that cuts nothing."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("FORETELL_")}
+    """This process's, without settings of foretell, with a width of terminal that cuts nothing, and with what a program
+    says waiting in it as it does everywhere."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("FORETELL_", "PYTHONUNBUFFERED"))}
     return {**own, "COLUMNS": "400", **(extra or {})}
 
 

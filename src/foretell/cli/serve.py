@@ -55,3 +55,5 @@ def _told(tell: Teller, serves: Callable[[], int]) -> int:
         if not tell.json:
             raise
         return tell.failed(error)
+    finally:
+        tell.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -61,6 +62,14 @@ class Teller:
         sys.excepthook = self._uncaught
         threading.excepthook = lambda what: self._uncaught(what.exc_type, what.exc_value, what.exc_traceback)
         logging.getLogger().addHandler(_Logs(self))
+
+    def end(self) -> None:
+        """Lets go of lines that could not be written: Python would try once more at its end, and fail the process."""
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """The same for what goes wrong on `loop`."""

@@ -47,6 +47,8 @@ def main() -> int:
         return run(arguments["models"], arguments["flags"], settings, member)
     except InferenceError as error:
         return member.failed(error)
+    finally:
+        tell.end()
 
 
 class Member:
