@@ -161,7 +161,7 @@ def test_who_waits_for_the_replica_to_be_free_hears_of_it_after_the_answer() -> 
         executor.submit(
             rows(1),
             Context(),
-            on_done=lambda future: order.append("done"),
+            on_done=lambda future, took_s: order.append("done"),
             on_free=on_free,
         )
         assert freed.wait(WAIT_S)

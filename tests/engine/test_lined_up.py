@@ -268,3 +268,17 @@ async def test_a_request_whose_time_is_up_while_it_is_lined_up() -> None:
     await served.end()
     await served.engine.drain()
     served.engine.close()
+
+
+async def test_a_call_that_is_heard_of_late_frees_its_process() -> None:
+    served = Served()
+    await served.know()
+    asked = await served.ask(1, 2, 3, 4)
+    await served.end()
+    batch, done = served.model.begun.pop(0)
+    served.clock.advance(5 * CALL_S)
+    done(served.model.predict(batch, Context()), CALL_S)
+    assert await answered(*asked) == [2, 4, 6, 8]
+    await until(lambda: not served.engine.batchers[0].pending)
+    assert served.engine.pool.members[0].outstanding == 0
+    served.engine.close()

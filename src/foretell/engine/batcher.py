@@ -61,7 +61,7 @@ class Batcher:
             self.objective = Objective(settings.slo_ms / 1e3, settings.max_batch_size, profile)
         self._runner = Runner(
             pool, placement, profile, self._lanes, self._again, self.delivery, self.objective, clock, loop, self._free,
-            settings.max_batch_size,
+            self._go_on, settings.max_batch_size,
         )  # fmt: skip
         pool.watch(self._members_changed)
 
@@ -159,9 +159,9 @@ class Batcher:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _line_up(self) -> None:
-        """Gives full batches that wait to the processes that are free next: they go on with them at once then."""
+        """Gives full batches that wait to the replicas that are free next: they go on with them at once then."""
         self._full_rows = math.inf
-        most = self._settings.max_batch_size if self.objective is None else self.objective.rows
+        most = self._runner.most_rows
         while (first := self._next_free(most)) is not None:
             if self._lanes.interactive.rows < most:
                 self._full_rows = most
@@ -176,10 +176,10 @@ class Batcher:
             first.alone = run.ended
 
     def _next_free(self, most: int) -> Run | None:
-        """The call whose process is free next and has none to go on with, where every replica has a call."""
+        """The call whose replica is free next and has none to go on with, where every replica has a call."""
         if self._lanes.bulk.groups or len(self._busy) < len(self._pool.members):
             return None
-        runs = [run for run in self._busy.values() if run.begun and run.next is None and not run.alone]
+        runs = [run for run in self._busy.values() if run.next is None and not run.alone and not run.member.gone]
         if not runs or not policy.lines_up(self._profile.call_s(most)):
             return None
         return min(runs, key=lambda run: run.expected)
@@ -191,9 +191,7 @@ class Batcher:
             works, attempt = self._again.due.popleft()
             if alive := self._alive(works, now):
                 return alive, attempt
-        most = self._settings.max_batch_size
-        if self.objective is not None:
-            most = self.objective.rows
+        most = self._runner.most_rows
         free = len(self._pool.members) - len(self._busy)
         if free > 1:
             most = min(most, policy.share_rows(self._lanes.rows, free, self._profile))
@@ -227,7 +225,7 @@ class Batcher:
         if first is run:
             del self._busy[run.member]
             if run.next is not None:
-                self._goes_on(run.next)
+                self._follow(run.next)
         elif first is not None and first.next is run:
             first.next = None
         run.next = None
@@ -238,7 +236,15 @@ class Batcher:
         elif self._idle is not None:
             self._settle()
 
-    def _goes_on(self, run: Run) -> None:
+    def _go_on(self, run: Run) -> None:
+        """The replica is free, and takes the next batch at once."""
+        self._scheduled = True
+        try:
+            self._free(run)
+        finally:
+            self._dispatch()
+
+    def _follow(self, run: Run) -> None:
         """What was lined up has its turn."""
         self._busy[run.member] = run
         call_s = run.expected - run.started

@@ -47,17 +47,19 @@ class ThreadExecutor:
         ctx: Context,
         *,
         pause_s: float = 0.0,
-        on_done: Callable[[Future[Batch]], None] | None = None,
+        on_done: Callable[[Future[Batch], float], None] | None = None,
         on_free: Callable[[], None] | None = None,
     ) -> Future[Batch]:
-        """`on_done` is called with the result, always before `on_free`: given here, not added to the future, where
-        a quick worker could be first. `on_free` is called on the worker thread, `pause_s` later (see `policy.pause_s`).
+        """`on_done` is called with the result and the seconds the call took, always before `on_free`: given here, not
+        added to the future, where a quick worker could be first. `on_free` is called on the worker thread, `pause_s`
+        later (see `policy.pause_s`), or at once where the next call is there.
 
         A future that is cancelled in time lets go of its batch. Transient errors pass: who submits may try again.
         """
         job = _Job(batch, ctx, pause_s, on_free)
         if on_done is not None:
-            job.future.add_done_callback(on_done)
+            took_s = job.took_s
+            job.future.add_done_callback(lambda future: on_done(future, took_s[0]))
         with self._lock:  # nothing may be put behind the end of the queue, where nobody would find it
             if not self._closed:
                 self._jobs.put(job)
@@ -109,12 +111,16 @@ class ThreadExecutor:
             if self._closed:
                 job.future.set_exception(NotReady("the model is closed"))
                 return
+            clock = self._replica.clock
+            began = clock.monotonic()
             try:
-                job.future.set_result(self._replica.run(job.batch, job.ctx, retry=False))
+                answer = self._replica.run(job.batch, job.ctx, retry=False)
+                job.took_s[0] = clock.monotonic() - began
+                job.future.set_result(answer)
             except BaseException as error:  # whatever it is, it ends this call and not the thread that others wait for
                 job.future.set_exception(error)
             if job.on_free is not None:
-                if job.pause_s:
+                if job.pause_s and self._jobs.empty():
                     time.sleep(job.pause_s)
                 job.on_free()
         finally:
@@ -130,7 +136,7 @@ class _Rest(NamedTuple):
 class _Job:
     """A call to make. It and its future are not a circle: the collector rests, and who waits for it holds its batch."""
 
-    __slots__ = ("_held", "ctx", "future", "on_free", "pause_s")
+    __slots__ = ("_held", "ctx", "future", "on_free", "pause_s", "took_s")
 
     def __init__(
         self,
@@ -141,6 +147,7 @@ class _Job:
     ) -> None:
         self.ctx, self.pause_s, self.on_free = ctx, pause_s, on_free
         self.future: Future[Batch] = Future()
+        self.took_s = [0.0]
         self._held = held = [batch]
         self.future.add_done_callback(lambda future: held.clear() if future.cancelled() else None)
 

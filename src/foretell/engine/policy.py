@@ -121,7 +121,7 @@ def belongs_apart(calls: int, cpu_s: float) -> bool:
 
 
 def lines_up(call_s: float | None) -> bool:
-    """Whether a process whose calls take `call_s` gets the next one before this one has ended.
+    """Whether a replica whose calls take `call_s` gets the next one before this one has ended.
 
     It then waits for nobody between the two, which is worth something where calls are short. What is lined up cannot be
     taken back: a long call would keep others from a replica that is free sooner.

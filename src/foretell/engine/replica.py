@@ -43,7 +43,7 @@ class Replica:
         self.model = model
         self._max_rows = settings.max_batch_size
         self._retry = RetryPolicy(settings.retries, settings.retry_delay_s, settings.retry_max_delay_s)
-        self._clock = clock
+        self.clock = clock
         self._where = where
         self._rng = random.Random()
         self._lock: AbstractContextManager[object] = Turns() if model.spec.streams else threading.Lock()
@@ -137,14 +137,14 @@ class Replica:
         """Seconds of a call of `batch`, after one that pays for first use."""
         ctx = Context()
         self.run(batch, ctx, retry=False)
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         self.run(batch, ctx, retry=False)
-        return self._clock.monotonic() - started
+        return self.clock.monotonic() - started
 
     def _attempt(self, batch: Batch, ctx: Context, retry: bool) -> Batch:
         if not retry or not self._retry.retries:
             return self._predict(batch, ctx)
-        return with_retries(partial(self._predict, batch, ctx), self._retry, self._clock, self._rng, ctx.deadline)
+        return with_retries(partial(self._predict, batch, ctx), self._retry, self.clock, self._rng, ctx.deadline)
 
     def _predict(self, batch: Batch, ctx: Context) -> Batch:
         if self.model.spec.concurrent:
@@ -153,7 +153,7 @@ class Replica:
             return self._predict_now(batch, ctx)
 
     def _predict_now(self, batch: Batch, ctx: Context) -> Batch:
-        if ctx.deadline is not None and self._clock.monotonic() >= ctx.deadline:
+        if ctx.deadline is not None and self.clock.monotonic() >= ctx.deadline:
             raise DeadlineExceeded("the time limit passed before the model was free", where=self._where)
         if ctx.cancelled():
             raise Cancelled("nobody waits for this answer any more", where=self._where)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 from foretell.columns import Batch
 from foretell.engine.member import Member
 from foretell.engine.work import Work
@@ -18,6 +20,7 @@ class Run:
         "attempt",
         "batch",
         "begun",
+        "call",
         "ctx",
         "delivered",
         "ended",
@@ -47,6 +50,8 @@ class Run:
         """Whether it was answered, so that the end of its pause frees the member (a failed one is searched first)."""
         self.begun = False
         """Whether it was begun in a process of its own, and no thread waits for it."""
+        self.call: Future[Batch] | None = None
+        """What the worker thread of the member was given, where it runs there."""
         self.lined_up = False
         """Whether it was begun behind another one, which then had not ended."""
         self.next: Run | None = None

@@ -50,12 +50,13 @@ class Runner:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         free: Callable[[Run], None],
+        go_on: Callable[[Run], None],
         full_rows: int,
     ) -> None:
-        """`full_rows`: of the largest batch."""
+        """`go_on`: as `free`, where the next batch is to leave at once. `full_rows`: of the largest batch."""
         self._pool, self._placement, self._profile, self._lanes, self._again = pool, placement, profile, lanes, again
         self._delivery, self._objective, self._clock, self._loop, self._free = delivery, objective, clock, loop, free
-        self._full_rows = full_rows
+        self._go_on, self._full_rows = go_on, full_rows
 
     def start(self, run: Run) -> None:
         try:
@@ -71,7 +72,7 @@ class Runner:
             self._run_inline(run, run.batch)
         elif run.member.apart and self._begin(run, run.batch):
             run.begun = True
-        elif run.lined_up:
+        elif run.lined_up and run.member.apart:
             self._put_back(run)
         else:
             self._run_threaded(run, run.batch)
@@ -83,7 +84,9 @@ class Runner:
         except InferenceError as error:
             self._failed(run, error)
             return
-        self._answered(run, answer, self._clock.monotonic())
+        finished = self._clock.monotonic()
+        self._learn(run, answer, finished)
+        self._deliver(run, answer, finished)
         self._free(run)
 
     def _begin(self, run: Run, batch: Batch) -> bool:
@@ -101,13 +104,9 @@ class Runner:
         if isinstance(outcome, BaseException):
             self._failed(run, self._delivery.unexpected(outcome))
             return
-        finished = self._clock.monotonic()
-        if run.lined_up:  # only its process knows when it began
-            run.started = finished - took_s
-        self._answered(run, outcome, finished)
-        pause_s = 0.0
-        if run.next is None and len(run.works) > 1 and self._lanes.rows < self._full_rows:
-            pause_s = policy.pause_s(self._profile.call_s(outcome.rows) or 0.0)
+        if self._answered(run, outcome, self._clock.monotonic(), took_s):
+            return
+        pause_s = self._pause_s(run, outcome.rows)
         if pause_s:
             run.member.thread.rest(pause_s, lambda: self.threadsafe(self._free, run))
         else:
@@ -121,34 +120,57 @@ class Runner:
         self._free(run)
 
     def _run_threaded(self, run: Run, batch: Batch) -> None:
-        call_s = self._profile.call_s(batch.rows) or 0.0
-        pause_s = policy.pause_s(call_s) if len(run.works) > 1 else 0.0
-        run.expected = run.started + call_s
+        run.expected = run.started + (self._profile.call_s(batch.rows) or 0.0)
         run.ctx = ctx = shared_context(run.works, run.member.device)
         threadsafe = self.threadsafe
 
-        def on_done(future: Future[Batch]) -> None:
-            threadsafe(self._finish_threaded, run, future, self._clock.monotonic())
+        def on_done(future: Future[Batch], took_s: float) -> None:
+            threadsafe(self._finish_threaded, run, future, self._clock.monotonic(), took_s)
 
-        run.member.thread.submit(
+        run.call = run.member.thread.submit(
             batch,
             ctx,
-            pause_s=pause_s,
+            pause_s=self._pause_s(run, batch.rows),
             on_done=on_done,
             on_free=lambda: threadsafe(self._free_if_delivered, run),
         )
 
-    def _finish_threaded(self, run: Run, future: Future[Batch], finished: float) -> None:
-        if run.ended:  # given up, see `_give_up`
+    def _finish_threaded(self, run: Run, future: Future[Batch], finished: float, took_s: float) -> None:
+        run.call = None  # which has this run
+        if run.ended:  # given up, see `give_up`
+            return
+        if future.cancelled():
+            self._put_back(run)
             return
         error = future.exception()
-        if error is None:
-            self._answered(run, future.result(), finished)
-            run.delivered = True
-        else:
+        if error is not None:
             self._failed(run, self._delivery.unexpected(error))
+            return
+        self._answered(run, future.result(), finished, took_s)
+        run.delivered = True
 
-    def _answered(self, run: Run, answer: Batch, finished: float) -> None:
+    def _answered(self, run: Run, answer: Batch, finished: float, took_s: float) -> bool:
+        """A call away from the loop has ended well, after `took_s`. Whether its replica has gone on already."""
+        if run.lined_up:  # only who ran it knows when it began
+            run.started = finished - took_s
+        self._learn(run, answer, finished)
+        goes_on = run.next is not None or self._lanes.interactive.rows >= self.most_rows
+        if goes_on:  # before the answers are handed out: nobody needs to come back first
+            self._go_on(run)
+        self._deliver(run, answer, finished)
+        return goes_on
+
+    @property
+    def most_rows(self) -> int:
+        """Of a batch, now."""
+        return self._full_rows if self._objective is None else self._objective.rows
+
+    def _pause_s(self, run: Run, rows: int) -> float:
+        """How long a replica waits for callers to come back after a call of so many rows."""
+        return policy.pause_s(self._profile.call_s(rows) or 0.0) if len(run.works) > 1 else 0.0
+
+    def _learn(self, run: Run, answer: Batch, finished: float) -> None:
+        """What a call that ended well tells of the next ones."""
         started, works = run.started, run.works
         run.finished = finished
         self._profile.learn(answer.rows, finished - started)
@@ -158,7 +180,10 @@ class Runner:
         if works[0].group.family is not None:
             elements = sum([work.rows * sum(work.group.sizes) for work in works])
             self._lanes.lengths.learn(elements + run.ctx.padded, finished - started)
-        self._delivery.answer(works, answer, started, finished, run)
+
+    def _deliver(self, run: Run, answer: Batch, finished: float) -> None:
+        works = run.works
+        self._delivery.answer(works, answer, run.started, finished, run)
         if self._objective is not None:
             now = self._clock.monotonic()
             # What lies between the end of the call and now is also how late the loop hears of its sockets.
@@ -224,6 +249,8 @@ class Runner:
         what = "its process took longer than {} s for a call" if run.begun else "the call took longer than {} s"
         error = ReplicaLost(what.format(f"{limit_s:g}"), where=where, fix="try again")
         self._pool.lose(run.member, "hung")
+        if run.next is not None and run.next.call is not None:
+            run.next.call.cancel()
         if run.begun:  # nobody waits in its model who would notice
             run.member.replica.model.give_up()
         self.end_failed(run, error)

@@ -1,0 +1,166 @@
+"""A thread that is about to be free has its next batch already, where a full one waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from engine_models import WAIT_S, Doubler, answers, rows
+
+from foretell.clock import ManualClock
+from foretell.columns import Batch
+from foretell.config import ModelSettings
+from foretell.engine.engine import Engine
+from foretell.engine.profile import Profile
+from foretell.errors import ReplicaLost
+from foretell.model import Context
+
+CALL_S = 0.002
+
+
+class Stepped(Doubler):
+    """Each of its calls waits for a step of the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps, self.begun = threading.Semaphore(0), threading.Semaphore(0)
+
+    def answer(self, batch: Batch, ctx: Context) -> Batch:
+        self.begun.release()
+        assert self.steps.acquire(timeout=WAIT_S)
+        return super().answer(batch, ctx)
+
+
+class Served:
+    """An engine of such models, which take two rows at a time, and what was asked of it."""
+
+    def __init__(self, call_s: float = CALL_S, **settings: Any) -> None:
+        self.models: list[Stepped] = []
+        self.clock = ManualClock()
+
+        def made() -> Stepped:
+            self.models.append(Stepped())
+            return self.models[-1]
+
+        chosen = ModelSettings(**{"executor": "thread", "max_batch_size": 2, "retries": 0, **settings})
+        self.engine = Engine(made(), chosen, again=made, clock=self.clock).load()
+        self.engine.profile.learn(2, call_s)
+
+    async def ask(self, *values: float) -> list[asyncio.Task[Batch]]:
+        """One request for each value; they are where they belong when it returns."""
+        asked = [asyncio.create_task(self.engine.infer(rows(value))) for value in values]
+        await self.turns()
+        return asked
+
+    async def turns(self) -> None:
+        for _ in range(8):
+            await asyncio.sleep(0)
+
+    async def begun(self, model: int = 0) -> None:
+        assert await asyncio.to_thread(self.models[model].begun.acquire, timeout=WAIT_S)
+
+
+async def answered(*asked: asyncio.Task[Batch]) -> list[float]:
+    return [answers(await one)[0] for one in asked]
+
+
+async def test_a_full_batch_is_there_before_the_call_before_it_has_ended() -> None:
+    served = Served()
+    asked = await served.ask(1, 2, 3, 4, 5)
+    await served.begun()
+    assert served.engine.waiting_rows == 1
+    (member,) = served.engine.pool.members
+    assert (member.outstanding, member.thread.waiting) == (2, 1)
+    served.models[0].steps.release(3)
+    assert await answered(*asked) == [2, 4, 6, 8, 10]
+    assert served.models[0].calls == [2, 2, 1]
+    await served.engine.batchers[0].drain()
+    assert member.outstanding == 0
+    served.engine.close()
+
+
+async def test_the_next_one_leaves_before_the_answers_are_handed_out() -> None:
+    served = Served()
+    asked = await served.ask(1, 2, 3, 4, 5, 6)
+    await served.begun()
+    lined_up: list[int] = []
+    asked[0].add_done_callback(lambda _: lined_up.append(served.engine.waiting_rows))
+    served.models[0].steps.release(3)
+    assert await answered(*asked) == [2, 4, 6, 8, 10, 12]
+    assert lined_up == [0]
+    served.engine.close()
+
+
+@pytest.mark.parametrize(("call_s", "values"), [(1.0, (1, 2, 3, 4)), (CALL_S, (1, 2, 3))])
+async def test_long_calls_and_batches_that_may_grow_wait(call_s: float, values: tuple[float, ...]) -> None:
+    served = Served(call_s)
+    asked = await served.ask(*values)
+    await served.begun()
+    assert served.engine.waiting_rows == len(values) - 2
+    served.models[0].steps.release(2)
+    assert await answered(*asked) == [2 * value for value in values]
+    served.engine.close()
+
+
+async def test_its_time_counts_from_its_own_begin() -> None:
+    served = Served()
+    asked = await served.ask(1, 2, 3, 4)
+    await served.begun()
+    served.clock.advance(5.0)
+    served.models[0].steps.release()
+    await served.begun()
+    after_first = Profile()
+    after_first.learn(2, CALL_S)
+    after_first.learn(2, 5.0)
+    served.clock.advance(1.0)
+    served.models[0].steps.release()
+    await answered(*asked)
+    after_first.learn(2, 1.0)
+    assert served.engine.profile.table() == after_first.table()
+    served.engine.close()
+
+
+async def test_behind_a_call_that_hangs_it_goes_to_the_replica_in_its_place() -> None:
+    served = Served(call_timeout_s=1.0)
+    asked = await served.ask(1, 2, 3, 4)
+    await served.begun()
+    assert served.engine.waiting_rows == 0
+    served.clock.advance(1.5)
+    for one in asked[:2]:
+        with pytest.raises(ReplicaLost, match=r"took longer than 1 s"):
+            await one
+    await served.begun(1)
+    served.models[1].steps.release()
+    assert await answered(*asked[2:]) == [6, 8]
+    assert served.models[0].calls == [2]
+    served.models[0].steps.release()
+    served.engine.close()
+
+
+async def test_a_call_that_fails_does_not_touch_the_one_behind_it() -> None:
+    served = Served()
+    asked = await served.ask(1, -2, 3, 4)
+    await served.begun()
+    served.models[0].steps.release(9)
+    with pytest.raises(Exception, match="negative"):
+        await asked[1]
+    assert await answered(asked[0], *asked[2:]) == [2, 6, 8]
+    await served.engine.batchers[0].drain()
+    assert served.engine.pool.members[0].outstanding == 0
+    served.engine.close()
+
+
+async def test_nobody_is_computed_for_once_all_of_a_batch_have_left() -> None:
+    served = Served()
+    asked = await served.ask(1, 2, 3, 4)
+    await served.begun()
+    for one in asked[2:]:
+        one.cancel()
+    await served.turns()
+    served.models[0].steps.release()
+    assert await answered(*asked[:2]) == [2, 4]
+    await served.engine.batchers[0].drain()
+    assert served.models[0].calls == [2]
+    served.engine.close()
