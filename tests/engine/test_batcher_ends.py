@@ -208,6 +208,11 @@ class TestRefusing:
         with pytest.raises(Overloaded, match="expected at most 4 rows waiting, got 4 waiting and 1 more") as caught:
             await engine.infer(rows(3))
         assert caught.value.retryable
+        with pytest.raises(Overloaded) as again:
+            await engine.infer(rows(3))
+        assert str(again.value) == str(caught.value)
+        assert again.value is not caught.value  # a traceback belongs to one of them
+        assert again.value.retry_after_s == caught.value.retry_after_s
         model.gate.set()
         await asyncio.gather(running, *waiting)
         assert answers(await engine.infer(rows(3))) == [6]

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
+import pytest
 from serving import Running, served
 from stream_client import Events, ask_stream, begun, outputs
 from streaming_models import Endless, Gated, Streaming
 from wire import Wire, http, infer
 
 from foretell.clock import Clock, ManualClock
+from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.engine.stream_call import MOST_ITEMS
-from foretell.model import Model
+from foretell.engine.stream_call import MOST_ITEMS, StreamCall
+from foretell.errors import Overloaded
+from foretell.model import Context, Model
 
 Serve = Callable[..., Running]
 
@@ -153,6 +157,9 @@ def test_beyond_the_queue_a_stream_is_refused(serve: Serve) -> None:
         assert answer.status == 429
         assert answer.header("retry-after")
         assert "at most 1 rows waiting" in answer.error
+        raised = [refused(server) for _ in range(2)]
+        assert str(raised[0]) == str(raised[1])
+        assert raised[0] is not raised[1]  # a traceback belongs to one of them
         model.gate.release()
         assert len(stream.all()) == 1
         assert len(Events(waiting).all()) == 1
@@ -295,3 +302,11 @@ def test_requests_behind_a_stream_of_a_gone_client_are_given_up(serve: Serve) ->
     server.until(lambda: server.failures("gated", "cancelled") == 2)
     model.gate.release(2)
     server.until(lambda: server.streams_idle("gated"))
+
+
+def refused(server: Running) -> Overloaded:
+    """What one more stream is refused with."""
+    call = StreamCall(Batch.of(x=np.ones(1)), Context(), lambda item: item, ManualClock())
+    with pytest.raises(Overloaded) as caught:
+        server.streams("gated").begin(call)
+    return caught.value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from copy import copy
 
 from foretell.clock import Clock
 from foretell.config import ModelSettings
@@ -24,7 +25,7 @@ from foretell.engine.refusals import Refusals
 from foretell.engine.run import Run
 from foretell.engine.runner import Runner
 from foretell.engine.work import Work
-from foretell.errors import Cancelled, NotReady
+from foretell.errors import Cancelled, NotReady, Overloaded
 
 _SWEEP_S = 0.05
 
@@ -85,7 +86,7 @@ class Batcher:
         waiting = queue.rows
         most = self._settings.max_queue_size
         if waiting + work.rows > most and not policy.admits(waiting, work.rows, most):
-            self.delivery.fail([work], self._refusals.queue_full(waiting, work.rows, self._drain_s()))
+            self._refuse(work, self._refusals.queue_full(waiting, work.rows, self._drain_s()))
             return
         if self._closed or self._pool.hopeless:
             self.delivery.fail([work], self._not_ready())
@@ -93,7 +94,7 @@ class Batcher:
         if not work.arrived:
             work.arrived = self._clock.monotonic()
         if self.objective is not None and not work.group.bulk and not self._in_time(self.objective, work, waiting):
-            self.delivery.fail([work], self._refusals.too_late(self.objective.slo_s, self._drain_s()))
+            self._refuse(work, self._refusals.too_late(self.objective.slo_s, self._drain_s()))
             return
         queue.add(work)
         if work.deadline is not None and self._sweeper is None:
@@ -263,6 +264,9 @@ class Batcher:
         if self._pool.hopeless:
             self._refuse_waiting()
         self._wake()
+
+    def _refuse(self, work: Work, error: Overloaded) -> None:
+        self.delivery.fail([work], error if work.only_tells else copy(error))
 
     def _refuse_waiting(self) -> None:
         """Nobody will take what waits."""

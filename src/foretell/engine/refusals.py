@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
+import math
+
 from foretell.errors import DeadlineExceeded, NotReady, Overloaded
 
 
 class Refusals:
-    """The errors of one model's queue. `where` names the model."""
+    """The errors of one model's queue. `where` names the model.
+
+    Where there is too much to do, saying so must cost little: who is refused for the same reason in the same second is
+    told with the same object. Who raises it raises a copy: raising writes to it.
+    """
 
     def __init__(self, where: str, max_queue_size: int) -> None:
         self._where, self._most = where, max_queue_size
+        self._key: tuple[object, ...] = ()
+        self._error = Overloaded("")
 
     def queue_full(self, waiting: int, rows: int, drain_s: float | None) -> Overloaded:
-        error = Overloaded(
+        key = waiting, rows, _seconds(drain_s)
+        if key != self._key:
+            self._key, self._error = key, self._queue_full(waiting, rows)
+            self._error.retry_after_s = drain_s
+        return self._error
+
+    def too_late(self, slo_s: float, drain_s: float | None) -> Overloaded:
+        key = slo_s, _seconds(drain_s)
+        if key != self._key:
+            self._key, self._error = key, self._too_late(slo_s)
+            self._error.retry_after_s = drain_s
+        return self._error
+
+    def _queue_full(self, waiting: int, rows: int) -> Overloaded:
+        return Overloaded(
             "the queue is full",
             where=self._where,
             expected=f"at most {self._most} rows waiting",
             got=f"{waiting} waiting and {rows} more",
             fix="try again later",
         )
-        error.retry_after_s = drain_s
-        return error
 
-    def too_late(self, slo_s: float, drain_s: float | None) -> Overloaded:
-        error = Overloaded(
+    def _too_late(self, slo_s: float) -> Overloaded:
+        return Overloaded(
             "the answer would come too late",
             where=self._where,
             expected=f"an answer within slo_ms = {slo_s * 1e3:g}",
             fix="try again later",
         )
-        error.retry_after_s = drain_s
-        return error
 
     def expired(self) -> DeadlineExceeded:
         return DeadlineExceeded("the time limit of the request passed", where=self._where)
 
     def shutting_down(self) -> NotReady:
         return NotReady("the model is shutting down", where=self._where, fix="try again elsewhere")
+
+
+def _seconds(drain_s: float | None) -> int:
+    return math.ceil(drain_s or 0.0)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ class Streams:
             self._forget_ended()
             waiting = self.waiting_rows
             if not policy.admits(waiting, call.rows, self._settings.max_queue_size):
-                raise self._refusals.queue_full(waiting, call.rows, None)
+                raise copy(self._refusals.queue_full(waiting, call.rows, None))
             call.on_end = self._ended
             self._waiting.append(call)
 

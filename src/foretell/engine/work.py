@@ -83,6 +83,9 @@ class Work:
     takes_errors: ClassVar[bool] = False
     """True: `done` also gets an answer in which rows failed, and records the end of what it stands for itself."""
 
+    only_tells: ClassVar[bool] = False
+    """True: it raises no error that it is given, and so may be given one that others are given, too."""
+
     def __init__(self, parts: Sequence[Part], rows: int, group: Group, deadline: float | None = None) -> None:
         self.parts = parts
         self.rows = rows

@@ -17,7 +17,7 @@ from foretell.serve.codecs.oip_request import RequestDecoder
 from foretell.serve.exchange import Exchange
 from foretell.serve.explain import asks, explained, explanation
 from foretell.serve.generate_door import GenerateDoor, stream_path
-from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, json_reply
+from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, head_of, json_reply
 
 if TYPE_CHECKING:
     from foretell.serve.application import Application
@@ -33,6 +33,8 @@ class ModelDoor:
         engine = served.engine
         self.encoder = ReplyEncoder(served.name, served.version, lambda: engine.spec)
         self._where = f"model {served.name!r}"
+        self._refused: InferenceError | None = None
+        self._refused_at, self._refusal = b"", (b"", b"")
         settings = application.settings
         decoder = RequestDecoder(lambda: engine.spec, self._where, engine.groups, settings)
         self._decode, self.numbers = decoder.decode, decoder.numbers
@@ -69,6 +71,16 @@ class ModelDoor:
         if not (asked.outputs or asked.binary):
             return None
         return wanted_outputs(asked.outputs, asked.binary, self.served.spec, self._where)
+
+    def refusal(self, error: InferenceError) -> tuple[bytes, bytes]:
+        """The reply to an error of status 4xx on a connection that stays open: its head up to the id, and its body.
+        Remembered while both the error and the date are the same."""
+        date = self.application.server.date
+        if error is not self._refused or date is not self._refused_at:
+            reply = self.application.error_reply(error)
+            self._refused, self._refused_at = error, date
+            self._refusal = head_of(reply, date, True, b"")[:-4], reply.body
+        return self._refusal
 
     def hands_over(self, exchange: Exchange, error: InferenceError, work: Work) -> bool:
         """Whether another version answers a request whose `work` had not begun, in the time that it had from the
@@ -130,6 +142,8 @@ class InferWork(Work):
     """An inference request in the engine, and the exchange that waits for it."""
 
     __slots__ = ("_door", "_exchange", "_id", "_wanted")
+
+    only_tells = True
 
     def __init__(
         self,

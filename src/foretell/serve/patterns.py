@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from foretell.engine.work import Completed, Part, Work
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, Overloaded
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import TEXT_LENGTH
 from foretell.serve.messages import COMPRESS_FROM_BYTES, ID_HEADER, Reply, binary_reply, is_id
@@ -135,6 +135,7 @@ class KnownRequest(Work):
 
     __slots__ = ("_connection", "_data", "_pattern", "abandoned", "keep_alive")
 
+    only_tells = True
     out: bytes | None = None
     """Once it has a reply, it is not on the connection any more."""
 
@@ -181,7 +182,10 @@ class KnownRequest(Work):
     def fail(self, error: InferenceError) -> None:
         if self.abandoned:
             return
-        exchange, door = self.exchange(), self._pattern.door
+        door = self._pattern.door
+        if type(error) is Overloaded and self._pattern.id_at is None and self._connection.refuse(self, door, error):
+            return
+        exchange = self.exchange()
         if not door.hands_over(exchange, error, self):
             exchange.respond(door.application.error_reply(error))
 

@@ -6,12 +6,14 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from foretell.errors import InferenceError
 from foretell.serve.exchange import Exchange
 from foretell.serve.messages import Reply, binary_reply
 from foretell.serve.reading import RequestReader
 from foretell.serve.stream_reply import StreamReply
 
 if TYPE_CHECKING:
+    from foretell.serve.model_door import ModelDoor
     from foretell.serve.patterns import KnownRequest
     from foretell.serve.server import HttpServer
 
@@ -89,6 +91,20 @@ class ReplyWriter(RequestReader):
         transport.write(head + body)
         if self.state == "idle":
             self.since = self.server.now
+
+    def refuse(self, request: KnownRequest, door: ModelDoor, error: InferenceError) -> bool:
+        """As `answer`, with an error that many are told; False where it has to go the long way."""
+        exchanges, transport = self._exchanges, self._transport
+        if transport is None or len(exchanges) != 1 or not request.keep_alive:
+            return False
+        head, body = door.refusal(error)
+        exchanges.pop()
+        server = self.server
+        server.responses[4] += 1
+        transport.write(b"%b%b\r\n\r\n%b" % (head, server.reply_heads.new_id(), body))
+        if self.state == "idle":
+            self.since = server.now
+        return True
 
     def replied(self, exchange: Exchange) -> None:
         """A reply is there; it leaves when those before it have left, with all others of this tick."""
