@@ -103,6 +103,8 @@ def test_a_queue_is_that_of_all_together(who: Callable[..., Server], folder: Pat
     assert told(folder, "model", "max_queue_size", *flags) == 3
     server = who(*flags, clients=24 + _MORE)
     (folder / "go").unlink()
+    # In each a call is under way, and a replica whose calls are short has the next one already.
+    refusals = range(24 - 6 - 2 * WORKERS, 24 - 6 - WORKERS + 1)
     with wires_to_all(server, 24) as wires:
         for wire in wires:
             wire.send(ask())
@@ -112,13 +114,13 @@ def test_a_queue_is_that_of_all_together(who: Callable[..., Server], folder: Pat
                 text = wire.send(http("GET", "/metrics")).answer().body.decode()
                 (waiting,) = re.findall(r"^foretell_queue_rows\{.*} (\S+)$", text, re.MULTILINE)
                 (count,) = re.findall(r'^foretell_requests_total\{.*outcome="overloaded".*} (\S+)$', text, re.MULTILINE)
-                return (float(waiting), float(count)) == (6, 24 - 6 - WORKERS)
+                return float(waiting) == 6 and float(count) in refusals
 
             until(refused)
         (folder / "go").touch()
         statuses = [wire.answer().status for wire in wires]
-    assert statuses.count(200) == 6 + WORKERS  # those that wait, and the call under way in each
-    assert statuses.count(429) == 24 - 6 - WORKERS
+    assert statuses.count(429) in refusals
+    assert statuses.count(200) == 24 - statuses.count(429)
     end(server)
 
 
