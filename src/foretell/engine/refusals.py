@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from foretell.errors import DeadlineExceeded, NotReady, Overloaded
 
@@ -16,20 +17,19 @@ class Refusals:
 
     def __init__(self, where: str, max_queue_size: int) -> None:
         self._where, self._most = where, max_queue_size
-        self._key: tuple[object, ...] = ()
+        self._key: tuple[float, ...] = ()
         self._error = Overloaded("")
 
     def queue_full(self, waiting: int, rows: int, drain_s: float | None) -> Overloaded:
-        key = waiting, rows, _seconds(drain_s)
-        if key != self._key:
-            self._key, self._error = key, self._queue_full(waiting, rows)
-            self._error.retry_after_s = drain_s
-        return self._error
+        return self._kept(self._queue_full, drain_s, waiting, rows)
 
     def too_late(self, slo_s: float, drain_s: float | None) -> Overloaded:
-        key = slo_s, _seconds(drain_s)
+        return self._kept(self._too_late, drain_s, slo_s)
+
+    def _kept(self, make: Callable[..., Overloaded], drain_s: float | None, *about: float) -> Overloaded:
+        key = *about, math.ceil(drain_s or 0.0)
         if key != self._key:
-            self._key, self._error = key, self._too_late(slo_s)
+            self._key, self._error = key, make(*about)
             self._error.retry_after_s = drain_s
         return self._error
 
@@ -55,7 +55,3 @@ class Refusals:
 
     def shutting_down(self) -> NotReady:
         return NotReady("the model is shutting down", where=self._where, fix="try again elsewhere")
-
-
-def _seconds(drain_s: float | None) -> int:
-    return math.ceil(drain_s or 0.0)
