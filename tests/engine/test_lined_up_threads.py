@@ -164,3 +164,15 @@ async def test_nobody_is_computed_for_once_all_of_a_batch_have_left() -> None:
     await served.engine.batchers[0].drain()
     assert served.models[0].calls == [2]
     served.engine.close()
+
+
+async def test_what_would_run_on_the_loop_waits_until_the_thread_is_free() -> None:
+    served = Served()
+    asked = await served.ask(1, 2)
+    await served.begun()
+    served.engine.placement.inline = True  # as where calls have become short
+    asked += await served.ask(3, 4)
+    assert served.engine.waiting_rows == 2
+    served.models[0].steps.release(2)
+    assert await answered(*asked) == [2, 4, 6, 8]
+    served.engine.close()

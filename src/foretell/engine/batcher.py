@@ -180,7 +180,7 @@ class Batcher:
         """The call whose replica is free next and has none to go on with, where every replica has a call."""
         if self._lanes.bulk.groups or len(self._busy) < len(self._pool.members):
             return None
-        runs = [run for run in self._busy.values() if run.next is None and not run.alone and not run.member.gone]
+        runs = [run for run in self._busy.values() if self._runner.takes_another(run)]
         if not runs or not policy.lines_up(self._profile.call_s(most)):
             return None
         return min(runs, key=lambda run: run.expected)

@@ -160,6 +160,12 @@ class Runner:
         self._deliver(run, answer, finished)
         return goes_on
 
+    def takes_another(self, run: Run) -> bool:
+        """Whether a batch may be lined up behind it: never one that would run on the loop, which would stand still."""
+        if run.next is not None or run.alone or run.member.gone:
+            return False
+        return run.member.apart or not self._placement.inline
+
     @property
     def most_rows(self) -> int:
         """Of a batch, now."""
