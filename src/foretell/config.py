@@ -154,6 +154,16 @@ class JobSettings:
     """Rows of one call; None: what fits in a few megabytes, see `engine.ahead.rows_per_call`."""
     num_workers: int | None = None
     """Threads of host work that run ahead of the model; 0: none; None: as the model and the data need."""
+    processes: int | None = None
+    """Processes that score, each with the model; None: one for each core, or for each device."""
+    max_quarantined: int | None = None
+    """Rows without an answer that a job may have; None: 100, and beyond that one in a hundred."""
+    max_crashes: int = 100
+    """Ends of processes that one run of a job bears."""
+    row_attempts: int = 2
+    """How often a row may end its process before it is left out."""
+    price_per_hour: float | None = None
+    """Of this machine, in any currency, for the cost in the report; None: no cost is told."""
 
 
 _SECRETS = frozenset(("token",))

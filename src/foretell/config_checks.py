@@ -65,8 +65,9 @@ _AT_LEAST = {
     "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_buffered_bytes": 1,
     "max_header_bytes": 1024, "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1,
     "max_pipelined": 1, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
+    "processes": 1, "max_quarantined": 0, "max_crashes": 0, "row_attempts": 1, "price_per_hour": 0,
 }  # fmt: skip
-_AT_MOST = {"http_port": 65535, "workers": 256, "rate_per_s": 1e9, "rate_burst": 10**9}
+_AT_MOST = {"http_port": 65535, "workers": 256, "processes": 1024, "rate_per_s": 1e9, "rate_burst": 10**9}
 _POSITIVE = {
     "slo_ms", "call_timeout_s", "load_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s",
     "idle_timeout_s", "request_timeout_s", "stream_timeout_s", "watch_interval_s",

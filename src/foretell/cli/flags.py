@@ -101,6 +101,21 @@ class CallFlags:
     """Longest wait before any of them."""
 
 
+@Parameter(name="*", group="Calls")
+@_flags_of(ModelSettings)
+@dataclass(frozen=True, kw_only=True)
+class RetryFlags:
+    retries: int | None = None
+    """Further tries after an error that the model marks transient."""
+    retry_delay_s: float | None = None
+    """Longest wait before the first of them; doubles."""
+    retry_max_delay_s: float | None = None
+    """Longest wait before any of them."""
+    call_timeout_s: float | None = None
+    """A call that takes longer is ended with its process, and the row that does it is left out. If not set: ten
+    minutes, or a hundred times the longest call so far."""
+
+
 @Parameter(name="*", group="Batching and cache")
 @_flags_of(ModelSettings)
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +154,24 @@ class JobFlags:
     """Rows of one call. If not set: what fits in about 4 MiB, at most max_batch_size of the model."""
     num_workers: int | None = None
     """Threads that preprocess ahead of the model; 0: none. If not set: 2 where the model preprocesses."""
+
+
+@Parameter(name="*", group="Job")
+@_flags_of(JobSettings)
+@dataclass(frozen=True, kw_only=True)
+class ScoreFlags:
+    batch_size: int | None = None
+    """Rows of one call. If not set: tuned while the job runs."""
+    processes: int | None = None
+    """Processes that score. If not set: one for each core, or for each device."""
+    max_quarantined: int | None = None
+    """Rows without an answer before the job stops. If not set: 100, and beyond that one in a hundred."""
+    max_crashes: int | None = None
+    """Ends of processes before the job stops."""
+    row_attempts: int | None = None
+    """How often a row may end its process before it is left out."""
+    price_per_hour: float | None = None
+    """Of this machine, for the cost in the report. If not set: no cost is told."""
 
 
 @Parameter(name="*", group="Server")
@@ -216,7 +249,7 @@ def given(flags: Any) -> dict[str, Any]:
     return {field.name: value for field in fields(flags) if (value := getattr(flags, field.name)) is not None}
 
 
-def layers(flags: ServerFlags | JobFlags) -> list[Layer]:
+def layers(flags: ServerFlags | JobFlags | ScoreFlags) -> list[Layer]:
     """One layer for each flag that was given, so that errors and `foretell config` name it."""
     return [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in given(flags).items()]
 

@@ -11,7 +11,7 @@ from foretell.backends.artefact_file import find_artefact
 from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
 from foretell.catalog import LiveCatalog, Served, check_name
-from foretell.cli.flags import JobFlags, layers
+from foretell.cli.flags import JobFlags, ScoreFlags, layers
 from foretell.cli.telling import Teller
 from foretell.config import JobSettings, ModelSettings, Resolved, environment, resolve, toml_layer, usable_cores
 from foretell.engine.engine import Engine
@@ -32,7 +32,7 @@ def settings_of(planned: Planned | None, flags: Mapping[str, Any]) -> Resolved[M
     return model_settings(flags, os.environ, planned.layers if planned else (), Path())
 
 
-def job_settings(flags: JobFlags) -> Resolved[JobSettings]:
+def job_settings(flags: JobFlags | ScoreFlags) -> Resolved[JobSettings]:
     """The settings of a job: flag, environment, foretell.toml, default."""
     return resolve(
         JobSettings,

@@ -63,7 +63,7 @@ def predict(
     """
     if top is not None and top < 1:
         raise InvalidSetting("--top is out of range", expected="1 or more", got=top)
-    planned = _only(source)
+    planned = only(source)
     settings = job_settings(job).settings
     flags = {**model.given(), **given(calls)}
     if settings.batch_size is not None:
@@ -97,7 +97,7 @@ def run_sliced(engine: Engine, batch: Batch, job: JobSettings) -> Batch:
     return engine.join([engine.finish(piece) for piece in ready])
 
 
-def _only(source: str) -> Planned:
+def only(source: str) -> Planned:
     """The one model that is meant, in its newest version."""
     planned = plan([source])
     names = list(dict.fromkeys(one.name for one in planned))

@@ -17,13 +17,16 @@ def plan(
     spec: ModelSpec,
     mapping: Mapping[str, Sequence[str]] | None = None,
     ignore: Collection[str] = (),
+    *,
+    extras: bool = False,
 ) -> Plan:
     """The columns of each input.
 
     In this order: `mapping`, where it names the input; (a) the column named as the input; (b) for a single input, the
     model's feature names, in their order; (c) for a single input of width n, exactly n numeric columns, in the order
     of the table, where no feature name occurs. `ignore` names columns that are no inputs, such as a key. Columns that
-    nothing asks for are an error, except beside a `mapping`. Where the inputs are not known, every column is one.
+    nothing asks for are an error, except beside a `mapping`, and with `extras` where the others are found by name.
+    Where the inputs are not known, every column is one.
     Raises `InvalidInput`, which shows both sides.
     """
     left = [name for name in names if name not in ignore]
@@ -35,20 +38,26 @@ def plan(
         made |= {tensor.name: (tensor.name,) for tensor in rest}
         wanted = [tensor.name for tensor in spec.inputs]
     elif len(rest) == 1 and len(spec.inputs) == 1:
-        wanted = _columns_of_row(left, numeric, rest[0], (spec.features or {}).get(rest[0].name))
+        features = (spec.features or {}).get(rest[0].name)
+        wanted = _columns_of_row(left, numeric, rest[0], features, extras=extras)
         return {rest[0].name: tuple(wanted)}
     else:
         raise _both_sides([tensor.name for tensor in rest], left, "a column for each input")
-    if not mapping and set(left) != set(wanted):
+    if not mapping and not extras and set(left) != set(wanted):
         raise _both_sides(wanted, left, "only the inputs of the model")
     return {tensor.name: made[tensor.name] for tensor in spec.inputs}
 
 
 def _columns_of_row(
-    left: Sequence[str], numeric: Callable[[str], bool], tensor: TensorSpec, features: Sequence[str] | None
+    left: Sequence[str],
+    numeric: Callable[[str], bool],
+    tensor: TensorSpec,
+    features: Sequence[str] | None,
+    *,
+    extras: bool,
 ) -> list[str]:
     if features and not set(features).isdisjoint(left):
-        if set(features) != set(left):
+        if set(features) != set(left) and not (extras and set(features) <= set(left)):
             raise _both_sides(list(features), left, "the features of the model")
         return list(features)
     width = len(features) if features else tensor.width

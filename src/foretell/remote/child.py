@@ -20,8 +20,8 @@ from foretell.remote.recipe import read_recipe
 
 
 def main(arguments: list[str]) -> None:
-    _leave_the_end_to_parent()
-    _end_with_parent(int(arguments[1]))
+    leave_the_end_to_parent()
+    end_with_parent(int(arguments[1]))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     work(recipe, connection, requests, answers, spare)
 
 
-def _leave_the_end_to_parent() -> None:
+def leave_the_end_to_parent() -> None:
     """A supervisor may signal all processes of a service at once, while the parent still answers what it accepted."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Not ignored, which what the model starts itself would inherit, and could then not be ended by it.
@@ -52,7 +52,7 @@ def _end_as_usual() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _end_with_parent(lifeline: int) -> None:
+def end_with_parent(lifeline: int) -> None:
     """Ends this process, with what it has started itself, once the parent has ended, whatever it is doing."""
     if sys.platform == "linux":
         # The kernel does it when the other end closes: also under code that never lets another thread run.

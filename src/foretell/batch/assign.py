@@ -1,0 +1,38 @@
+"""Which shard a process takes next: a pure decision."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+
+
+def next_shard(missing: Sequence[int], last: int | None, reached: Collection[int]) -> int | None:
+    """The shard to take, of those that are `missing` and that nobody has, in ascending order; None where there is none.
+
+    The one after its `last`, which it reads on to without looking for it; else the first, while nobody works towards
+    it; else from the middle of the longest run, whose beginning another process comes to. `reached`: the last shards
+    of the others.
+    """
+    if not missing:
+        return None
+    if last is not None:
+        at = bisect_left(missing, last + 1)
+        if at < len(missing) and missing[at] == last + 1:
+            return last + 1
+    runs = _runs(missing)
+    for start, _ in runs:
+        if start - 1 not in reached:
+            return start
+    start, stop = max(runs, key=lambda run: run[1] - run[0])
+    return start + (stop - start) // 2
+
+
+def _runs(missing: Sequence[int]) -> list[tuple[int, int]]:
+    """Consecutive numbers as [start, stop)."""
+    runs: list[tuple[int, int]] = []
+    for number in missing:
+        if runs and runs[-1][1] == number:
+            runs[-1] = runs[-1][0], number + 1
+        else:
+            runs.append((number, number + 1))
+    return runs

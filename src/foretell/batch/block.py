@@ -1,0 +1,62 @@
+"""Rows on their way through a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from foretell.columns import Batch, Index
+from foretell.errors import RowError
+from foretell.forms.chunking import cut
+from foretell.forms.form import Kind, library
+
+Cells = Any
+"""The cells of one column: an Arrow array, a NumPy array or a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive rows that were read. `first_row`: the number of the first of them in its file.
+
+    `bad`: rows that could not be read, by their number in the block, and why; their cells mean nothing.
+    """
+
+    columns: Mapping[str, Cells]
+    rows: int
+    file: int
+    first_row: int
+    bad: Mapping[int, RowError] = field(default_factory=dict)
+
+    def slice(self, start: int, stop: int) -> Block:
+        bad = {row - start: error for row, error in self.bad.items() if start <= row < stop}
+        columns = {name: cut(cells, start, stop) for name, cells in self.columns.items()}
+        return Block(columns, stop - start, self.file, self.first_row + start, bad)
+
+    def take(self, rows: Sequence[int]) -> dict[str, Cells]:
+        """The columns with these rows only."""
+        chosen = np.asarray(rows, np.int64)
+        return {name: take(cells, chosen) for name, cells in self.columns.items()}
+
+
+def take(cells: Cells, rows: Index) -> Cells:
+    """The cells of some rows."""
+    if library(cells) is Kind.ARROW:
+        return cells.take(rows)
+    if isinstance(cells, np.ndarray):
+        return cells[rows]
+    return [cells[row] for row in rows.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Rows that have an answer, in order: what they are known by, and their answer."""
+
+    keys: Mapping[str, Cells]
+    answer: Batch
+
+    @property
+    def rows(self) -> int:
+        return self.answer.rows

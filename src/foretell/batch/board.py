@@ -1,0 +1,93 @@
+"""What a process that scores is doing at this moment, in memory that the parent sees also when that process is gone."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+STAGES = ("idle", "read", "predict", "write")
+Stage = Literal["idle", "read", "predict", "write"]
+_FIELDS = ("stage", "shard", "first_row", "rows", "since_ns", "scored", "quarantined", "read_ns", "predict_ns",
+           "write_ns", "call_rows", "longest_ns")  # fmt: skip
+_AT = {name: at for at, name in enumerate(_FIELDS)}
+_BYTES = 8 * len(_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The board at one moment. `first_row`, `rows`: of the call or the block that is under way in `stage`."""
+
+    stage: Stage
+    shard: int
+    first_row: int
+    rows: int
+    since_ns: int
+    scored: int
+    quarantined: int
+    read_ns: int
+    predict_ns: int
+    write_ns: int
+    call_rows: int
+    longest_ns: int
+
+
+class Board:
+    """One writer, one reader in another process; each number is written at once."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, _BYTES)
+        self._numbers = memoryview(self._memory).cast("q")
+        self._began = 0
+
+    @classmethod
+    def make(cls) -> Board:
+        """A new one. Its descriptor belongs to the caller."""
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("foretell-board")
+        else:
+            descriptor, path = tempfile.mkstemp(prefix="foretell-board-")
+            os.unlink(path)
+        os.ftruncate(descriptor, _BYTES)
+        return cls(descriptor)
+
+    def enter(self, stage: Stage, shard: int, first_row: int = 0, rows: int = 0) -> None:
+        """A stage begins; the one before it has ended."""
+        now = time.monotonic_ns()
+        self._leave(now)
+        numbers = self._numbers
+        numbers[_AT["shard"]], numbers[_AT["first_row"]], numbers[_AT["rows"]] = shard, first_row, rows
+        numbers[_AT["since_ns"]] = self._began = now
+        numbers[_AT["stage"]] = STAGES.index(stage)
+
+    def rest(self) -> None:
+        """Nothing is under way."""
+        self._leave(time.monotonic_ns())
+        self._numbers[_AT["stage"]] = 0
+
+    def count(self, scored: int, quarantined: int, call_rows: int) -> None:
+        """Rows that have an answer, and rows that have none, since the process began."""
+        self._numbers[_AT["scored"]] += scored
+        self._numbers[_AT["quarantined"]] += quarantined
+        self._numbers[_AT["call_rows"]] = call_rows
+
+    def seen(self) -> Seen:
+        stage, *rest = (int(number) for number in self._numbers)
+        return Seen(STAGES[stage], *rest)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self._numbers.release()
+        self._memory.close()
+        os.close(self.descriptor)
+
+    def _leave(self, now: int) -> None:
+        stage = STAGES[self._numbers[_AT["stage"]]]
+        took = now - self._began
+        if stage != "idle":
+            self._numbers[_AT[f"{stage}_ns"]] += took
+        if stage == "predict":
+            self._numbers[_AT["longest_ns"]] = max(self._numbers[_AT["longest_ns"]], took)

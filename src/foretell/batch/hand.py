@@ -1,0 +1,90 @@
+"""One process that scores, as the job sees it: tasks go in, events come out, and its board can be read."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+from contextlib import ExitStack, suppress
+
+from foretell.batch.board import Board
+from foretell.batch.messages import Ended, Event, Task, events
+from foretell.remote.channel import Channel, ChannelClosed, Garbage
+from foretell.remote.process import Process
+from foretell.remote.recipe import Recipe
+
+_CHILD = "foretell.batch.child"
+_END_S = 10.0
+
+Inbox = queue.Queue[tuple["Hand", Event]]
+
+
+class Hand:
+    """Starts the process. Every event goes to `inbox`; the last one is `Ended`. One thread calls it."""
+
+    def __init__(self, number: int, recipe: Recipe, inbox: Inbox) -> None:
+        """Raises `Unavailable` where no process can be started."""
+        self.number = number
+        self.board = Board.make()
+        self._inbox = inbox
+        self._killed = threading.Event()
+        with ExitStack() as ours, ExitStack() as theirs:
+            ours.callback(self.board.close)
+            mine, connection = socket.socketpair()
+            ours.callback(mine.close)
+            theirs.callback(connection.close)
+            lifeline, held = os.pipe()
+            ours.callback(os.close, held)
+            theirs.callback(os.close, lifeline)
+            given = (connection.fileno(), lifeline, self.board.descriptor)
+            self._channel = Channel(mine)
+            self._process = Process(_CHILD, [str(each) for each in given], given, _nothing, f"score-{number}")
+            self._held = ours.pop_all()
+        with suppress(OSError):  # if it has ended already, its event tells
+            recipe.send(mine)
+        self._thread = threading.Thread(target=self._listen, name=f"foretell-score-{number}", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def give(self, task: Task) -> None:
+        """Sends a task; if the process is gone, its last event tells."""
+        with suppress(ChannelClosed):
+            self._channel.send(task)
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._killed.set()
+        self._process.kill()
+
+    def leave(self) -> None:
+        """Lets the process end by itself once it has done its task."""
+        self._channel.shut()
+
+    def close(self) -> None:
+        """Gives back what was shared, once the process has ended."""
+        if not self._process.wait(_END_S):
+            self.kill()
+        self._process.join(_END_S)
+        self._thread.join(_END_S)
+        self._held.close()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self._channel.receive()
+                if message is not None:
+                    self._inbox.put((self, events.decode(message)))
+        except (ChannelClosed, Garbage, ValueError):
+            pass  # what it says is not understood, or it says nothing any more
+        if not self._process.wait(_END_S):
+            self._process.kill()
+            self._process.wait(_END_S)
+        self._inbox.put((self, Ended(self._process.ending, self._killed.is_set())))
+
+
+def _nothing() -> None:
+    """Its event is put by the thread that listens, after all that it had said."""

@@ -1,0 +1,148 @@
+"""What a job is: everything that decides its output, as plain data that is written down once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+
+from foretell.batch.inputs import changed
+from foretell.batch.shards import InputFile, Shard
+from foretell.types import Identity
+
+FORMAT = 1
+"""Of the records; a job that another format was written for is not gone on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The rows: a kind of source, its files as they are now, and its own options."""
+
+    kind: str
+    files: tuple[InputFile, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Rows are scored where `column` `op` `value` holds; a null holds for nothing."""
+
+    column: str
+    op: str
+    value: str | float | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asked for, beside the data and the model.
+
+    `keys`: columns that stand beside each answer. `mapping`: input -> its columns. `top`: of class scores, so many best
+    ones by name. `stamp`: whether each row carries the model's name, version and digest. `output`: its format.
+    """
+
+    output: str
+    keys: tuple[str, ...] = ()
+    mapping: Mapping[str, tuple[str, ...]] | None = None
+    where: tuple[Condition, ...] = ()
+    top: int | None = None
+    stamp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the job is done, decided once by whoever loaded the model first.
+
+    `keys`: the columns that stand in the output; `columns`: input -> its columns. `group_rows`: rows of one row group
+    of the output.
+    """
+
+    identity: Identity
+    keys: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
+    shards: tuple[Shard, ...]
+    group_rows: int
+    row_numbers: bool
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Every column that must be read, each once."""
+        inputs = [name for names in self.columns.values() for name in names]
+        return tuple(dict.fromkeys((*self.keys, *inputs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is written down as `job.json`."""
+
+    name: str
+    made_from: Mapping[str, str]
+    """Digests of what decides the output: "inputs", "model", "settings"."""
+    data: Data
+    wish: Wish
+    plan: Plan
+    model: str
+    format: int = FORMAT
+
+    def encoded(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+    @classmethod
+    def decoded(cls, content: bytes) -> Job:
+        return msgspec.json.decode(content, type=cls)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The record of one shard. `part` is None where no row of it has an answer; then there is no file.
+
+    `quarantine`: the file that holds its rows without an answer, or None. `seconds`: what each stage took.
+    """
+
+    shard: int
+    rows: int
+    quarantined: int
+    part: str | None
+    bytes: int
+    sha256: str
+    schema: str
+    quarantine: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """How many of the quarantined rows ended with each code."""
+
+
+def made_from(data: Data, wish: Wish, model: Mapping[str, Any]) -> dict[str, str]:
+    """The digests of `Job.made_from`. `model`: its source, digest of its file, and settings that decide answers."""
+    return {"inputs": _digest(asdict(data)), "model": _digest(model), "settings": _digest(asdict(wish))}
+
+
+def name_of(parts: Mapping[str, str]) -> str:
+    """The name of the job that is made from these."""
+    return _digest(dict(parts))[:16]
+
+
+def differences(job: Job, parts: Mapping[str, str], data: Data) -> str:
+    """What is not as it was when `job` was planned, for people."""
+    said = []
+    if job.made_from["inputs"] != parts["inputs"]:
+        said.append(_changed_inputs(job.data.files, data.files))
+    said += [f"the {what} changed" for what in ("model", "settings") if job.made_from[what] != parts[what]]
+    return ", ".join(said)
+
+
+def _changed_inputs(before: Sequence[InputFile], now: Sequence[InputFile]) -> str:
+    old, new = {file.path: file for file in before}, {file.path: file for file in now}
+    for path, file in old.items():
+        if path not in new:
+            return f"the input changed ({path} is not part of it any more)"
+        if file != new[path]:
+            return f"the input changed ({path}: {changed(file) or 'it is another file'})"
+    more = next((path for path in new if path not in old), None)
+    return f"the input changed ({more} is new)" if more else "the input is read in another way"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()

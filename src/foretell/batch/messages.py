@@ -1,0 +1,78 @@
+"""What a job and the processes that score for it say to each other, in msgpack, over a `remote.channel.Channel`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from foretell.batch.careful import Care
+from foretell.batch.job import Commit, Data, Job, Plan, Wish
+from foretell.batch.shards import Shard
+from foretell.remote.messages import FaultNote
+from foretell.types import Identity
+
+
+class Load(msgspec.Struct, array_like=True, tag=0):
+    """Load the model of the recipe, under this version. Answered by `Loaded`."""
+
+    version: str
+    device: str
+
+
+class MakePlan(msgspec.Struct, array_like=True, tag=1):
+    """Answered by `Planned`."""
+
+    data: Data
+    wish: Wish
+
+
+class Begin(msgspec.Struct, array_like=True, tag=2):
+    """The job whose shards come; not answered. `root`: the folder of its state."""
+
+    job: Job
+    root: str
+    batch_size: int | None
+
+
+class Score(msgspec.Struct, array_like=True, tag=3):
+    """Answered by `Scored`."""
+
+    shard: Shard
+    care: Care
+
+
+Task = Load | MakePlan | Begin | Score
+
+
+class Loaded(msgspec.Struct, array_like=True, tag=0):
+    """`resident_bytes`: memory of the process with the model in it."""
+
+    identity: Identity
+    framework: str
+    resident_bytes: int
+
+
+class Planned(msgspec.Struct, array_like=True, tag=1):
+    plan: Plan
+
+
+class Scored(msgspec.Struct, array_like=True, tag=2):
+    commit: Commit
+
+
+class Failed(msgspec.Struct, array_like=True, tag=3):
+    """The task could not be done, and no row is to blame."""
+
+    note: FaultNote
+
+
+class Ended(msgspec.Struct, array_like=True, tag=4):
+    """Never sent: the process is gone. `how`: the end of a sentence."""
+
+    how: str
+    killed: bool
+
+
+Event = Loaded | Planned | Scored | Failed | Ended
+
+tasks = msgspec.msgpack.Decoder(Task)
+events = msgspec.msgpack.Decoder(Event)

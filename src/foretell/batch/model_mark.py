@@ -1,0 +1,72 @@
+"""What of a model decides the answers, told without loading it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from foretell.backends.artefact_file import find_artefact
+from foretell.backends.python.source import is_reference
+from foretell.config import ModelSettings
+from foretell.errors import InvalidModel
+
+_RUNTIMES = ("onnxruntime", "scikit-learn", "skops", "numpy")
+_DECIDE = ("precision", "optimizations", "batch", "pad", "device")
+
+
+def mark_of(source: str | Path, settings: ModelSettings, name: str, number: str) -> dict[str, str]:
+    """Digest of the file, runtimes, and settings that decide answers; the same while nothing of them changes.
+
+    Raises `InvalidModel` where there is no such file.
+    """
+    decide = {key: repr(getattr(settings, key)) for key in _DECIDE}
+    runtimes = {f"runtime {package}": _version(package) for package in _RUNTIMES}
+    return {"source": str(source), "name": name, "version": number, "file": _digest(source), **decide, **runtimes}
+
+
+def settings_for(settings: ModelSettings, device: str, threads: int, most_rows: int) -> ModelSettings:
+    """Of one engine of a job: one replica on one device, with calls as large as they may be."""
+    return dataclasses.replace(
+        settings, device=device, replicas=1, max_replicas=None, threads=settings.threads or threads,
+        max_batch_size=most_rows, executor="auto", cache_size=0, cache_ttl_s=None, call_timeout_s=None,
+    )  # fmt: skip
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _digest(source: str | Path) -> str:
+    """Of the file, with the sizes and times of those beside it that may hold its weights."""
+    text = str(source)
+    if is_reference(text) and not Path(text).exists():
+        return _digest_of_module(text.rpartition(":")[0])
+    path = find_artefact(Path(source))
+    beside = sorted(each for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path)
+    stats = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in beside]
+    return f"{_sha256(path)} {hashlib.sha256(repr(stats).encode()).hexdigest()}"
+
+
+def _digest_of_module(name: str) -> str:
+    if name.endswith(".py"):
+        return _sha256(Path(name))
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    file = Path(found.origin) if found is not None and found.origin else None
+    return _sha256(file) if file is not None and file.is_file() else ""  # loading it tells what is wrong
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error

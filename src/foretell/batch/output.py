@@ -1,0 +1,115 @@
+"""Where the output of a job belongs, and how it gets there in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from foretell.batch.job import Commit
+from foretell.batch.ledger import Ledger
+from foretell.batch.sinks.registry import SUFFIXES
+from foretell.batch.sinks.sink import Sink
+from foretell.batch.store import LocalStore
+from foretell.errors import InvalidSetting
+
+STATE = "_foretell"
+MANIFEST = "_foretell.json"
+QUARANTINE = "quarantine.jsonl"
+REPORT = "report.json"
+
+
+class Output:
+    """A folder that gets `data/`, or one file. `store`: the state of its jobs.
+
+    Readers of `data/`, or of the file, see all of one job or nothing of it.
+    """
+
+    def __init__(self, path: str | Path, fmt: str | None = None) -> None:
+        """Raises `InvalidSetting` for a format that does not fit the name."""
+        self.path = Path(path).absolute()
+        suffix = self.path.suffix.lower()
+        self.is_file = suffix in SUFFIXES and not self.path.is_dir()
+        if not self.is_file and suffix in SUFFIXES:
+            what = "this is a folder, and its name is that of a file"
+            raise InvalidSetting(what, where=str(path), fix="name another output, or move the folder away")
+        named = SUFFIXES.get(suffix) if self.is_file else None
+        if named and fmt and named != fmt:
+            raise InvalidSetting("the output has two formats", where=str(path), expected=named, got=fmt,
+                                 fix="leave --output-format out")  # fmt: skip
+        self.format = named or fmt or "parquet"
+        state = self.path.with_name(self.path.name + ".foretell") if self.is_file else self.path / STATE
+        self.store = LocalStore(state)
+
+    @property
+    def target(self) -> Path:
+        """What readers look at."""
+        return self.path if self.is_file else self.path / "data"
+
+    def check_free(self, *, fresh: bool) -> None:
+        """Raises `InvalidSetting` where something stands there that no job has made, unless `fresh`."""
+        if fresh or self.store.names(""):
+            return
+        taken = self.target.exists() if self.is_file else self.path.is_file() or _has_entries(self.path)
+        if taken:
+            what = "there is something already, and no job of foretell made it"
+            raise InvalidSetting(what, where=str(self.path), fix="name another output, or give --fresh to replace it")
+
+    def publish(self, ledger: Ledger, sink: Sink, records: Sequence[Commit], manifest: Mapping[str, object]) -> None:
+        """Puts the output of a job in its place. Raises `NoRoom`."""
+        parts = [record.part for record in records if record.part is not None]
+        if self.is_file:
+            joined = self.store.scratch(f"joined{sink.suffix}")
+            sink.join([self.store.root / ledger.data / part for part in parts], joined)
+            self.store.replace(joined, self.target)
+            return
+        self.store.clear(ledger.data, frozenset(parts))
+        self.store.put(f"{ledger.data}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        _take_place(self.store.root / ledger.data, self.target)
+
+    def published(self, name: str) -> bool:
+        """Whether what stands there is the output of the job of this name."""
+        if self.is_file:
+            return self.target.exists()
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            content = (self.target / MANIFEST).read_bytes()
+            return bool(msgspec.json.decode(content).get("job") == name)
+        return False
+
+
+def _has_entries(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _take_place(new: Path, target: Path) -> None:
+    """Renames a folder; where there is one already, both change places, so that there is one at any moment."""
+    if not target.exists():
+        os.rename(new, target)
+    else:
+        _exchange(new, target)
+        shutil.rmtree(new, ignore_errors=True)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """renameat2(2) with RENAME_EXCHANGE; where the system has it not, two renames with a moment between."""
+    with contextlib.suppress(OSError, AttributeError):
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+        if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+            return
+    aside = one.with_name(f"{one.name}.old")
+    os.rename(other, aside)
+    os.rename(one, other)
+    os.rename(aside, one)

@@ -1,0 +1,103 @@
+"""How a job is done: which columns become which inputs, what stands in the output, how the data is cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from foretell.batch.job import Data, Plan, Wish
+from foretell.batch.scorer import FILE, ROW
+from foretell.batch.shards import ShardSize
+from foretell.batch.sources.source import Field, Source
+from foretell.errors import InvalidInput, InvalidSetting, nearest
+from foretell.forms import mapping
+from foretell.types import DataType, Identity, ModelSpec
+
+_GROUP_ROWS = 131_072
+_GROUP_BYTES = 8 * 2**20
+_TEXT_ROWS = 2048
+STAMP = ("model", "version", "digest")
+"""Columns of an output whose rows carry the model's identity."""
+
+
+def plan(source: Source, data: Data, wish: Wish, spec: ModelSpec, identity: Identity) -> Plan:
+    """Raises `InvalidInput` where data and model do not go together, before any row is read."""
+    _check_rows_alone(spec, identity.name)
+    fields = source.fields()
+    names = [field.name for field in fields]
+    keys, row_numbers = _keys(wish, source, data, names)
+    columns = _columns(fields, keys, wish, spec, whole=source.whole_columns)
+    _check_kinds(fields, columns, spec)
+    _check_output(keys, wish, spec)
+    shards = source.shards(_size(spec, columns))
+    return Plan(identity, keys, columns, tuple(shards), _group_rows(spec), row_numbers)
+
+
+def _check_rows_alone(spec: ModelSpec, name: str) -> None:
+    if spec.row_wise and not spec.stateful:
+        return
+    what = "the answers of this model depend on the rows before or beside them, and a job cuts its data"
+    raise InvalidInput(what, where=f"model {name!r}", fix="use foretell predict, which does not cut")
+
+
+def _keys(wish: Wish, source: Source, data: Data, names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    if wish.keys:
+        for key in wish.keys:
+            if key not in names:
+                raise InvalidInput(f"there is no column {key!r} for the key", where=data.files[0].path,
+                                   fix=nearest(key, names))  # fmt: skip
+        return wish.keys, False
+    if source.default_keys:
+        return source.default_keys, False
+    return ((FILE, ROW) if len(data.files) > 1 else (ROW,)), True
+
+
+def _columns(
+    fields: Sequence[Field], keys: Sequence[str], wish: Wish, spec: ModelSpec, *, whole: bool
+) -> Mapping[str, tuple[str, ...]]:
+    kinds = {field.name: field.kind for field in fields}
+    left = [name for name in kinds if name not in keys]
+    return mapping.plan(left, lambda name: kinds[name] in ("number", "unknown"), spec, wish.mapping, extras=whole)
+
+
+def _check_kinds(fields: Sequence[Field], columns: Mapping[str, Sequence[str]], spec: ModelSpec) -> None:
+    """Raises `InvalidInput` where a column cannot hold what its input takes."""
+    known = {field.name: field for field in fields}
+    for name, sources in columns.items():
+        tensor = spec.input(name)
+        if tensor is None or tensor.datatype is None:
+            continue
+        wrong = "number" if tensor.datatype is DataType.BYTES else "text"
+        for source in sources:
+            if known[source].kind == wrong:
+                raise InvalidInput(f"column {source!r} does not fit input {name!r}", expected=tensor.describe(),
+                                   got=known[source].described or known[source].kind)  # fmt: skip
+
+
+def _check_output(keys: Sequence[str], wish: Wish, spec: ModelSpec) -> None:
+    outputs = [tensor.name for tensor in spec.outputs or ()]
+    columns = [*keys, *outputs, *(STAMP if wish.stamp else ())]
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        fix = "rename the column of the data, or choose another key"
+        raise InvalidSetting(f"the output would have two columns {twice!r}", fix=fix)
+
+
+def _size(spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> ShardSize:
+    """Rows of text or bytes cost far more than their size tells."""
+    size = ShardSize()
+    texts = [name for name in columns if (tensor := spec.input(name)) is not None and tensor.datatype is DataType.BYTES]
+    return replace(size, rows=_TEXT_ROWS) if texts else size
+
+
+def _group_rows(spec: ModelSpec) -> int:
+    """Rows of a row group of the output: about 8 MiB, as far as the outputs are known."""
+    width = sum(tensor.width or 64 for tensor in spec.outputs or ())
+    return max(1024, min(_GROUP_ROWS, _GROUP_BYTES // max(1, 8 * width))) if spec.outputs else 16_384
+
+
+def describe_size(total: int) -> str:
+    """Bytes for people."""
+    power = min(3, int(math.log(max(1, total), 1024)))
+    return f"{total / 1024**power:,.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB')[power]}"

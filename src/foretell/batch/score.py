@@ -1,0 +1,196 @@
+"""Scoring a data set from end to end: find out what is done, do the rest, put the output in its place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+
+from foretell.batch.hand import Hand, Inbox
+from foretell.batch.inputs import find_inputs
+from foretell.batch.job import Commit, Data, Job, Wish, differences, made_from, name_of
+from foretell.batch.ledger import Ledger
+from foretell.batch.limits import Limits
+from foretell.batch.model_mark import mark_of, settings_for
+from foretell.batch.output import QUARANTINE, REPORT, Output
+from foretell.batch.progress import Nobody, Onlooker
+from foretell.batch.report import Report
+from foretell.batch.runner import Runner, Totals
+from foretell.batch.sinks.registry import open_sink
+from foretell.config import JobSettings, ModelSettings, usable_cores
+from foretell.engine.ahead import MOST_ROWS
+from foretell.errors import InvalidInput
+from foretell.remote.recipe import Recipe
+from foretell.types import ModelSpec
+
+CURRENT = "job"
+"""The file that names the job whose state stands in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be scored, by what, and where to. `model`: a path or "module:Class"."""
+
+    model: str | Path
+    name: str
+    version: str
+    settings: ModelSettings
+    data: str | Path
+    wish: Wish
+    job: JobSettings
+    format: str | None = None
+    fresh: bool = False
+
+
+def run(request: Request, output: Output, onlooker: Onlooker | None = None) -> Report:
+    """Scores what is missing, and returns once the output stands where it belongs.
+
+    Run again after any end, it goes on where it stopped; once all is done, it does nothing. Raises `InvalidInput` where
+    model, data or settings are not those that began the job and `fresh` was not asked for, `Occupied` where another job
+    writes to the same output, `TooManyBad`, and what loading the model raises. What is committed stays.
+    """
+    began = time.monotonic()
+    output.check_free(fresh=request.fresh)
+    kind, files = find_inputs(request.data, request.format)
+    data = Data(kind, tuple(files))
+    parts = made_from(data, request.wish, mark_of(request.model, request.settings, request.name, request.version))
+    with output.store.lock(str(output.path)):
+        ledger = _ledger(output, request, parts, data)
+        done = ledger.finished()
+        if done is not None and output.published(ledger.name):
+            return _unchanged(done)
+        ledger.unfinish()
+        return _Run(request, output, ledger, data, parts, onlooker or Nobody(), began).report()
+
+
+def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data) -> Ledger:
+    """The records of this job: those that are there, if they are of the same job. Raises `InvalidInput`."""
+    store, name = output.store, name_of(parts)
+    known = (store.read(CURRENT) or b"").decode().strip()
+    if known and known != name and not request.fresh:
+        job = Ledger(store, known).job()
+        if job is not None:
+            what = f"this output belongs to another job: {differences(job, parts, data) or 'it was made otherwise'}"
+            fix = "run with --fresh to start again, or name another output"
+            raise InvalidInput(what, where=str(output.path), fix=fix)
+    if request.fresh:
+        store.remove(name)
+    store.put(CURRENT, name.encode())
+    for other in store.names(""):
+        if other not in {name, CURRENT, "lock"}:
+            store.remove(other)
+    return Ledger(store, name)
+
+
+def _unchanged(done: dict[str, object]) -> Report:
+    report = msgspec.convert({k: v for k, v in done.items() if k in Report.__dataclass_fields__}, Report)
+    values = {**asdict(report), "scored_now": 0, "shards_now": 0, "seconds": 0.0, "stages": {}, "cost": None}
+    return Report(**values)
+
+
+class _Run:
+    def __init__(
+        self,
+        request: Request,
+        output: Output,
+        ledger: Ledger,
+        data: Data,
+        parts: dict[str, str],
+        onlooker: Onlooker,
+        began: float,
+    ) -> None:
+        self._request, self._output, self._ledger, self._data = request, output, ledger, data
+        self._parts, self._onlooker, self._began = parts, onlooker, began
+        devices = request.settings.devices
+        cores = usable_cores()
+        self._processes = request.job.processes or (cores if devices[0] == "cpu" else len(devices))
+        threads = max(1, cores // self._processes)
+        most = request.job.batch_size or MOST_ROWS
+        self._recipes = [
+            Recipe.of(request.model, settings_for(request.settings, device, threads, most), name=request.name)
+            for device in devices
+        ]
+
+    def report(self) -> Report:
+        request, ledger, job = self._request, self._ledger, self._request.job
+        limits = Limits(job.max_quarantined, job.max_crashes, job.row_attempts)
+        with self._runner(limits) as runner:
+            plan = ledger.job()
+            if plan is None:
+                made = runner.plan(self._data, request.wish)
+                plan = Job(ledger.name, self._parts, self._data, request.wish, made, str(request.model))
+                ledger.begin(plan)
+            committed, totals = ledger.committed(), Totals()
+            for record in ledger.records():
+                totals.add(record)
+            runner.run(plan, str(ledger.store.root), job.batch_size, committed, totals)
+            stages, shards_now = runner.stages, len(plan.plan.shards) - len(committed)
+        self._onlooker.publishes()
+        records = list(ledger.records())
+        self._publish(plan, records)
+        return self._finish(plan, records, runner.totals, stages, shards_now)
+
+    @contextmanager
+    def _runner(self, limits: Limits) -> Iterator[Runner]:
+        request = self._request
+
+        def start(number: int, inbox: Inbox) -> Hand:
+            return Hand(number, self._recipes[number % len(self._recipes)], inbox)
+
+        runner = Runner(start, request.version, request.settings.devices, self._processes, limits, self._onlooker,
+                        request.settings.call_timeout_s)  # fmt: skip
+        try:
+            yield runner
+        finally:
+            runner.close()
+
+    def _publish(self, job: Job, records: list[Commit]) -> None:
+        lines = [self._ledger.store.read(f"{job.name}/quarantine/{each.quarantine}") for each in records
+                 if each.quarantine]  # fmt: skip
+        store = self._output.store
+        if lines:
+            store.put(QUARANTINE, b"".join(line or b"" for line in lines))
+        else:
+            store.remove(QUARANTINE)
+        metadata = {"job": job.name, "model": msgspec.json.encode(job.plan.identity).decode()}
+        sink = open_sink(job.wish.output, ModelSpec(), metadata, {}, job.plan.group_rows)
+        parts = [{"file": r.part, "rows": r.rows, "bytes": r.bytes, "sha256": r.sha256} for r in records if r.part]
+        manifest = {"job": job.name, "model": asdict(job.plan.identity), "inputs": [asdict(f) for f in job.data.files],
+                    "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
+                    "columns": next((r.schema for r in records if r.schema), ""), "parts": parts}  # fmt: skip
+        self._output.publish(self._ledger, sink, records, manifest)
+
+    def _finish(
+        self, job: Job, records: list[Commit], totals: Totals, stages: dict[str, float], shards_now: int
+    ) -> Report:
+        identity, output, store = job.plan.identity, self._output, self._output.store
+        seconds = time.monotonic() - self._began
+        price = self._request.job.price_per_hour
+        report = Report(
+            out=str(output.target),
+            rows=totals.rows,
+            quarantined=totals.quarantined,
+            scored_now=totals.scored_now,
+            seconds=seconds,
+            shards=len(records),
+            shards_now=shards_now,
+            bytes_in=sum(file.size for file in self._data.files),
+            bytes_out=totals.bytes,
+            processes=self._processes,
+            crashes=totals.crashes,
+            model={"name": identity.name, "version": identity.version, "digest": identity.artefact_digest},
+            stages=stages,
+            reasons=dict(totals.reasons),
+            quarantine=str(store.root / QUARANTINE) if totals.quarantined else None,
+            cost=None if price is None else seconds / 3600 * price,
+        )
+        store.put(REPORT, report.encoded())
+        self._ledger.finish(report.to_dict())
+        store.remove("tmp")
+        if self._output.is_file and not totals.quarantined:
+            store.remove(self._ledger.data)
+        return report

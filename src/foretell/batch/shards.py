@@ -1,0 +1,85 @@
+"""How a data set is cut into shards: pure decisions over sizes, the same on every machine and in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+_ROWS = 131_072
+_BYTES = 16 * 2**20
+_MOST_SHARDS = 10_000
+_FIRST_SHARE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One input as it was when the job was planned. `stamp` changes when the content does."""
+
+    path: str
+    size: int
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of one input that is read, scored and committed as one.
+
+    `start`, `stop`: what of `file` (a number in the list of inputs), in the source's own unit: rows, bytes or files.
+    `first_row`: the number of its first row in that file; `rows`: how many it has, None where only reading tells.
+    """
+
+    index: int
+    file: int
+    start: int
+    stop: int
+    first_row: int
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSize:
+    """How large shards are meant to be: whichever limit comes first."""
+
+    rows: int = _ROWS
+    bytes: int = _BYTES
+
+    def for_data(self, total_rows: int | None, total_bytes: int) -> ShardSize:
+        """Larger where a large data set would have too many shards for one folder."""
+        most = replace(self, bytes=max(self.bytes, total_bytes // _MOST_SHARDS))
+        return most if total_rows is None else replace(most, rows=max(self.rows, total_rows // _MOST_SHARDS))
+
+    def rows_of(self, row_bytes: float) -> int:
+        """Rows of one shard where a row has about so many bytes."""
+        return max(1, min(self.rows, int(self.bytes / max(1.0, row_bytes))))
+
+
+def cut(rows: int, most: int, *, first: bool = False) -> Iterator[tuple[int, int]]:
+    """`rows` rows in pieces of at most `most`, as equal as they can be.
+
+    With `first`, the first piece is small, so that a job has something to show soon.
+    """
+    start = 0
+    if first and rows > most // _FIRST_SHARE > 0:
+        start = most // _FIRST_SHARE
+        yield 0, start
+    pieces = -(-(rows - start) // most)
+    for piece in range(pieces):
+        left, right = ((rows - start) * at // pieces + start for at in (piece, piece + 1))
+        yield left, right
+
+
+def numbered(shards: Sequence[Shard]) -> list[Shard]:
+    """The same, numbered in order."""
+    return [replace(shard, index=index) for index, shard in enumerate(shards)]
+
+
+def joined_groups(groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Consecutive groups of rows as ranges of rows: small neighbours together, while they have at most `most` rows."""
+    start = stop = 0
+    for rows in groups:
+        if stop > start and stop + rows - start > most:
+            yield start, stop
+            start = stop
+        stop += rows
+    if stop > start:
+        yield start, stop

@@ -1,0 +1,27 @@
+"""From the name of a format to what writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from foretell.batch.sinks.sink import Sink
+from foretell.errors import InvalidSetting, nearest
+from foretell.types import ModelSpec
+
+SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
+
+
+def open_sink(
+    kind: str, spec: ModelSpec, metadata: Mapping[str, str], stamp: Mapping[str, str], group_rows: int
+) -> Sink:
+    """Raises `InvalidSetting` for a format that nothing writes."""
+    kinds: dict[str, Callable[[], type[Sink]]] = {"parquet": _parquet}
+    if kind not in kinds:
+        raise InvalidSetting(f"there is no output {kind!r}", fix=nearest(kind, kinds))
+    return kinds[kind]()(spec, metadata, stamp, group_rows)
+
+
+def _parquet() -> type[Sink]:
+    from foretell.batch.sinks.parquet import ParquetSink
+
+    return ParquetSink

@@ -1,0 +1,45 @@
+"""The contract between a job and the files it writes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from foretell.batch.block import Scored
+from foretell.types import ModelSpec
+
+
+class Part(ABC):
+    """One file that is being written. The same rows give the same bytes, however they were cut into calls."""
+
+    schema = ""
+    """The columns and their types, known once something was written: all parts of a job must agree."""
+
+    @abstractmethod
+    def write(self, scored: Scored) -> None:
+        """Adds rows."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the file. Without it the file is no good."""
+
+
+class Sink(ABC):
+    """Makes parts, and one file of several."""
+
+    suffix: ClassVar[str]
+
+    def __init__(self, spec: ModelSpec, metadata: Mapping[str, str], stamp: Mapping[str, str], group_rows: int) -> None:
+        """`metadata`: what each file tells of itself, where its format can. `stamp`: further columns, the same in every
+        row. `group_rows`: rows that are encoded together."""
+        self.spec, self.metadata, self.stamp, self.group_rows = spec, metadata, stamp, group_rows
+
+    @abstractmethod
+    def part(self, path: Path) -> Part:
+        """A file to be written at `path`."""
+
+    @abstractmethod
+    def join(self, parts: Sequence[Path], path: Path) -> None:
+        """One file with the rows of `parts`, in order. `parts` may be empty."""

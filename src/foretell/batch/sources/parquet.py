@@ -1,0 +1,159 @@
+"""Parquet files: shards are ranges of rows, and only the columns that are asked for are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from foretell.batch.block import Block
+from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
+from foretell.batch.sources.source import Field, FieldKind, Source, same_fields
+from foretell.errors import InvalidInput, missing_extra
+
+_BUFFER_BYTES = 2**20
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A file that is being read, and the row at which it stands."""
+
+    file: int
+    columns: tuple[str, ...]
+    rows: int
+    batches: Iterator[Any]
+    at: int
+    rest: Any = None
+
+
+class ParquetSource(Source):
+    """One or more Parquet files with the same columns."""
+
+    whole_columns = True
+
+    def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
+        super().__init__(files, options)
+        self._open: dict[int, Any] = {}
+        self._reading: _Reading | None = None
+
+    def fields(self) -> tuple[Field, ...]:
+        first: tuple[Field, ...] = ()
+        for number, file in enumerate(self.files):
+            schema = self._file(number).schema_arrow
+            fields = tuple(Field(field.name, _kind(field.type), str(field.type)) for field in schema)
+            if number:
+                same_fields(first, self.files[0].path, fields, file.path)
+            else:
+                first = fields
+            self._forget(number)
+        return first
+
+    def shards(self, size: ShardSize) -> list[Shard]:
+        metas = [self._file(number).metadata for number in range(len(self.files))]
+        groups = [[meta.row_group(at) for at in range(meta.num_row_groups)] for meta in metas]
+        rows = sum(meta.num_rows for meta in metas)
+        raw = sum(group.total_byte_size for each in groups for group in each)
+        most = size.for_data(rows, raw).rows_of(raw / max(1, rows))
+        made: list[Shard] = []
+        for number, each in enumerate(groups):
+            for start, stop in joined_groups([group.num_rows for group in each], most):
+                for left, right in cut(stop - start, most, first=not made):
+                    made.append(Shard(0, number, start + left, start + right, start + left, right - left))
+        return numbered(made)
+
+    def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
+        """Goes on where the last shard ended, if it can: rows in the middle of a row group are found by reading."""
+        reading = self._reading
+        wanted = shard.file, tuple(columns), rows
+        if reading is None or (reading.file, reading.columns, reading.rows) != wanted or reading.at != shard.start:
+            reading = self._begun(shard, tuple(columns), rows)
+        self._reading = None
+        while reading.at < shard.stop:
+            batch = reading.rest if reading.rest is not None else self._next(reading)
+            reading.rest = None
+            over = reading.at + batch.num_rows - shard.stop
+            if over > 0:
+                batch, reading.rest = batch.slice(0, batch.num_rows - over), batch.slice(batch.num_rows - over)
+            block = Block(dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows, shard.file,
+                          reading.at)  # fmt: skip
+            reading.at += batch.num_rows
+            yield block
+        self._reading = reading
+
+    def close(self) -> None:
+        self._reading = None
+        for number in list(self._open):
+            self._forget(number)
+
+    def _begun(self, shard: Shard, columns: tuple[str, ...], rows: int) -> _Reading:
+        file = self._file(shard.file)
+        first, before = 0, 0
+        while before + file.metadata.row_group(first).num_rows <= shard.start:
+            before += file.metadata.row_group(first).num_rows
+            first += 1
+        groups = list(range(first, file.metadata.num_row_groups))
+        batches = file.iter_batches(batch_size=rows, row_groups=groups, columns=list(columns), use_threads=False)
+        reading = _Reading(shard.file, columns, rows, batches, before)
+        while reading.at < shard.start:
+            batch = self._next(reading)
+            over = reading.at + batch.num_rows - shard.start
+            if over > 0:
+                reading.rest = batch.slice(batch.num_rows - over)
+                reading.at = shard.start
+            else:
+                reading.at += batch.num_rows
+        return reading
+
+    def _next(self, reading: _Reading) -> Any:
+        import pyarrow as pa
+
+        path = self.files[reading.file].path
+        try:
+            return next(reading.batches)
+        except StopIteration:
+            raise InvalidInput("the file has fewer rows than it says", where=f"{path}, row {reading.at}") from None
+        except (pa.ArrowException, OSError) as error:
+            what = f"the file cannot be read: {_first_line(error)}"
+            raise InvalidInput(what, where=f"{path}, near row {reading.at}", fix="write it again") from None
+
+    def _file(self, number: int) -> Any:
+        if number not in self._open:
+            for other in list(self._open):
+                self._forget(other)
+            self._open[number] = _opened(self.files[number].path)
+        return self._open[number]
+
+    def _forget(self, number: int) -> None:
+        file = self._open.pop(number, None)
+        if file is not None:
+            file.close()
+
+
+def _opened(path: str) -> Any:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise missing_extra("pyarrow", "data", "reading Parquet") from None
+    try:
+        return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        what = f"not a readable Parquet file: {_first_line(error)}"
+        raise InvalidInput(what, where=path, fix="write it again, or leave it out") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _kind(kind: Any) -> FieldKind:
+    import pyarrow as pa
+
+    kinds = pa.types
+    if kinds.is_dictionary(kind):
+        kind = kind.value_type
+    if kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind):
+        return "number"
+    if kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
+        return "text"
+    return "other"

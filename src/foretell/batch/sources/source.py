@@ -1,0 +1,75 @@
+"""The contract between a job and where its rows come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from foretell.batch.block import Block
+from foretell.batch.shards import InputFile, Shard, ShardSize
+from foretell.errors import InvalidInput
+
+FieldKind = Literal["number", "text", "other", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of a source. `kind` "unknown": only its cells tell."""
+
+    name: str
+    kind: FieldKind
+    described: str = ""
+    """Its type in the words of the source, for people."""
+
+
+class Source(ABC):
+    """Rows of some files. Opened once to plan the job and once in each process that reads; never changes them.
+
+    `read` gives the rows of a shard in order, each once, the same in every run while the files stay the same. A row
+    that cannot be read stands in `Block.bad`; a file that cannot be read raises `InvalidInput`, which names it.
+    """
+
+    default_keys: ClassVar[tuple[str, ...]] = ()
+    """Columns that tell rows apart where nobody has named a key."""
+
+    whole_columns: ClassVar[bool] = False
+    """Columns that the model does not ask for are part of the data set, and no mistake."""
+
+    def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
+        self.files, self.options = files, options
+
+    @abstractmethod
+    def fields(self) -> tuple[Field, ...]:
+        """The columns of all files. Raises `InvalidInput` where the files differ, naming the first that does."""
+
+    @abstractmethod
+    def shards(self, size: ShardSize) -> list[Shard]:
+        """The shards of all files, in order."""
+
+    @abstractmethod
+    def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
+        """The rows of `shard` with `columns` only, in blocks of at most `rows` rows."""
+
+    def close(self) -> None:  # noqa: B027 (optional hook)
+        """Gives back what reading has opened."""
+
+    def where(self, file: int, row: int) -> str:
+        """A row, for people: its file, and its number there."""
+        return f"{self.files[file].path}, row {row}"
+
+
+def same_fields(fields: Sequence[Field], first: str, others: Sequence[Field], file: str) -> None:
+    """Raises `InvalidInput` unless two files have the same columns."""
+    mine, theirs = {f.name: f for f in fields}, {f.name: f for f in others}
+    for name in [*mine, *theirs]:
+        if name not in theirs:
+            raise InvalidInput(f"column {name!r} is missing", where=file, expected=f"the columns of {first}",
+                               fix="leave the file out, or score it by itself")  # fmt: skip
+        if name not in mine:
+            raise InvalidInput(f"column {name!r} is not in the first file", where=file,
+                               expected=f"the columns of {first}", fix="leave it out of the file")  # fmt: skip
+        if mine[name].described != theirs[name].described:
+            raise InvalidInput(f"column {name!r} has another type than in {first}", where=file,
+                               expected=mine[name].described, got=theirs[name].described)  # fmt: skip

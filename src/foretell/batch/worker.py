@@ -1,0 +1,161 @@
+"""What one process of a job does: it has the model, plans if it is asked to, and scores shards."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+
+from foretell.batch.block import Block
+from foretell.batch.board import Board
+from foretell.batch.call_size import CallSize
+from foretell.batch.careful import Care
+from foretell.batch.inputs import changed
+from foretell.batch.job import Commit, Data, Job, Plan, Wish
+from foretell.batch.ledger import Ledger
+from foretell.batch.planning import STAMP, plan
+from foretell.batch.scorer import Lost, Scorer
+from foretell.batch.shards import Shard
+from foretell.batch.sinks.registry import open_sink
+from foretell.batch.sinks.sink import Part, Sink
+from foretell.batch.sources.registry import open_source
+from foretell.batch.sources.source import Source
+from foretell.batch.store import LocalStore
+from foretell.engine.ahead import rows_per_call
+from foretell.engine.engine import Engine
+from foretell.errors import InvalidInput, InvalidModel
+
+_HASHED_AT_ONCE = 2**20
+
+
+class Worker:
+    """Scores shards with a loaded model. One thread calls it."""
+
+    def __init__(self, engine: Engine, board: Board) -> None:
+        self._engine, self._board = engine, board
+        self._work: _Work | None = None
+
+    def plan(self, data: Data, wish: Wish) -> Plan:
+        """Raises `InvalidInput` where data and model do not go together."""
+        source = open_source(data)
+        try:
+            return plan(source, data, wish, self._engine.spec, self._engine.identity)
+        finally:
+            source.close()
+
+    def begin(self, job: Job, root: str, batch_size: int | None) -> None:
+        """The job whose shards come. Raises `InvalidModel` where the model is not the one that began it."""
+        if job.plan.identity != self._engine.identity:
+            what = "the model, its runtime or its settings are not those that began this job"
+            raise InvalidModel(what, where=job.model, fix="run with --fresh to start again")
+        self._work = _Work(self._engine, self._board, job, Path(root), batch_size)
+
+    def run(self, shard: Shard, care: Care) -> Commit:
+        """Scores a shard and commits it. Raises an `InferenceError` where that cannot be done; nothing is committed."""
+        if self._work is None:
+            raise RuntimeError("there is no job yet")
+        return self._work.run(shard, care)
+
+    def close(self) -> None:
+        if self._work is not None:
+            self._work.close()
+        self._engine.close()
+
+
+class _Work:
+    def __init__(self, engine: Engine, board: Board, job: Job, root: Path, batch_size: int | None) -> None:
+        self._job, self._board, plan = job, board, job.plan
+        self._store = LocalStore(root)
+        self._ledger = Ledger(self._store, job.name)
+        self._source: Source = open_source(job.data)
+        self._read_rows = batch_size or _rows_per_read(job)
+        self._size = CallSize(self._read_rows, fixed=batch_size is not None)
+        files = [file.path for file in job.data.files]
+        self._scorer = Scorer(engine, plan.columns, plan.keys, self._size, board, files)
+        identity = plan.identity
+        metadata = {"job": job.name, "model": json.dumps(asdict(identity))}
+        told = (identity.name, identity.version, identity.artefact_digest)
+        stamp = dict(zip(STAMP, told, strict=True)) if job.wish.stamp else {}
+        self._sink: Sink = open_sink(job.wish.output, engine.spec, metadata, stamp, plan.group_rows)
+
+    def run(self, shard: Shard, care: Care) -> Commit:
+        self._check_unchanged(shard)
+        path = self._store.scratch(f"{shard.index:06}{self._sink.suffix}")
+        part, lost, rows = self._sink.part(path), list[Lost](), 0
+        try:
+            for block in self._blocks(shard):
+                for scored in self._scorer.score(block, shard.index, care, lost):
+                    self._board.enter("write", shard.index)
+                    part.write(scored)
+                    self._board.rest()
+                    rows += scored.rows
+            self._board.enter("write", shard.index)
+            part.close()
+            self._check_unchanged(shard)
+            record = self._keep(shard, part, path, rows, lost)
+            self._ledger.commit(record)
+        finally:
+            self._board.rest()
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        return record
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _blocks(self, shard: Shard) -> Iterator[Block]:
+        source = self._source.read(shard, self._job.plan.wanted, self._read_rows)
+        while True:
+            self._board.enter("read", shard.index, shard.first_row, shard.rows or 0)
+            block = next(source, None)
+            self._board.rest()
+            if block is None:
+                return
+            yield block
+
+    def _check_unchanged(self, shard: Shard) -> None:
+        file = self._job.data.files[shard.file]
+        if how := changed(file):
+            fix = "run with --fresh once it is at rest, to score what it holds then"
+            raise InvalidInput(f"the input changed while it was read: {how}", where=file.path, fix=fix)
+
+    def _keep(self, shard: Shard, part: Part, path: Path, rows: int, lost: list[Lost]) -> Commit:
+        """Puts part and quarantine where they belong; they count once the record is there."""
+        quarantine = None
+        if lost:
+            content = b"".join(msgspec.json.encode(self._line(each)) + b"\n" for each in lost)
+            quarantine = f"{shard.index:06}-{hashlib.sha256(content).hexdigest()[:16]}.jsonl"
+            self._store.put(f"{self._job.name}/quarantine/{quarantine}", content)
+        name, size, digest = None, 0, ""
+        if rows:
+            digest, size = _digest(path), path.stat().st_size
+            name = f"part-{shard.index:06}-{digest[:16]}{self._sink.suffix}"
+            self._store.add_file(path, f"{self._ledger.data}/{name}")
+        reasons = Counter(each.error.code for each in lost)
+        return Commit(shard.index, rows, len(lost), name, size, f"sha256:{digest}" if digest else "", part.schema,
+                      quarantine, {}, dict(reasons))  # fmt: skip
+
+    def _line(self, lost: Lost) -> dict[str, object]:
+        error = lost.error
+        return {"file": self._job.data.files[lost.file].path, "row": lost.row, "key": lost.key, "code": error.code,
+                "error": error.message, "attempts": error.attempts}  # fmt: skip
+
+
+def _rows_per_read(job: Job) -> int:
+    files = job.data.files
+    rows = sum(shard.rows or 0 for shard in job.plan.shards)
+    return rows_per_call(sum(file.size for file in files) // rows) if rows else rows_per_call(1024)
+
+
+def _digest(path: Path) -> str:
+    made = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASHED_AT_ONCE):
+            made.update(chunk)
+    return made.hexdigest()

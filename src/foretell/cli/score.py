@@ -1,0 +1,117 @@
+"""`foretell score`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from foretell.cli.flags import ModelFlags, RetryFlags, ScoreFlags, given, read_mapping, whole
+from foretell.cli.loading import job_settings
+from foretell.cli.output import print_json
+from foretell.cli.scoring_view import onlooker, say_report
+from foretell.config import JobSettings
+from foretell.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from foretell.batch.job import Wish
+
+Format = Literal["parquet"]
+OutputFormat = Literal["parquet", "csv", "jsonl"]
+
+
+@Parameter(name="*", group="Rows and columns")
+@dataclass(frozen=True, kw_only=True)
+class RowFlags:
+    key: tuple[str, ...] = ()
+    """A column that stands beside each answer; repeat for more. If not set: the number of the row."""
+    map: tuple[str, ...] = ()
+    """INPUT=COLUMN,COLUMN,... where column names differ; repeat for more inputs."""
+    top: Annotated[int | None, Parameter(converter=whole)] = None
+    """For outputs of class scores: the K best, by name where the model carries names."""
+    stamp: bool = False
+    """Write name, version and digest of the model into every row."""
+    format: Format | None = None
+    """Format of the data, where its name does not tell."""
+    output_format: OutputFormat | None = None
+    """Format of the parts of a folder; parquet if not set."""
+
+    def wish(self, output: str) -> Wish:
+        """Raises `InvalidSetting`."""
+        from foretell.batch.job import Wish
+
+        if self.top is not None and self.top < 1:
+            raise InvalidSetting("--top is out of range", expected="1 or more", got=self.top)
+        mapping = {name: tuple(columns) for name, columns in (read_mapping(self.map) or {}).items()}
+        return Wish(output, tuple(self.key), mapping or None, (), self.top, self.stamp)
+
+
+def score(
+    source: Annotated[str, Parameter(name="MODEL")],
+    data: Annotated[str, Parameter(name="DATA")],
+    /,
+    *,
+    out: Annotated[str, Parameter(name=["--out", "-o"])],
+    fresh: bool = False,
+    json: bool = False,
+    rows: RowFlags = RowFlags(),
+    model: ModelFlags = ModelFlags(),
+    calls: RetryFlags = RetryFlags(),
+    job: ScoreFlags = ScoreFlags(),
+) -> int:
+    """Score a data set: every row once, whatever crashes. Run it again, and it goes on where it stopped.
+
+    Parameters
+    ----------
+    source
+        A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version answers.
+    data
+        A file, a folder of files, or a pattern such as "data/*.parquet".
+    out
+        A file that ends in .parquet, .csv or .jsonl; or a folder, which gets data/ with a file for each part.
+    fresh
+        Start again, and replace what is there.
+    json
+        Print the report as JSON.
+    """
+    from foretell.batch.output import Output
+    from foretell.batch.score import run
+
+    output = Output(out, rows.output_format)
+    wish = rows.wish(output.format)
+    settings = job_settings(job).settings
+    flags = {**model.given(), **given(calls)}
+    request = request_of(source, flags, data, wish, settings, fmt=rows.format, fresh=fresh)
+    with onlooker(json=json) as looks:
+        report = run(request, output, looks)
+    if json:
+        print_json(report.to_dict())
+    else:
+        say_report(report)
+    return 3 if report.quarantined else 0
+
+
+def request_of(
+    source: str, flags: dict[str, Any], data: str, wish: Any, settings: JobSettings, *, fmt: str | None, fresh: bool
+) -> Any:
+    """What the command line asks for."""
+    from foretell.batch.score import Request
+    from foretell.cli.loading import check_there, settings_of
+    from foretell.cli.predict import only
+
+    planned = only(source)
+    check_there(planned)
+    its = settings_of(planned, flags).settings
+    name = planned.name or _name(planned.source)
+    return Request(planned.source, name, planned.version, its, data, wish, settings, fmt, fresh)
+
+
+def _name(source: str) -> str:
+    from foretell.backends.artefact_file import find_artefact
+    from foretell.backends.python.source import is_reference
+
+    if is_reference(source) and not Path(source).exists():
+        return source.rpartition(":")[2].rpartition(".")[2]
+    return find_artefact(Path(source)).stem
