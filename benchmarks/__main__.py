@@ -1,4 +1,4 @@
-"""Runs every benchmark, or those named: python -m benchmarks [startup] [online] [online.tiny] [batch] ..."""
+"""Runs every benchmark, or those named: python -m benchmarks [startup] [online] [online.tiny] [batch] [scoring] ..."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, online, page, reload, startup
+from benchmarks import batch, online, page, reload, scoring, startup
 from benchmarks.process import Unavailable
 from benchmarks.report import Report
 from benchmarks.run import Run
@@ -19,6 +19,7 @@ EVERY: dict[str, Callable[[Run], None]] = {
     **{f"online.{name}": case for name, case in online.CASES.items()},
     "reload": reload.main,
     "batch": batch.main,
+    **{f"scoring.{name}": case for name, case in scoring.CASES.items()},
 }
 
 
@@ -49,7 +50,8 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all if not given; known: online, {', '.join(EVERY)}")
+    known = f"online, scoring, {', '.join(EVERY)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all if not given; known: {known}")
     parser.add_argument("--quick", action="store_true", help="one round of one second each, and fewer settings")
     parser.add_argument("--seconds", type=_whole, help="of each measurement (default 2)")
     parser.add_argument("--rounds", type=_whole, help="measurements of each server, in turns (default 3)")
@@ -68,7 +70,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     for name in given.names or EVERY:
         found = [known for known in EVERY if known == name or known.startswith(f"{name}.")]
         if not found:
-            parser.error(f"unknown benchmark {name!r}; known: online, {', '.join(EVERY)}")
+            parser.error(f"unknown benchmark {name!r}; known: {known}")
         names += [each for each in found if each not in names]
     given.names = names
     return given
