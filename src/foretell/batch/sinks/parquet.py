@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from foretell.batch.block import Scored
+from foretell.batch.sinks.cells import readable
 from foretell.batch.sinks.sink import Part, Sink
-from foretell.columns import Bytes, Column, Dense
-from foretell.errors import missing_extra
-from foretell.forms.arrow_form import array_of
-from foretell.forms.fit import bfloat16_floats
-from foretell.forms.form import Kind, library
-from foretell.types import DataType, ModelSpec
+from foretell.errors import InvalidInput, ModelError, missing_extra
 
 
 class ParquetSink(Sink):
@@ -50,14 +46,14 @@ class _ParquetPart(Part):
     def __init__(self, path: Path, sink: ParquetSink) -> None:
         self._path, self._sink = path, sink
         self._writer: Any = None
+        self._schema: Any = None
         self._tables: list[Any] = []
         self._rows = 0
 
     def write(self, scored: Scored) -> None:
+        """Raises `ModelError` where an output has another type than before, `InvalidInput` where a key has."""
         table = _table(scored, self._sink)
-        if self._writer is None:
-            self._writer = writer_to(self._path, table.schema)
-            self.schema = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
+        self._schema = table.schema if self._schema is None else self._common(table.schema, scored.keys)
         self._tables.append(table)
         self._rows += table.num_rows
         while self._rows >= self._sink.group_rows:
@@ -68,14 +64,33 @@ class _ParquetPart(Part):
             self._flush(self._rows)
         if self._writer is not None:
             self._writer.close()
+            self.schema = ", ".join(f"{field.name}: {field.type}" for field in self._schema)
 
     def _flush(self, rows: int) -> None:
         import pyarrow as pa
 
-        whole = pa.concat_tables(self._tables)
+        whole = pa.concat_tables([table.cast(self._schema) for table in self._tables])
+        if self._writer is None:
+            self._writer = writer_to(self._path, self._schema)
         self._writer.write_table(whole.slice(0, rows).combine_chunks(), row_group_size=rows)
         rest = whole.slice(rows)
         self._tables, self._rows = [rest] if rest.num_rows else [], rest.num_rows
+
+    def _common(self, other: Any, keys: Collection[str]) -> Any:
+        """The schema of all rows so far: a column without any value has had no type yet."""
+        import pyarrow as pa
+
+        known = self._schema
+        if other.equals(known):
+            return known
+        for name in dict.fromkeys([*known.names, *other.names]):
+            there = [schema.field(name).type if name in schema.names else None for schema in (known, other)]
+            unknown = self._writer is None and any(kind is not None and pa.types.is_null(kind) for kind in there)
+            if there[0] != there[1] and not unknown:
+                kind = InvalidInput if name in keys else ModelError
+                raise kind(f"column {name!r} has another type than in the rows before", expected=there[0] or "none",
+                           got=there[1] or "none")  # fmt: skip
+        return pa.unify_schemas([known, other])
 
 
 def writer_to(path: Path, schema: Any) -> Any:
@@ -91,32 +106,16 @@ def writer_to(path: Path, schema: Any) -> Any:
 def _table(scored: Scored, sink: ParquetSink) -> Any:
     import pyarrow as pa
 
-    columns = {name: _cells(cells) for name, cells in scored.keys.items()}
+    from foretell.batch.sinks.arrow_columns import key_array, output_array
+
+    columns = {name: key_array(name, cells) for name, cells in scored.keys.items()}
     for name, column in scored.answer.columns.items():
-        columns[name] = array_of(_readable(name, column, sink.spec))
+        columns[name] = output_array(readable(name, column, sink.spec), sink.spec.output(name))
     for name, value in sink.stamp.items():
         indices = pa.array(np.zeros(scored.rows, np.int32))
         columns[name] = pa.DictionaryArray.from_arrays(indices, pa.array([value]))
     table = pa.table(columns)
     return table.replace_schema_metadata(_encoded(sink.metadata))
-
-
-def _cells(cells: Any) -> Any:
-    import pyarrow as pa
-
-    return cells if library(cells) is Kind.ARROW else pa.array(cells)
-
-
-def _readable(name: str, column: Column, spec: ModelSpec) -> Column:
-    """Rows of one value as that value; BF16, which Arrow has not, as floats."""
-    tensor = spec.output(name)
-    if tensor is not None and tensor.datatype is DataType.BF16 and isinstance(column, Dense):
-        column = Dense(bfloat16_floats(column.data), column.valid)
-    if isinstance(column, Dense) and column.row_shape == (1,):
-        return Dense(column.data.reshape(len(column)), column.valid)
-    if isinstance(column, Bytes) and column.row_shape == (1,):
-        return Bytes(column.offsets, column.data, (), column.valid)
-    return column
 
 
 def _encoded(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ def open_sink(
     kind: str, spec: ModelSpec, metadata: Mapping[str, str], stamp: Mapping[str, str], group_rows: int
 ) -> Sink:
     """Raises `InvalidSetting` for a format that nothing writes."""
-    kinds: dict[str, Callable[[], type[Sink]]] = {"parquet": _parquet}
+    kinds: dict[str, Callable[[], type[Sink]]] = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl}
     if kind not in kinds:
         raise InvalidSetting(f"there is no output {kind!r}", fix=nearest(kind, kinds))
     return kinds[kind]()(spec, metadata, stamp, group_rows)
@@ -25,3 +25,15 @@ def _parquet() -> type[Sink]:
     from foretell.batch.sinks.parquet import ParquetSink
 
     return ParquetSink
+
+
+def _csv() -> type[Sink]:
+    from foretell.batch.sinks.csv import CsvSink
+
+    return CsvSink
+
+
+def _jsonl() -> type[Sink]:
+    from foretell.batch.sinks.jsonl import JsonLinesSink
+
+    return JsonLinesSink
