@@ -6,23 +6,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from foretell.batch.address import is_address
 from foretell.batch.block import Block
+from foretell.batch.files import Files, ObjectFile, Span
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
 from foretell.batch.sources.source import Field, FieldKind, Source, same_fields
 from foretell.errors import InvalidInput, missing_extra
 
 _BUFFER_BYTES = 2**20
+_FETCHED_BYTES = 16 * 2**20
+"""Of an object: how much of small groups of rows is fetched at a time."""
 
 
 @dataclass(slots=True)
 class _Reading:
-    """A file that is being read, and the row at which it stands."""
+    """A file that is being read, the row at which it stands, and the one before which it ends."""
 
     file: int
     columns: tuple[str, ...]
     rows: int
     batches: Iterator[Any]
     at: int
+    stop: int
     rest: Any = None
 
 
@@ -33,7 +38,9 @@ class ParquetSource(Source):
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
+        self._files = Files()
         self._open: dict[int, Any] = {}
+        self._object: ObjectFile | None = None
         self._reading: _Reading | None = None
 
     def fields(self) -> tuple[Field, ...]:
@@ -64,8 +71,12 @@ class ParquetSource(Source):
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
         """Goes on where the last shard ended, if it can: rows in the middle of a row group are found by reading."""
         reading = self._reading
-        wanted = shard.file, tuple(columns), rows
-        if reading is None or (reading.file, reading.columns, reading.rows) != wanted or reading.at != shard.start:
+        wanted = shard.file, tuple(columns), rows, shard.start
+        if (
+            reading is None
+            or (reading.file, reading.columns, reading.rows, reading.at) != wanted
+            or (reading.stop < shard.stop)
+        ):
             reading = self._begun(shard, tuple(columns), rows)
         self._reading = None
         while reading.at < shard.stop:
@@ -84,6 +95,7 @@ class ParquetSource(Source):
         self._reading = None
         for number in list(self._open):
             self._forget(number)
+        self._files.close()
 
     def _begun(self, shard: Shard, columns: tuple[str, ...], rows: int) -> _Reading:
         file = self._file(shard.file)
@@ -91,9 +103,16 @@ class ParquetSource(Source):
         while before + file.metadata.row_group(first).num_rows <= shard.start:
             before += file.metadata.row_group(first).num_rows
             first += 1
-        groups = list(range(first, file.metadata.num_row_groups))
+        last, stop = first, before
+        # Of an object only what the shard needs, since it is fetched; a local file is read on for the next shard.
+        while last < file.metadata.num_row_groups and (stop < shard.stop or self._object is None):
+            stop += file.metadata.row_group(last).num_rows
+            last += 1
+        groups = list(range(first, last))
+        if self._object is not None:
+            self._object.expect(_spans(file.metadata, groups, columns))
         batches = file.iter_batches(batch_size=rows, row_groups=groups, columns=list(columns), use_threads=False)
-        reading = _Reading(shard.file, columns, rows, batches, before)
+        reading = _Reading(shard.file, columns, rows, batches, before, stop)
         while reading.at < shard.start:
             batch = self._next(reading)
             over = reading.at + batch.num_rows - shard.start
@@ -120,26 +139,55 @@ class ParquetSource(Source):
         if number not in self._open:
             for other in list(self._open):
                 self._forget(other)
-            self._open[number] = _opened(self.files[number].path)
+            file = self.files[number]
+            self._object = self._files.open_object(file) if is_address(file.path) else None
+            self._open[number] = _opened(self._object or file.path, file.path)
         return self._open[number]
 
     def _forget(self, number: int) -> None:
         file = self._open.pop(number, None)
         if file is not None:
             file.close()
+            self._object = None
 
 
-def _opened(path: str) -> Any:
+def _opened(file: str | ObjectFile, path: str) -> Any:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise missing_extra("pyarrow", "data", "reading Parquet") from None
     try:
-        return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         what = f"not a readable Parquet file: {_first_line(error)}"
         raise InvalidInput(what, where=path, fix="write it again, or leave it out") from None
+
+
+def _spans(metadata: Any, groups: Sequence[int], columns: Sequence[str]) -> list[list[Span]]:
+    """Where the columns of some groups of rows stand in their file: small groups that are neighbours together."""
+    sets: list[list[Span]] = []
+    held = 0
+    for number in groups:
+        group = metadata.row_group(number)
+        chunks = [group.column(at) for at in range(group.num_columns)]
+        spans = [_span(chunk) for chunk in chunks if _is_one_of(chunk.path_in_schema, columns)]
+        size = sum(stop - start for start, stop in spans)
+        if not sets or held + size > _FETCHED_BYTES:
+            sets.append([])
+            held = 0
+        sets[-1] += spans
+        held += size
+    return sets
+
+
+def _span(chunk: Any) -> Span:
+    start = min(chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset)
+    return start, start + chunk.total_compressed_size
+
+
+def _is_one_of(path: str, columns: Sequence[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in columns)
 
 
 def _first_line(error: Exception) -> str:

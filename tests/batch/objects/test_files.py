@@ -1,0 +1,159 @@
+"""Inputs in object storage, read as files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fault_proxy import FAULTS, FaultProxy
+from s3_server import S3Server
+
+from foretell.batch.block import Block
+from foretell.batch.bucket import Bucket
+from foretell.batch.files import Files
+from foretell.batch.inputs import find_inputs
+from foretell.batch.job import Data
+from foretell.batch.shards import ShardSize
+from foretell.batch.sources.registry import open_source
+from foretell.errors import InvalidInput
+
+_ROWS, _GROUPS = 4_000, 10
+
+
+@pytest.fixture
+def files() -> Iterator[Files]:
+    made = Files()
+    yield made
+    made.close()
+
+
+def table() -> pa.Table:
+    """Twenty columns, all different in each call."""
+    columns = {f"c{number}": pa.array([f"{os.urandom(4).hex():0>100}"] * _ROWS) for number in range(19)}
+    return pa.table({"key": pa.array(range(_ROWS)), **columns})
+
+
+def parquet(path: Path, groups: int = _GROUPS) -> bytes:
+    pq.write_table(table(), path, row_group_size=_ROWS // groups, compression="none", use_dictionary=False)
+    return path.read_bytes()
+
+
+def test_an_object_is_a_file_that_can_be_sought_in(s3: S3Server, files: Files) -> None:
+    content = os.urandom(3 * 2**20) + b"\nline one\nline two\n"
+    s3.put("box", "data.csv", content)
+    _, (file,) = find_inputs("s3://box/data.csv")
+    with files.open(file) as opened:
+        assert opened.read() == content
+        opened.seek(2**20 + 7)
+        assert opened.read(100) == content[2**20 + 7 :][:100]
+        opened.seek(-9, os.SEEK_END)
+        assert list(opened) == [b"line two\n"]
+        assert opened.read(10) == b""
+
+
+def test_a_local_input_is_the_same_kind_of_file(tmp_path: Path, files: Files) -> None:
+    (tmp_path / "data.csv").write_bytes(b"a\n1\n")
+    _, (file,) = find_inputs(tmp_path / "data.csv")
+    with files.open(file) as opened:
+        opened.seek(2)
+        assert opened.read() == b"1\n"
+
+
+def test_an_object_that_changes_while_it_is_read_is_an_error(s3: S3Server, files: Files) -> None:
+    s3.put("box", "data.csv", b"1" * 3 * 2**20)
+    _, (file,) = find_inputs("s3://box/data.csv")
+    with files.open(file) as opened:
+        opened.read(10)
+        s3.put("box", "data.csv", b"2" * 3 * 2**20)
+        with pytest.raises(
+            InvalidInput, match=r"s3://box/data.csv: the input changed while it was read: it was written"
+        ):
+            opened.read()
+
+
+def rows_of(data: str, columns: tuple[str, ...], size: ShardSize | None = None, at_once: int = 300) -> list[Block]:
+    kind, found = find_inputs(data)
+    source = open_source(Data(kind, tuple(found)))
+    try:
+        return [block for shard in source.shards(size or ShardSize()) for block in source.read(shard, columns, at_once)]
+    finally:
+        source.close()
+
+
+def joined(blocks: list[Block]) -> list[object]:
+    return [value for block in blocks for value in block.columns["c3"].to_pylist()]
+
+
+@pytest.mark.parametrize("most", [100_000, 1000, 333])
+def test_parquet_is_the_same_there_as_here(s3: S3Server, tmp_path: Path, most: int) -> None:
+    s3.put("box", "data.parquet", parquet(tmp_path / "data.parquet"))
+    size = ShardSize(rows=most)
+    there = rows_of("s3://box/data.parquet", ("c3", "key"), size)
+    here = rows_of(str(tmp_path / "data.parquet"), ("c3", "key"), size)
+    assert joined(there) == joined(here)
+    assert sum(block.rows for block in there) == _ROWS
+
+
+def test_only_the_columns_that_are_asked_for_are_fetched(s3: S3Server, tmp_path: Path) -> None:
+    content = parquet(tmp_path / "data.parquet")
+    s3.put("box", "data.parquet", content)
+    rows_of("s3://box/data.parquet", ("c3",))
+    sent = sum(asked.sent for asked in s3.asked if asked.method == "GET")
+    whole = len(content)
+    metadata = pq.ParquetFile(tmp_path / "data.parquet").metadata
+    column = sum(metadata.row_group(group).column(4).total_compressed_size for group in range(_GROUPS))
+    footers = 2 * 2**17
+    assert whole > 7_500_000 and column < whole / 15
+    assert column <= sent < column + footers
+
+
+def test_small_groups_of_rows_are_fetched_together(s3: S3Server, tmp_path: Path) -> None:
+    s3.put("box", "data.parquet", parquet(tmp_path / "data.parquet", groups=100))
+    rows_of("s3://box/data.parquet", tuple(f"c{number}" for number in range(19)))
+    asked = [asked for asked in s3.asked if asked.method == "GET" and asked.key]
+    assert len(asked) < 12, "two footers, and eight megabytes in large pieces"
+
+
+def test_a_shard_fetches_only_its_own_groups_of_rows(s3: S3Server, tmp_path: Path) -> None:
+    content = parquet(tmp_path / "data.parquet")
+    s3.put("box", "data.parquet", content)
+    kind, found = find_inputs("s3://box/data.parquet")
+    source = open_source(Data(kind, tuple(found)))
+    shards = source.shards(ShardSize(rows=_ROWS // _GROUPS))
+    before = sum(asked.sent for asked in s3.asked)
+    list(source.read(shards[5], tuple(f"c{number}" for number in range(19)), 64))
+    source.close()
+    assert sum(asked.sent for asked in s3.asked) - before < len(content) / _GROUPS * 1.1
+
+
+def test_an_object_that_is_written_again_between_shards_is_an_error(s3: S3Server, tmp_path: Path) -> None:
+    s3.put("box", "data.parquet", parquet(tmp_path / "data.parquet"))
+    kind, found = find_inputs("s3://box/data.parquet")
+    source = open_source(Data(kind, tuple(found)))
+    shards = source.shards(ShardSize(rows=_ROWS // _GROUPS))
+    list(source.read(shards[0], ("c3",), 64))
+    s3.put("box", "data.parquet", parquet(tmp_path / "again.parquet"))
+    with pytest.raises(InvalidInput, match=r"s3://box/data.parquet: the input changed while it was read"):
+        list(source.read(shards[5], ("c3",), 64))
+    source.close()
+
+
+def test_parquet_that_is_cut_off_is_named(s3: S3Server, tmp_path: Path) -> None:
+    s3.put("box", "data.parquet", parquet(tmp_path / "data.parquet")[:-100])
+    with pytest.raises(InvalidInput, match=r"s3://box/data.parquet: not a readable Parquet file"):
+        rows_of("s3://box/data.parquet", ("c3",))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_row_arrives_where_half_of_all_requests_fail(
+    fault: str, s3: S3Server, behind: Callable[..., tuple[Bucket, FaultProxy]], tmp_path: Path
+) -> None:
+    s3.put("box", "data.parquet", parquet(tmp_path / "data.parquet", groups=4))
+    _, proxy = behind(seed=3, faults=(fault,))
+    there = rows_of("s3://box/data.parquet", ("c3", "c9"), ShardSize(rows=_ROWS // 4))
+    assert joined(there) == joined(rows_of(str(tmp_path / "data.parquet"), ("c3", "c9")))
+    assert proxy.met[fault] > 3

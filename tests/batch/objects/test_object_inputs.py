@@ -1,0 +1,70 @@
+"""What an address means as DATA."""
+
+from __future__ import annotations
+
+import pytest
+from s3_server import S3Server
+
+from foretell.batch.inputs import changed, find_inputs
+from foretell.errors import InvalidInput, InvalidSetting
+
+
+@pytest.fixture
+def filled(s3: S3Server) -> S3Server:
+    for key in ("in/a.parquet", "in/b.parquet", "in/deep/er/c.parquet", "in/_old/d.parquet", "in/.e.parquet",
+                "in/_foretell.json", "in/note.txt", "inside.parquet", "in two/ü%41 [1].csv", "in/"):  # fmt: skip
+        s3.put("box", key, key.encode())
+    return s3
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        ("s3://box/in", ["in/a.parquet", "in/b.parquet", "in/deep/er/c.parquet"]),
+        ("s3://box/in/", ["in/a.parquet", "in/b.parquet", "in/deep/er/c.parquet"]),
+        ("s3://box/in/a.parquet", ["in/a.parquet"]),
+        ("s3://box/in/_old/d.parquet", ["in/_old/d.parquet"]),
+        ("s3://box/in/*.parquet", ["in/a.parquet", "in/b.parquet"]),
+        ("s3://box/in/[!a].parquet", ["in/b.parquet"]),
+        ("s3://box/in/**/?.parquet", ["in/_old/d.parquet", "in/a.parquet", "in/b.parquet", "in/deep/er/c.parquet"]),
+        ("s3://box/*/a.parquet", ["in/a.parquet"]),
+        ("s3://box/*.parquet", ["inside.parquet"]),
+        ("s3://box/in two/ü%41 [1].csv", ["in two/ü%41 [1].csv"]),
+        ("s3://box/in two", ["in two/ü%41 [1].csv"]),
+    ],
+)
+def test_an_address_means_objects(filled: S3Server, data: str, keys: list[str]) -> None:
+    _, files = find_inputs(data)
+    assert [file.path for file in files] == [f"s3://box/{key}" for key in keys]
+    assert [file.size for file in files] == [len(key.encode()) for key in keys]
+    assert [changed(file) for file in files] == [""] * len(files)
+
+
+def test_the_kind_is_told_by_the_names(filled: S3Server) -> None:
+    assert find_inputs("s3://box/in")[0] == "parquet"
+    assert find_inputs("s3://box/in two")[0] == "csv"
+    with pytest.raises(InvalidInput, match="several kinds of file"):
+        find_inputs("s3://box")
+    with pytest.raises(InvalidInput, match=r"the kind of file is not known; .*got \.txt"):
+        find_inputs("s3://box/in/note.txt")
+
+
+@pytest.mark.parametrize("data", ["s3://box/none", "s3://box/in/*.csv", "s3://box/i"])
+def test_nothing_there_is_an_error(filled: S3Server, data: str) -> None:
+    with pytest.raises(InvalidInput, match="there is no such file"):
+        find_inputs(data)
+
+
+def test_another_content_of_the_same_size_is_a_change(filled: S3Server) -> None:
+    _, (file,) = find_inputs("s3://box/in/a.parquet")
+    filled.put("box", "in/a.parquet", b"x" * file.size)
+    assert changed(file) == "it was written again"
+    filled.put("box", "in/a.parquet", b"x")
+    assert changed(file) == f"it had {file.size} bytes, and has 1"
+    filled.buckets["box"].clear()
+    assert changed(file) == "the object is gone"
+
+
+def test_a_wrong_address_is_no_path(s3: S3Server) -> None:
+    with pytest.raises(InvalidSetting, match="no such kind of object storage"):
+        find_inputs("ftp://box/in")
