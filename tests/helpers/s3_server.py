@@ -65,8 +65,7 @@ class S3Server:
         class Handler(_Handler):
             s3 = server
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), Handler)
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -104,6 +103,12 @@ class S3Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """Many connections come at once; one that is dropped is tried again a second later only."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Where the state of a job lies: small immutable records and parts, on this machine's disk."""
+"""Where the state of a job lies: small immutable records and parts. The contract, and this machine's disk."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
+from foretell.batch.address import is_address
 from foretell.errors import InferenceError, Unavailable
 
 
@@ -22,24 +26,102 @@ class NoRoom(Unavailable):
     """The output cannot be written: the disk is full, or may not be written to."""
 
 
-class LocalStore:
-    """Files below one folder. Names are relative, with "/" between; every write is whole or not there at all.
+class Held(Protocol):
+    """A lock that this process has."""
 
-    What `put_new` and `add_file` have returned for is on the disk, also after a power cut.
+    def check(self) -> None:
+        """Raises `Occupied` where another job has it by now."""
+
+
+class Store(ABC):
+    """Names with content, below one place. Names are relative, with "/" between.
+
+    Every write is whole or not there at all, whatever ends in the middle of it. What a write has returned for is there
+    for whoever looks, also after a crash. Raises `NoRoom`, or another `Unavailable`, where that cannot be.
     """
+
+    address: str
+    """What `open_store` opens it by, in another process too."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | None:
+        """The content, or None where there is no such name."""
+
+    def read_all(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """The content of each, in order."""
+        return (self.read(name) for name in names)
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """What lies in a folder, in order; none where there is no such folder. "" is the place itself."""
+
+    @abstractmethod
+    def put_new(self, name: str, content: bytes) -> bool:
+        """Writes `content`, unless there is another content already: then False."""
+
+    @abstractmethod
+    def put(self, name: str, content: bytes) -> None:
+        """Writes `content`, in the place of what was there."""
+
+    @abstractmethod
+    def add_file(self, file: Path, name: str) -> None:
+        """Moves a file that is whole to `name`, which tells its content: one that is there is the same."""
+
+    @abstractmethod
+    def files(self, names: Sequence[str]) -> Iterator[Path]:
+        """Each name as a file on this machine, in order. One is sure to be there until the next is asked for."""
+
+    @abstractmethod
+    def scratch(self, name: str) -> Path:
+        """A path on this machine for a file that is being written, by this process alone."""
+
+    @abstractmethod
+    def clear_scratch(self) -> None:
+        """Removes what processes have left in the making. Only for the one that has the lock."""
+
+    @abstractmethod
+    def clear(self, folder: str, keep: frozenset[str] = frozenset()) -> None:
+        """Removes what lies in a folder, but for the names in `keep`."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Removes a name, or a folder with all in it. Harmless where it is not there."""
+
+    @abstractmethod
+    def lock(self, what: str) -> AbstractContextManager[Held]:
+        """Held by one process at a time, and free again once that has ended, however it ended. `what`: for people.
+
+        Raises `Occupied` where another has it.
+        """
+
+    def where(self, name: str) -> str:
+        """A name, for people."""
+        return f"{self.address}/{name}"
+
+
+def open_store(address: str) -> Store:
+    """A folder, or the address of a prefix in object storage."""
+    if is_address(address):
+        from foretell.batch.object_store import ObjectStore
+
+        return ObjectStore(address)
+    return LocalStore(Path(address))
+
+
+class LocalStore(Store):
+    """Files below one folder. What a write has returned for is on the disk, also after a power cut."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.address = str(root)
 
     def read(self, name: str) -> bytes | None:
-        """The content, or None where there is no such name."""
         try:
             return (self.root / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
 
     def names(self, folder: str) -> list[str]:
-        """What lies in a folder, in order; none where there is no such folder."""
         try:
             with os.scandir(self.root / folder) as entries:
                 return sorted(entry.name for entry in entries)
@@ -47,52 +129,52 @@ class LocalStore:
             return []
 
     def put_new(self, name: str, content: bytes) -> bool:
-        """Writes `content`, unless there is such a name already: then False. Raises `NoRoom`."""
-        with _told(self.root / name):
-            temporary = self.scratch(name.replace("/", "-"))
+        with told(self.root / name):
+            temporary = self._temporary(name)
             try:
                 _write(temporary, content)
-                return self._link(temporary, self.root / name)
+                return self._link(temporary, self.root / name) or self.read(name) == content
             finally:
                 temporary.unlink(missing_ok=True)
 
     def put(self, name: str, content: bytes) -> None:
-        """Writes `content`, in the place of what was there. Raises `NoRoom`."""
-        with _told(self.root / name):
-            temporary = self.scratch(name.replace("/", "-"))
+        with told(self.root / name):
+            temporary = self._temporary(name)
             _write(temporary, content)
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(temporary, self.root / name)
             _sync((self.root / name).parent)
 
     def add_file(self, file: Path, name: str) -> None:
-        """Moves a file that is whole to `name`, which tells its content: one that is there is the same."""
-        with _told(self.root / name):
+        with told(self.root / name):
             _sync(file)
             self._link(file, self.root / name)
             file.unlink()
 
+    def files(self, names: Sequence[str]) -> Iterator[Path]:
+        return (self.root / name for name in names)
+
     def replace(self, file: Path, target: Path) -> None:
         """Moves a file that is whole to `target`, which may lie elsewhere on the same disk, in one step."""
-        with _told(target):
+        with told(target):
             _sync(file)
             os.replace(file, target)
             _sync(target.parent)
 
     def scratch(self, name: str) -> Path:
-        """A path for a file that is being written, by this process alone."""
         folder = self.root / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{os.getpid()}-{name}"
 
+    def clear_scratch(self) -> None:
+        self.remove("tmp")
+
     def clear(self, folder: str, keep: frozenset[str] = frozenset()) -> None:
-        """Removes what lies in a folder, but for the names in `keep`."""
         for name in self.names(folder):
             if name not in keep:
                 self.remove(f"{folder}/{name}")
 
     def remove(self, name: str) -> None:
-        """Removes a file, or a folder with all in it. Harmless where it is not there."""
         path = self.root / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -100,13 +182,9 @@ class LocalStore:
             path.unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self, what: str) -> Iterator[None]:
-        """Held by one process at a time; the system lets it go when that process ends, however it ends.
-
-        Raises `Occupied` where another has it.
-        """
+    def lock(self, what: str) -> Iterator[Held]:
         path = self.root / "lock"
-        with _told(path):
+        with told(path):
             self.root.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -120,9 +198,12 @@ class LocalStore:
                                fix="wait for its end, or name another output") from None  # fmt: skip
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            yield
+            yield _Kept()
         finally:
             os.close(descriptor)
+
+    def _temporary(self, name: str) -> Path:
+        return self.scratch(f"{threading.get_ident()}-{name.replace('/', '-')}")
 
     def _link(self, file: Path, target: Path) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,8 +222,15 @@ class LocalStore:
         return True
 
 
+class _Kept:
+    """The system keeps a lock for the process that has it."""
+
+    def check(self) -> None:
+        """It cannot be lost."""
+
+
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """What the system says of writing, as an error of ours."""
     try:
         yield

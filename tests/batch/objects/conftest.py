@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from buckets import QUICK, use
 from fault_proxy import FaultProxy
 from s3_server import S3Server
 
 from foretell.batch.address import Address
-from foretell.batch.bucket import Bucket, Patience
-
-QUICK = Patience(retries=8, first_wait_s=0.005, longest_wait_s=0.02, rounds=8, longest_round_wait_s=0.05)
-"""As often as ever, with waits that a test can bear."""
+from foretell.batch.bucket import Bucket
 
 
 @pytest.fixture
@@ -41,8 +39,3 @@ def behind(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     yield made
     for proxy in proxies:
         proxy.close()
-
-
-def use(monkeypatch: pytest.MonkeyPatch, server: S3Server, endpoint: str | None = None) -> None:
-    for name, value in {**server.environment(endpoint), "AWS_ALLOW_HTTP": "true"}.items():
-        monkeypatch.setenv(name, value)
