@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.scoring import rows
+from benchmarks.scoring import images, rows, starts, text
 
 CASES = {
     "trees": rows.trees,
     "network": rows.network,
+    "large": rows.large,
+    "images": images.main,
+    "text": text.main,
+    "first": starts.first,
+    "resume": starts.resume,
 }

@@ -32,5 +32,5 @@ def parquet_folder(folder: Path, rows: int, files: int) -> Path:
     folder.mkdir()
     each = rows // files
     for number in range(files):
-        parquet(folder / f"{number:03}.parquet", each, first=number * each)
+        parquet(folder / f"{number:05}.parquet", each, first=number * each)
     return folder

@@ -1,40 +1,39 @@
-"""A job as a command: how long it took, what all its processes held, when its first file came, and what it left."""
+"""A job as a command: how long it took, what all its processes held, and what it left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from benchmarks.process import environment
 
-_LOOK_S = 0.1
-_FIRST_LOOK_S = 0.005
+_LOOK_S = 0.2
+_UNTIL_LOOK_S = 0.005
 _MARK = "BENCHMARK_JOB"
-_LONGEST_S = 1800.0
+_LONGEST_S, _END_S = 1800.0, 5.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_GREW = 1.02
+_NEAR = 0.97
 
 
 @dataclass(frozen=True)
 class Job:
-    """`took_s`: from before the process starts until after it ends."""
+    """`took_s`: from before the process starts until after it ends, or is stopped."""
 
     took_s: float
     rss_mb: float
     """The most that its processes held together; pages that they share count in each."""
     pss_mb: float
     """The same, with shared pages counted once."""
-    first_s: float | None
-    """Until the first of the files that were waited for was there."""
     left: int
     """Processes that it left running. They have been ended."""
     said: str
@@ -45,11 +44,11 @@ def run_job(
     *,
     folder: Path,
     environ: Mapping[str, str | None] | None = None,
-    first: Callable[[], bool] | None = None,
+    until: Callable[[], bool] | None = None,
 ) -> Job:
-    """Runs `command` in `folder` to its end. `first`: whether the first result is there, asked every 5 ms until it is.
+    """Runs `command` in `folder` to its end, or until `until`, asked every 5 ms, says that enough is there.
 
-    Raises RuntimeError, with the end of what it printed, where its exit status is not 0.
+    Raises RuntimeError, with the end of what it printed, where its exit status is not 0 though nobody stopped it.
     """
     mark = uuid.uuid4().hex
     log = folder / f"{mark}.log"
@@ -59,16 +58,20 @@ def run_job(
             [str(part) for part in command], stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             cwd=folder, start_new_session=True, env=environment({_MARK: mark, **(environ or {})}),
         )  # fmt: skip
+    limit = threading.Timer(_LONGEST_S, process.kill)  # waiting with a time-out would look up to 50 ms late
+    limit.start()
     try:
-        with _Watch(process.pid, started, first) as watch:
-            process.wait(_LONGEST_S)
+        with _Watch(process, until) as watch:
+            process.wait()
             took_s = time.perf_counter() - started
     finally:
+        limit.cancel()
         left = _end_all(mark)
-    said = log.read_text("utf-8", "replace").strip()
-    if process.returncode != 0:
+        said = log.read_text("utf-8", "replace").strip()
+        log.unlink()
+    if process.returncode != 0 and not watch.stopped:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}: {said[-1500:] or 'it printed nothing'}")
-    return Job(took_s, watch.rss / 1e6, watch.pss / 1e6, watch.first_s, left, said)
+    return Job(took_s, watch.rss / 1e6, watch.pss / 1e6, left, said)
 
 
 def interpreter_s(python: str | Path = sys.executable) -> float:
@@ -82,52 +85,49 @@ def interpreter_s(python: str | Path = sys.executable) -> float:
 
 
 class _Watch:
-    """Looks at the memory of a process and all below it, every tenth of a second.
+    """Looks at the memory of a process and all below it, five times a second, and stops it where there is enough.
 
-    Shared pages take milliseconds to count, so they are counted only where the plain sum reached a new height.
+    Shared pages take milliseconds to count, so they are counted near the highest plain sum only, and not for more than
+    a twentieth of the time: what is measured must not wait for its being measured.
     """
 
-    def __init__(self, pid: int, started: float, first: Callable[[], bool] | None) -> None:
-        self._pid, self._started, self._first = pid, started, first
-        self._stop = threading.Event()
+    def __init__(self, process: subprocess.Popen[bytes], until: Callable[[], bool] | None) -> None:
+        self._process, self._until = process, until
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
+        self._next_look = self._next_count = 0.0
         self.rss = self.pss = 0
-        self.first_s: float | None = None
+        self.stopped = False
 
     def __enter__(self) -> _Watch:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        self._ended.set()
         self._thread.join()
-        self._see_first()
 
     def _look(self) -> None:
-        counted = next_look = 0.0
-        while not self._stop.wait(_FIRST_LOOK_S if self._first and self.first_s is None else _LOOK_S):
-            self._see_first()
-            if time.perf_counter() < next_look:
-                continue
-            next_look = time.perf_counter() + _LOOK_S
-            family = list(_family(self._pid))
-            rss = sum(map(_rss, family))
-            self.rss = max(self.rss, rss)
-            if rss > counted * _GREW:
-                counted = rss
-                self.pss = max(self.pss, sum(map(_pss, family)))
+        main = psutil.Process(self._process.pid)
+        while not self._ended.wait(_LOOK_S if self._until is None else _UNTIL_LOOK_S):
+            if self._until and self._until():
+                self.stopped = True
+                self._process.kill()
+                return
+            began = time.perf_counter()
+            if began >= self._next_look:
+                self._next_look = began + _LOOK_S
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    self._weigh([main.pid, *(child.pid for child in main.children(recursive=True))])
 
-    def _see_first(self) -> None:
-        if self._first and self.first_s is None and self._first():
-            self.first_s = time.perf_counter() - self._started
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
-                yield from _family(int(child))
+    def _weigh(self, family: Sequence[int]) -> None:
+        rss = sum(map(_rss, family))
+        self.rss = max(self.rss, rss)
+        began = time.perf_counter()
+        if rss > _NEAR * self.rss and began >= self._next_count:
+            self.pss = max(self.pss, sum(map(_pss, family)))
+            ended = time.perf_counter()
+            self._next_count = ended + 20 * (ended - began)
 
 
 def _rss(pid: int) -> int:
@@ -145,10 +145,11 @@ def _pss(pid: int) -> int:
 
 def _end_all(mark: str) -> int:
     """Ends every process that has the mark in its environment, whatever session it moved to; how many there were."""
-    wanted, left = f"{_MARK}={mark}".encode(), 0
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and wanted in (entry / "environ").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
-                left += 1
-    return left
+    wanted, left = f"{_MARK}={mark}".encode(), []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            if wanted in Path(f"/proc/{process.pid}/environ").read_bytes():
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=_END_S)
+    return len(left)

@@ -17,12 +17,15 @@ def score(model: Path, source: str | Path, out: Path, *flags: str) -> list[str |
 
 
 @cache
-def _has_score() -> bool:
+def _help() -> str:
     command = [sys.executable, "-m", "foretell", "score", "--help"]
-    return subprocess.run(command, check=False, capture_output=True, timeout=60, env=environment({})).returncode == 0
+    environ = {**environment({}), "COLUMNS": "300"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environ)
+    return done.stdout if done.returncode == 0 else ""
 
 
-def needs_score() -> None:
-    """Raises `Unavailable` where this foretell cannot score."""
-    if not _has_score():
-        raise Unavailable("needs `foretell score`")
+def needs_score(source: str = "parquet") -> None:
+    """Raises `Unavailable` where this foretell cannot score what `source` is: one of the choices of --format."""
+    _, found, rest = _help().partition("--format ")
+    if not found or source not in rest.partition("]")[0].partition("choices: ")[2].split(", "):
+        raise Unavailable(f"needs `foretell score --format {source}`")

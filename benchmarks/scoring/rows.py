@@ -2,84 +2,90 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from benchmarks import models as small_models
 from benchmarks.report import Goal, Row
-from benchmarks.run import Run, middle, ratios
+from benchmarks.run import Run, middle
 from benchmarks.scoring import data, models
 from benchmarks.scoring.check import check_rows
-from benchmarks.scoring.jobs import Job, interpreter_s, run_job
+from benchmarks.scoring.contest import Contestant, Task, contest, once, out_of
+from benchmarks.scoring.jobs import interpreter_s
 from benchmarks.scoring.ours import OURS, needs_score, score
+from benchmarks.scoring.ray_data import RAY, ray_data
 
 ROWS = 5_000_000
+TIMES, FILES = 10, 10
 SCRIPT, SCRIPT_ALONE = "script, 2 processes", "script, 1 process"
-_PEERS = Path(__file__).parent / "peers"
+SCRIPT_PATH = Path(__file__).parent / "peers" / "rows_script.py"
 _MOST_MB = 500.0
+_NOT_COUNTED = "imports are counted, the start of Python itself is not"
 
 
 def trees(run: Run) -> None:
-    run.report.title(
-        "scoring.trees", f"{ROWS:,} rows x 20 float32, 100 boosted trees of depth 6; start of Python not counted"
-    )
-    _case(run, models.trees(run.folder), {SCRIPT: 0.95})
+    what = "100 boosted trees of depth 6"
+    run.report.title("scoring.trees", f"{ROWS:,} rows x 20 float32, {what}; {_NOT_COUNTED}")
+    _case(run, models.trees(run.folder), {SCRIPT: 0.95, RAY: 1.8})
 
 
 def network(run: Run) -> None:
-    run.report.title("scoring.network", f"{ROWS:,} rows x 20 float32, a small network; start of Python not counted")
-    _case(run, small_models.small(run.folder), {SCRIPT: 0.9})
+    run.report.title("scoring.network", f"{ROWS:,} rows x 20 float32, a small network; {_NOT_COUNTED}")
+    _case(run, small_models.small(run.folder), {SCRIPT: 0.9, RAY: 6.0})
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A command that scores `data` with a model into the folder `out`, which is not there when it starts."""
-
-    name: str
-    command: Callable[[Path, Path, Path], Sequence[str | Path]]
-    python: str | Path = sys.executable
-
-
-def contestants(run: Run) -> list[Contestant]:
-    script = [sys.executable, _PEERS / "rows_script.py"]
-    every = [
-        Contestant(SCRIPT, lambda *paths: [*script, *paths]),
-        Contestant(SCRIPT_ALONE, lambda *paths: [*script, *paths, "--processes", "1", "--threads", "2"]),
-    ]
-    with run.unless_unavailable(OURS):
-        needs_score()
-        every.insert(0, Contestant(OURS, lambda model, rows, out: score(model, rows, out, "--key", data.KEY)))
-    return every
-
-
-def measure(run: Run, each: Contestant, model: Path, source: Path, rows: int) -> Job:
-    """One run, with an output that was looked at."""
-    out = run.folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    job = run_job(each.command(model, source, out), folder=run.folder)
-    check_rows(model, source, out, rows)
-    if job.left:
-        run.report.note(f"{each.name} left {job.left} processes running")
-    return job
+def large(run: Run) -> None:
+    """Ten times the rows: as many a second, and no more memory."""
+    rows = ROWS * TIMES
+    run.report.title(
+        "scoring.large", f"{rows:,} rows in {FILES} files beside {ROWS:,}, a small network; {_NOT_COUNTED}"
+    )
+    needs_score()
+    model, start_s = small_models.small(run.folder), interpreter_s()
+    few = data.parquet(run.folder / "few.parquet", ROWS)
+    many = data.parquet_folder(run.folder / "many", rows, FILES)
+    jobs = run.in_turns(
+        {
+            f"{count:,} rows": partial(once, run, _task(model, source, count, {}), _ours(run, model, source))
+            for source, count in ((few, ROWS), (many, rows))
+        }
+    )
+    (small, of_small), (big, of_big) = jobs.items()
+    rates = {
+        small: [ROWS / (job.took_s - start_s) for job in of_small],
+        big: [rows / (job.took_s - start_s) for job in of_big],
+    }
+    more_mb = middle([job.pss_mb for job in of_big]) / middle([job.pss_mb for job in of_small])
+    speed = middle(rates[big]) / middle(rates[small])
+    goals = {big: [Goal.at_least(speed, 0.95, " of the rate"), Goal.at_most(more_mb, 1.1, " of the memory")]}
+    for name, of in jobs.items():
+        pss_mb, rss_mb = middle([job.pss_mb for job in of]), middle([job.rss_mb for job in of])
+        run.report.add(
+            Row(name, OURS, rates[name], "rows/s", rss_mb=rss_mb, goals=goals.get(name, ()), more={"pss_mb": pss_mb})
+        )
 
 
 def _case(run: Run, model: Path, least: Mapping[str, float]) -> None:
     source = data.parquet(run.folder / "rows.parquet", ROWS)
-    every = contestants(run)
-    jobs = run.in_turns({each.name: partial(measure, run, each, model, source, ROWS) for each in every})
-    starts = {each.name: interpreter_s(each.python) for each in every}
-    rates = {name: [ROWS / (job.took_s - starts[name]) for job in of] for name, of in jobs.items()}
-    for name, of in jobs.items():
-        shares = ratios(rates[OURS], rates[name]) if OURS in rates else []
-        goals = [Goal.at_least(middle(shares), least[name], " of this")] if shares and name in least else []
-        pss_mb = middle([job.pss_mb for job in of])
-        if name == OURS:
-            goals.append(Goal.at_most(pss_mb, _MOST_MB, " MB"))
-        run.report.add(
-            Row(f"{ROWS:,} rows", name, rates[name], "rows/s", rss_mb=middle([job.rss_mb for job in of]),
-                ratios=shares, goals=goals, more={"pss_mb": pss_mb})
-        )  # fmt: skip
+    script: list[str | Path] = [sys.executable, SCRIPT_PATH, model, source, out_of(run)]
+    every = [Contestant(SCRIPT, script), Contestant(SCRIPT_ALONE, [*script, "--processes", "1", "--threads", "2"])]
+    with run.unless_unavailable(OURS):
+        needs_score()
+        every.insert(0, _ours(run, model, source))
+    if run.peers:
+        with run.unless_unavailable(RAY):
+            every.append(ray_data(run, "rows_ray.py", model, source, out_of(run)))
+    contest(run, _task(model, source, ROWS, least), every)
+
+
+def _task(model: Path, source: Path, rows: int, least: Mapping[str, float]) -> Task:
+    def check(out: Path) -> None:
+        check_rows(model, source, out, rows)
+
+    return Task(f"{rows:,} rows", rows, "rows", check, least, _MOST_MB)
+
+
+def _ours(run: Run, model: Path, source: Path) -> Contestant:
+    return Contestant(OURS, score(model, source, out_of(run), "--key", data.KEY))

@@ -1,0 +1,21 @@
+"""Ray Data in an environment of its own, bound to loopback, with a folder of its own for its state."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.online.peers.environment import python_of
+from benchmarks.run import Run
+from benchmarks.scoring.contest import Contestant
+
+RAY = "Ray Data"
+_REQUIREMENTS = ("ray[data]==2.60.0", "simplejpeg", "opencv-python-headless")
+_ENVIRON = {"PYTHONPATH": None, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def ray_data(run: Run, script: str, *arguments: str | Path) -> Contestant:
+    """`script` gets a folder for what Ray keeps as its last argument. Raises `Unavailable` where Ray cannot be had."""
+    python = python_of("ray", (*_REQUIREMENTS, f"pyarrow=={version('pyarrow')}"))
+    command = [python, Path(__file__).parent / "peers" / script, *arguments, run.folder / "ray"]
+    return Contestant(RAY, command, python, _ENVIRON)
