@@ -18,7 +18,8 @@ from benchmarks.scoring.ray_data import RAY, ray_data
 COUNT, QUICK_COUNT = 3000, 600
 FAST, PILLOW, TWO = "script, simplejpeg", "script, Pillow", "script, 2 processes"
 _SCRIPT = Path(__file__).parent / "peers" / "images_script.py"
-_FLAGS = ("--top", "1")
+_NORMAL = ("--scale", "1/255", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
+_FLAGS = ("--top", "1", "--resize", "stretch", *_NORMAL)
 
 
 def main(run: Run) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
 
 from foretell.batch.address import is_address
+from foretell.batch.archives import is_archive, names_in
+from foretell.batch.listing import Listing, is_listing
 from foretell.batch.shards import InputFile
 from foretell.errors import InvalidInput, nearest
 
@@ -17,30 +20,63 @@ SUFFIXES = {
     ".csv": "csv", ".tsv": "tsv",
     ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".npy": "npy",
+    ".jpg": "images", ".jpeg": "images", ".png": "images", ".webp": "images", ".bmp": "images", ".gif": "images",
+    ".txt": "texts",
 }  # fmt: skip
-FORMATS = tuple(sorted(set(SUFFIXES.values())))
+ARCHIVES = "archives"
+ROWS_ARE_FILES = ("images", "texts")
+"""Kinds of which each file, in a folder or an archive, is a row."""
+LINES = "lines"
+FORMATS = tuple(sorted({*SUFFIXES.values(), LINES}))
 _SHOWN = 5
+_LOOKED_AT = 10_000
+"""Names in an archive that tell its kind, or nothing does."""
+_GIVEN_ALONE = 1000
+"""Files that may be named one by one where each is a row; a folder of them is one input, however many it has."""
 
 
 def find_inputs(data: str | Path, fmt: str | None = None) -> tuple[str, list[InputFile]]:
     """The format of `data`, and its files in order of name. `data`: a file, a folder, or a pattern with `*`; or the
     address of an object, of all below a prefix, or a pattern of them.
 
-    In a folder, hidden files and names that start with "_" are left out, as readers of such folders do. Raises
-    `InvalidInput` where there is nothing, where the format is not known, and where a folder holds several.
+    In a folder, hidden files and names that start with "_" are left out, as readers of such folders do. A folder whose
+    files are a row each is one input; archives are looked into by name. Raises `InvalidInput` where there is nothing,
+    where the format is not known, and where a folder holds several.
     """
     text = str(data)
     if fmt is not None and fmt not in FORMATS:
         raise InvalidInput(f"unknown format {fmt!r}", where=text, fix=nearest(fmt, FORMATS))
+    if Path(text).is_dir():
+        return _in_folder(Listing.of(text), text, fmt)
     files = _objects(text) if is_address(text) else [_stamped(path) for path in _paths(text)]
     if not files:
-        raise InvalidInput("there is no such file", where=text, expected="a file, a folder or a pattern such as *.csv")
-    kind = fmt or _format_of([_suffix(file) for file in files], text)
-    return kind, [file for file in files if fmt is not None or SUFFIXES.get(_suffix(file)) == kind]
+        raise _nothing(text)
+    kinds = Counter(kind_of(file.path) for file in files)
+    kind = fmt or _only_kind(kinds, _endings(file.path for file in files), text)
+    if fmt is None:
+        files = [file for file in files if kind_of(file.path) == kind]
+        kind = LINES if kind == "texts" else kind
+    if is_address(text) and kind in (*ROWS_ARE_FILES, ARCHIVES):
+        what = f"{kind} are not read from object storage"
+        raise InvalidInput(what, where=text, fix="copy them to a folder of this machine")
+    if kind == ARCHIVES:
+        kind = _kind_in(files[0].path)
+    elif kind in ROWS_ARE_FILES and len(files) > _GIVEN_ALONE:
+        raise InvalidInput("too many files are named one by one", where=text, expected=f"at most {_GIVEN_ALONE:,}",
+                           got=f"{len(files):,}", fix="name their folder")  # fmt: skip
+    return kind, files
+
+
+def kind_of(name: str) -> str | None:
+    """The format that the ending of a name tells."""
+    return ARCHIVES if is_archive(name) else SUFFIXES.get(os.path.splitext(name)[1].lower())
 
 
 def changed(file: InputFile) -> str:
-    """How a file differs from what it was, for people; "" where it does not."""
+    """How a file differs from what it was, for people; "" where it does not. The files of a folder that is one input
+    are looked at one by one when they are read."""
+    if is_listing(file):
+        return "" if Path(file.path).is_dir() else "there is no such folder any more"
     try:
         now = _object(file.path) if is_address(file.path) else _stamped(Path(file.path))
     except InvalidInput as error:
@@ -50,36 +86,60 @@ def changed(file: InputFile) -> str:
     return "" if now.stamp == file.stamp else "it was written again"
 
 
+def _in_folder(listing: Listing, text: str, fmt: str | None) -> tuple[str, list[InputFile]]:
+    kinds = Counter(kind_of(name) for name in listing.names())
+    if not len(listing):
+        raise _nothing(text)
+    if fmt is not None and fmt not in ROWS_ARE_FILES:
+        return fmt, listing.inputs()
+    kind = _only_kind(kinds, _endings(listing.names()), text) if fmt is None else fmt
+    if fmt is not None and not kinds[fmt]:
+        if not kinds[ARCHIVES]:
+            raise InvalidInput(f"there are no {fmt} in the folder", where=text, got=_endings(listing.names()))
+        kind = ARCHIVES
+    found = listing.only(lambda name: kind_of(name) == kind)
+    if kind == ARCHIVES:
+        files = found.inputs()
+        return fmt or _kind_in(files[0].path), files
+    return kind, [found.as_input()] if kind in ROWS_ARE_FILES else found.inputs()
+
+
+def _kind_in(archive: str) -> str:
+    """Whether an archive holds images or texts."""
+    names = list(islice(names_in(archive), _LOOKED_AT))
+    kinds = Counter(kind_of(name) for name in names if kind_of(name) in ROWS_ARE_FILES)
+    if not kinds:
+        raise InvalidInput("neither images nor texts are in the archive", where=archive, got=_endings(names),
+                           fix="unpack it, and name the folder")  # fmt: skip
+    return _only_kind(kinds, "", archive)
+
+
 def _paths(text: str) -> list[Path]:
     path = Path(text)
-    if path.is_dir():
-        found = (Path(folder) / name for folder, folders, names in os.walk(path) if _descend(folders) for name in names)
-        return sorted(file for file in found if not file.name.startswith((".", "_")))
     if path.exists() or not glob.has_magic(text):
         return [path] if path.is_file() else []
     return sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
 
 
-def _descend(folders: list[str]) -> bool:
-    folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-    return True
+def _nothing(text: str) -> InvalidInput:
+    return InvalidInput("there is no such file", where=text, expected="a file, a folder or a pattern such as *.csv")
 
 
-def _suffix(file: InputFile) -> str:
-    return PurePath(file.path).suffix.lower()
+def _endings(names: Iterable[str]) -> str:
+    return ", ".join(sorted({os.path.splitext(name)[1] or "no ending" for name in names})[:_SHOWN])
 
 
-def _format_of(suffixes: Iterable[str], text: str) -> str:
-    found = Counter(SUFFIXES.get(suffix) for suffix in suffixes)
-    known = [kind for kind in found if kind is not None]
+def _only_kind(found: Mapping[str | None, int], endings: str, text: str) -> str:
+    known = sorted(kind for kind in found if kind is not None)
+    if len(known) > 1 and "texts" in known:
+        known.remove("texts")  # a note beside the data
     if not known:
-        got = ", ".join(sorted({suffix or "no ending" for suffix in suffixes})[:_SHOWN])
-        raise InvalidInput("the kind of file is not known", where=text, got=got, expected=", ".join(SUFFIXES),
-                           fix="name it with --format")  # fmt: skip
+        raise InvalidInput("the kind of file is not known", where=text, got=endings,
+                           expected=", ".join(SUFFIXES), fix="name it with --format")  # fmt: skip
     if len(known) > 1:
-        got = ", ".join(f"{found[kind]} of {kind}" for kind in sorted(known))
+        got = ", ".join(f"{found[kind]:,} of {kind}" for kind in known)
         raise InvalidInput("there are several kinds of file", where=text, got=got, expected="one",
-                           fix="name one with a pattern such as *.parquet")  # fmt: skip
+                           fix="name one with a pattern such as *.parquet, or with --format")  # fmt: skip
     return known[0]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from foretell.batch.inputs import changed
+from foretell.batch.listing import difference, is_listing
 from foretell.batch.shards import InputFile, Shard
 from foretell.types import Identity
 
@@ -138,6 +139,8 @@ def _changed_inputs(before: Sequence[InputFile], now: Sequence[InputFile]) -> st
     for path, file in old.items():
         if path not in new:
             return f"the input changed ({path} is not part of it any more)"
+        if file != new[path] and is_listing(file):
+            return f"the input changed ({path}: {difference(file, new[path])})"
         if file != new[path]:
             return f"the input changed ({path}: {changed(file) or 'it is another file'})"
     more = next((path for path in new if path not in old), None)

@@ -12,6 +12,7 @@ from foretell.batch.shards import ShardSize
 from foretell.batch.sources.source import Field, Source
 from foretell.errors import InvalidInput, InvalidSetting, nearest
 from foretell.forms import mapping
+from foretell.forms.intake import UNNAMED
 from foretell.types import DataType, Identity, ModelSpec
 
 _GROUP_ROWS = 131_072
@@ -27,8 +28,9 @@ def plan(source: Source, data: Data, wish: Wish, spec: ModelSpec, identity: Iden
     fields = source.fields()
     names = [field.name for field in fields]
     keys, row_numbers = _keys(wish, source, data, names)
-    columns = _columns(fields, keys, wish, spec, whole=source.whole_columns)
+    columns = _columns(fields, keys, wish, spec, source)
     _check_kinds(fields, columns, spec)
+    source.suit(spec, columns)
     _check_output(keys, wish, spec)
     shards = source.shards(_size(spec, columns))
     return Plan(identity, keys, columns, tuple(shards), _group_rows(spec), row_numbers)
@@ -54,11 +56,14 @@ def _keys(wish: Wish, source: Source, data: Data, names: Sequence[str]) -> tuple
 
 
 def _columns(
-    fields: Sequence[Field], keys: Sequence[str], wish: Wish, spec: ModelSpec, *, whole: bool
+    fields: Sequence[Field], keys: Sequence[str], wish: Wish, spec: ModelSpec, source: Source
 ) -> Mapping[str, tuple[str, ...]]:
+    if source.content and not wish.mapping and (spec.inputs is None or len(spec.inputs) == 1):
+        return {spec.inputs[0].name if spec.inputs else UNNAMED: (source.content,)}
     kinds = {field.name: field.kind for field in fields}
     left = [name for name in kinds if name not in keys]
-    return mapping.plan(left, lambda name: kinds[name] in ("number", "unknown"), spec, wish.mapping, extras=whole)
+    return mapping.plan(left, lambda name: kinds[name] in ("number", "unknown"), spec, wish.mapping,
+                        extras=source.whole_columns)  # fmt: skip
 
 
 def _check_kinds(fields: Sequence[Field], columns: Mapping[str, Sequence[str]], spec: ModelSpec) -> None:

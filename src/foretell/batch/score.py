@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -44,6 +45,8 @@ class Request:
     job: JobSettings
     format: str | None = None
     fresh: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the source, see its class."""
 
 
 def run(request: Request, output: Output, onlooker: Onlooker | None = None) -> Report:
@@ -56,7 +59,7 @@ def run(request: Request, output: Output, onlooker: Onlooker | None = None) -> R
     began = time.monotonic()
     output.check_free(fresh=request.fresh)
     kind, files = find_inputs(request.data, request.format)
-    data = Data(kind, tuple(files))
+    data = Data(kind, tuple(files), request.options)
     parts = made_from(data, request.wish, mark_of(request.model, request.settings, request.name, request.version))
     with output.store.lock(str(output.path)):
         ledger = _ledger(output, request, parts, data)

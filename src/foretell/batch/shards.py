@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 _ROWS = 131_072
 _BYTES = 16 * 2**20
-_MOST_SHARDS = 10_000
+MOST_SHARDS = 10_000
 _FIRST_SHARE = 16
 
 
@@ -45,8 +45,8 @@ class ShardSize:
 
     def for_data(self, total_rows: int | None, total_bytes: int) -> ShardSize:
         """Larger where a large data set would have too many shards for one folder."""
-        most = replace(self, bytes=max(self.bytes, total_bytes // _MOST_SHARDS))
-        return most if total_rows is None else replace(most, rows=max(self.rows, total_rows // _MOST_SHARDS))
+        most = replace(self, bytes=max(self.bytes, total_bytes // MOST_SHARDS))
+        return most if total_rows is None else replace(most, rows=max(self.rows, total_rows // MOST_SHARDS))
 
     def rows_of(self, row_bytes: float) -> int:
         """Rows of one shard where a row has about so many bytes."""

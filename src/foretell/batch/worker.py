@@ -74,7 +74,8 @@ class _Work:
         self._store = LocalStore(root)
         self._ledger = Ledger(self._store, job.name)
         self._source: Source = open_source(job.data)
-        self._read_rows = batch_size or _rows_per_read(job)
+        self._source.suit(engine.spec, plan.columns)
+        self._read_rows = batch_size or _rows_per_read(job, self._source)
         self._size = CallSize(self._read_rows, fixed=batch_size is not None)
         files = [file.path for file in job.data.files]
         self._scorer = Scorer(engine, plan.columns, plan.keys, self._size, board, files)
@@ -147,7 +148,9 @@ class _Work:
                 "error": error.message, "attempts": error.attempts}  # fmt: skip
 
 
-def _rows_per_read(job: Job) -> int:
+def _rows_per_read(job: Job, source: Source) -> int:
+    if source.row_bytes is not None:
+        return rows_per_call(source.row_bytes)
     files = job.data.files
     rows = sum(shard.rows or 0 for shard in job.plan.shards)
     return rows_per_call(sum(file.size for file in files) // rows) if rows else rows_per_call(1024)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from foretell.cli.flags import ModelFlags, RetryFlags, ScoreFlags, given, read_mapping, whole
+from foretell.cli.image_flags import ImageFlags
 from foretell.cli.loading import job_settings
 from foretell.cli.output import print_json
 from foretell.cli.scoring_view import onlooker, say_report
@@ -18,7 +19,7 @@ from foretell.errors import InvalidSetting
 if TYPE_CHECKING:
     from foretell.batch.job import Wish
 
-Format = Literal["parquet"]
+Format = Literal["parquet", "images", "texts"]
 OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 
@@ -57,6 +58,7 @@ def score(
     fresh: bool = False,
     json: bool = False,
     rows: RowFlags = RowFlags(),
+    images: ImageFlags = ImageFlags(),
     model: ModelFlags = ModelFlags(),
     calls: RetryFlags = RetryFlags(),
     job: ScoreFlags = ScoreFlags(),
@@ -83,7 +85,8 @@ def score(
     wish = rows.wish(output.format)
     settings = job_settings(job).settings
     flags = {**model.given(), **given(calls)}
-    request = request_of(source, flags, data, wish, settings, fmt=rows.format, fresh=fresh)
+    request = request_of(source, flags, data, wish, settings, fmt=rows.format, fresh=fresh,
+                         options=images.options())  # fmt: skip
     with onlooker(json=json) as looks:
         report = run(request, output, looks)
     if json:
@@ -94,7 +97,15 @@ def score(
 
 
 def request_of(
-    source: str, flags: dict[str, Any], data: str, wish: Any, settings: JobSettings, *, fmt: str | None, fresh: bool
+    source: str,
+    flags: dict[str, Any],
+    data: str,
+    wish: Any,
+    settings: JobSettings,
+    *,
+    fmt: str | None,
+    fresh: bool,
+    options: dict[str, Any],
 ) -> Any:
     """What the command line asks for."""
     from foretell.batch.score import Request
@@ -105,7 +116,7 @@ def request_of(
     check_there(planned)
     its = settings_of(planned, flags).settings
     name = planned.name or _name(planned.source)
-    return Request(planned.source, name, planned.version, its, data, wish, settings, fmt, fresh)
+    return Request(planned.source, name, planned.version, its, data, wish, settings, fmt, fresh, options)
 
 
 def _name(source: str) -> str:

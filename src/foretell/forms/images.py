@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +14,18 @@ from foretell.errors import InvalidInput, missing_extra
 from foretell.types import DataType, ModelSpec, Shape, TensorSpec
 
 _CHANNELS = {1: "grey", 3: "RGB"}
+JPEG = b"\xff\xd8"
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+"""Others have decoders that nobody looks at, or run programs."""
+_REDUCTIONS = (8, 4, 2)
 _PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_PIXELS = 89_478_485
+"""As many as Pillow takes without a warning: 256 MiB in RGB."""
 _PNG_DEPTH, _PNG_COLOUR = 24, 25  # where a PNG tells the bits of a sample, and whether it is grey
+
+
+Least = Callable[[int, int], tuple[int, int]]
+"""From height and width of an image to those that its pixels must have at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +36,17 @@ class Image:
     where: str
 
 
-def decode(content: bytes, where: str) -> Array:
+def decode(content: bytes, where: str, least: Least | None = None) -> Array:
     """The pixels: uint8 [height, width, 3] in RGB, or [height, width] in grey; uint16 for grey of 16 bits.
 
-    Raises `InvalidInput` for what is no image, and for colour of 16 bits a sample, which would lose half of them;
-    `MissingExtra` without Pillow.
+    Of an animation its first picture; turned as the pixels are stored, whatever the camera has noted. `least`: see
+    `reduction`. Raises `InvalidInput` for what is no image, for one that would
+    take too much memory, and for colour of 16 bits a sample, which would lose half of them; `MissingExtra` without
+    Pillow.
     """
     try:
         from PIL import Image as Pillow
+        from PIL import UnidentifiedImageError
     except ImportError:
         raise missing_extra("pillow", "images", "reading an image") from None
     deep = content.startswith(_PNG) and content[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10"
@@ -39,12 +54,47 @@ def decode(content: bytes, where: str) -> Array:
         raise InvalidInput("colour of 16 bits a sample is not read", where=where, expected="8 bits, or grey",
                            fix="save it with 8 bits, or give its numbers as .npy")  # fmt: skip
     try:
-        with Pillow.open(io.BytesIO(content)) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # we say it below, as an error
+            opened = Pillow.open(io.BytesIO(content), formats=_FORMATS)
+        with opened as image:
+            check_size(image.height, image.width, where)
+            by = reduction(image.height, image.width, least) if content.startswith(JPEG) else 1
+            if by > 1:
+                image.draft(image.mode, (image.width // by, image.height // by))
             if deep:
                 return np.asarray(image).astype(np.uint16)
             return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+    except UnidentifiedImageError:
+        kind = "the file is empty" if not content else "not a readable image"
+        raise InvalidInput(kind, where=where, expected="JPEG, PNG, WebP, BMP or GIF") from None
+    except Pillow.DecompressionBombError:
+        raise _too_large(where, "") from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise InvalidInput(f"not a readable image: {error}", where=where) from None
+
+
+def reduction(height: int, width: int, least: Least | None) -> int:
+    """By how much a JPEG may be decoded smaller, so that it still has the pixels that are wanted `least` on each side.
+
+    Only 2, 4 and 8: other fractions cost more than they save. The decoder averages, so nothing is lost for what is
+    shrunk to that afterwards.
+    """
+    if least is None:
+        return 1
+    high, wide = least(height, width)
+    return next((by for by in _REDUCTIONS if -(-height // by) >= high and -(-width // by) >= wide), 1)
+
+
+def check_size(height: int, width: int, where: str) -> None:
+    """Raises `InvalidInput` for an image whose pixels would take too much memory, before they take any."""
+    if height * width > _MOST_PIXELS:
+        raise _too_large(where, f"{width:,} x {height:,}")
+
+
+def _too_large(where: str, got: str) -> InvalidInput:
+    return InvalidInput("the image is too large", where=where, expected=f"at most {_MOST_PIXELS:,} pixels", got=got,
+                        fix="save it smaller")  # fmt: skip
 
 
 def as_row(image: Image, spec: ModelSpec) -> object:
@@ -64,7 +114,8 @@ def as_row(image: Image, spec: ModelSpec) -> object:
         return pixels if spec.batch is None else pixels[np.newaxis]
     row = arranged(pixels, tensor.shape)
     if row is None:
-        raise _wrong(pixels, tensor, tensor.shape, image.where)
+        fix = "save it so, or let the preprocess of a BasePredictor scale it"
+        raise does_not_fit(pixels, tensor, image.where, fix)
     return row
 
 
@@ -93,10 +144,11 @@ def channels_first(shape: Shape) -> bool:
     return len(shape) == 3 and shape[0] in _CHANNELS and shape[-1] not in _CHANNELS
 
 
-def _wrong(pixels: Array, tensor: TensorSpec, shape: Shape, where: str) -> InvalidInput:
+def does_not_fit(pixels: Array, tensor: TensorSpec, where: str, fix: str) -> InvalidInput:
+    """The error of an image that is not as the input has it."""
     came = f"{pixels.shape[1]} x {pixels.shape[0]} pixels in {_CHANNELS[3 if pixels.ndim == 3 else 1]}"
-    return InvalidInput("the image does not fit the model", where=where, expected=_expected(tensor, shape), got=came,
-                        fix="save it so, or let the preprocess of a BasePredictor scale it")  # fmt: skip
+    expected = _expected(tensor, tensor.shape or ())
+    return InvalidInput("the image does not fit the model", where=where, expected=expected, got=came, fix=fix)
 
 
 def _expected(tensor: TensorSpec, shape: Shape) -> str:

@@ -12,7 +12,8 @@ from foretell.errors import InvalidInput, InvalidSetting
 @pytest.fixture
 def filled(s3: S3Server) -> S3Server:
     for key in ("in/a.parquet", "in/b.parquet", "in/deep/er/c.parquet", "in/_old/d.parquet", "in/.e.parquet",
-                "in/_foretell.json", "in/note.txt", "inside.parquet", "in two/ü%41 [1].csv", "in/"):  # fmt: skip
+                "in/_foretell.json", "in/note.txt", "in/note.md", "inside.parquet", "in two/ü%41 [1].csv",
+                "in/"):  # fmt: skip
         s3.put("box", key, key.encode())
     return s3
 
@@ -45,8 +46,8 @@ def test_the_kind_is_told_by_the_names(filled: S3Server) -> None:
     assert find_inputs("s3://box/in two")[0] == "csv"
     with pytest.raises(InvalidInput, match="several kinds of file"):
         find_inputs("s3://box")
-    with pytest.raises(InvalidInput, match=r"the kind of file is not known; .*got \.txt"):
-        find_inputs("s3://box/in/note.txt")
+    with pytest.raises(InvalidInput, match=r"the kind of file is not known; .*got \.md"):
+        find_inputs("s3://box/in/note.md")
 
 
 @pytest.mark.parametrize("data", ["s3://box/none", "s3://box/in/*.csv", "s3://box/i"])

@@ -6,18 +6,33 @@ from collections.abc import Callable
 
 from foretell.batch.job import Data
 from foretell.batch.sources.source import Source
-from foretell.errors import InvalidInput, nearest
+from foretell.errors import InvalidInput, InvalidSetting, nearest
 
 
 def open_source(data: Data) -> Source:
     """Raises `MissingExtra` where its library is not installed."""
-    kinds: dict[str, Callable[[], type[Source]]] = {"parquet": _parquet}
+    kinds: dict[str, Callable[[], type[Source]]] = {"parquet": _parquet, "images": _images, "texts": _texts}
     if data.kind not in kinds:
         raise InvalidInput(f"there is no source {data.kind!r}", fix=nearest(data.kind, kinds))
-    return kinds[data.kind]()(data.files, data.options)
+    source = kinds[data.kind]()
+    if idle := [name for name in data.options if name not in source.known_options]:
+        raise InvalidSetting(f"--{idle[0]} would do nothing: it is not for {data.kind}", fix="leave it out")
+    return source(data.files, data.options)
 
 
 def _parquet() -> type[Source]:
     from foretell.batch.sources.parquet import ParquetSource
 
     return ParquetSource
+
+
+def _images() -> type[Source]:
+    from foretell.batch.sources.images import ImageSource
+
+    return ImageSource
+
+
+def _texts() -> type[Source]:
+    from foretell.batch.sources.texts import TextSource
+
+    return TextSource

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from foretell.batch.block import Block
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.errors import InvalidInput
+from foretell.types import ModelSpec
 
 FieldKind = Literal["number", "text", "other", "unknown"]
 
@@ -37,8 +38,20 @@ class Source(ABC):
     whole_columns: ClassVar[bool] = False
     """Columns that the model does not ask for are part of the data set, and no mistake."""
 
+    content: ClassVar[str] = ""
+    """The one column that is meant for the one input of a model, whatever that is named."""
+
+    known_options: ClassVar[tuple[str, ...]] = ()
+    """Names of `options`; others are refused before it is opened."""
+
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         self.files, self.options = files, options
+
+    def suit(self, spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> None:  # noqa: B027 (optional hook)
+        """Told before `read` what the model takes, and which columns each of its inputs gets.
+
+        Raises `InvalidSetting` for options that do not go with it.
+        """
 
     @abstractmethod
     def fields(self) -> tuple[Field, ...]:
@@ -51,6 +64,11 @@ class Source(ABC):
     @abstractmethod
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
         """The rows of `shard` with `columns` only, in blocks of at most `rows` rows."""
+
+    @property
+    def row_bytes(self) -> int | None:
+        """Memory of one row, where it has nothing to do with the size of the files."""
+        return None
 
     def close(self) -> None:  # noqa: B027 (optional hook)
         """Gives back what reading has opened."""
