@@ -6,7 +6,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from foretell.errors import InvalidInput
 
@@ -26,16 +26,15 @@ def is_zip(path: str) -> bool:
     return path.lower().endswith(ZIP)
 
 
-def names_in(path: str) -> Iterator[str]:
+def names_in(path: str, file: BinaryIO) -> Iterator[str]:
     """The names of the files in an archive, in order, read only as far as they are asked for. Raises `InvalidInput`."""
     with readable(path):
         if is_zip(path):
-            with opened_zip(path) as archive:
+            with opened_zip(file) as archive:
                 yield from archive.namelist()
         else:
-            with opened_bytes(path) as content:
-                for member in members(content):
-                    yield member.name
+            for member in members(decompressed(path, file)):
+                yield member.name
 
 
 @contextmanager
@@ -51,26 +50,36 @@ def readable(path: str) -> Iterator[None]:
         raise InvalidInput(what, where=path, fix="pack it again, or leave it out") from None
 
 
-def opened_bytes(path: str) -> IO[bytes]:
-    """The content of a tar archive, decompressed. Only going forward is cheap where it is compressed."""
-    if path.lower().endswith(TAR_GZ):
-        import gzip
+def decompressed(path: str, file: BinaryIO) -> BinaryIO:
+    """The content of a tar archive. Only going forward is cheap where it is compressed."""
+    if not path.lower().endswith(TAR_GZ):
+        return file
+    import gzip
 
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return open(path, "rb")
+    return cast("BinaryIO", gzip.GzipFile(fileobj=file))
 
 
-def opened_zip(path: str) -> zipfile.ZipFile:
+def opened_zip(file: BinaryIO) -> zipfile.ZipFile:
     import zipfile
 
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(file)
 
 
-def members(content: IO[bytes]) -> Iterator[tarfile.TarInfo]:
+def members(content: BinaryIO) -> Iterator[tarfile.TarInfo]:
     """The members of a tar archive from where `content` stands, which must be the beginning of one."""
     import tarfile
 
-    archive = tarfile.TarFile(fileobj=content, mode="r")
+    class Checked(tarfile.TarInfo):
+        """tarfile takes a header that is broken for the end of the archive, and says nothing."""
+
+        @classmethod
+        def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+            try:
+                return super().fromtarfile(archive)
+            except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+                raise tarfile.ReadError(str(error)) from None
+
+    archive = tarfile.TarFile(fileobj=content, mode="r", tarinfo=Checked)
     while (member := archive.next()) is not None:
         yield member
         archive.members.clear()  # type: ignore[attr-defined]  # it would keep all of them

@@ -5,9 +5,11 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from foretell.batch.address import is_address
 from foretell.batch.archives import is_archive, names_in
@@ -56,14 +58,11 @@ def find_inputs(data: str | Path, fmt: str | None = None) -> tuple[str, list[Inp
     if fmt is None:
         files = [file for file in files if kind_of(file.path) == kind]
         kind = LINES if kind == "texts" else kind
-    if is_address(text) and kind in (*ROWS_ARE_FILES, ARCHIVES):
-        what = f"{kind} are not read from object storage"
-        raise InvalidInput(what, where=text, fix="copy them to a folder of this machine")
     if kind == ARCHIVES:
-        kind = _kind_in(files[0].path)
+        kind = _kind_in(files[0])
     elif kind in ROWS_ARE_FILES and len(files) > _GIVEN_ALONE:
         raise InvalidInput("too many files are named one by one", where=text, expected=f"at most {_GIVEN_ALONE:,}",
-                           got=f"{len(files):,}", fix="name their folder")  # fmt: skip
+                           got=f"{len(files):,}", fix=_pack(text))  # fmt: skip
     return kind, files
 
 
@@ -100,18 +99,40 @@ def _in_folder(listing: Listing, text: str, fmt: str | None) -> tuple[str, list[
     found = listing.only(lambda name: kind_of(name) == kind)
     if kind == ARCHIVES:
         files = found.inputs()
-        return fmt or _kind_in(files[0].path), files
+        return fmt or _kind_in(files[0]), files
     return kind, [found.as_input()] if kind in ROWS_ARE_FILES else found.inputs()
 
 
-def _kind_in(archive: str) -> str:
+def _kind_in(archive: InputFile) -> str:
     """Whether an archive holds images or texts."""
-    names = list(islice(names_in(archive), _LOOKED_AT))
+    with _opened(archive) as file:
+        names = list(islice(names_in(archive.path, file), _LOOKED_AT))
     kinds = Counter(kind_of(name) for name in names if kind_of(name) in ROWS_ARE_FILES)
     if not kinds:
-        raise InvalidInput("neither images nor texts are in the archive", where=archive, got=_endings(names),
+        raise InvalidInput("neither images nor texts are in the archive", where=archive.path, got=_endings(names),
                            fix="unpack it, and name the folder")  # fmt: skip
-    return _only_kind(kinds, "", archive)
+    return _only_kind(kinds, "", archive.path)
+
+
+@contextmanager
+def _opened(file: InputFile) -> Iterator[BinaryIO]:
+    """Where it lies in object storage, what it takes to read there is imported."""
+    if not is_address(file.path):
+        with open(file.path, "rb") as opened:
+            yield opened
+        return
+    from foretell.batch.files import Files
+
+    files = Files()
+    try:
+        with files.open(file) as opened:
+            yield opened
+    finally:
+        files.close()
+
+
+def _pack(text: str) -> str:
+    return "pack them into tar archives" if is_address(text) else "name their folder"
 
 
 def _paths(text: str) -> list[Path]:

@@ -19,7 +19,7 @@ from foretell.errors import InvalidSetting
 if TYPE_CHECKING:
     from foretell.batch.job import Wish
 
-Format = Literal["parquet", "images", "texts"]
+Format = Literal["parquet", "images", "texts", "lines"]
 OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 

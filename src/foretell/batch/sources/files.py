@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from foretell.batch.files import Files
 from foretell.batch.shards import MOST_SHARDS, InputFile, Shard, ShardSize, numbered
 from foretell.batch.sources.holders import Holder, holder_of
 from foretell.batch.sources.source import Field, FieldKind, Source
@@ -28,6 +29,7 @@ class FileSource(Source):
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
         self._holders: dict[int, Holder] = {}
+        self._opening = Files()
 
     def fields(self) -> tuple[Field, ...]:
         return Field(FILE, "text", "string"), Field(self.content, self.content_kind, self.kind)
@@ -44,13 +46,17 @@ class FileSource(Source):
         return numbered(made)
 
     def close(self) -> None:
-        for holder in self._holders.values():
-            holder.close()
-        self._holders.clear()
+        self._forget()
+        self._opening.close()
 
     def holder(self, number: int) -> Holder:
         """One at a time is open."""
         if number not in self._holders:
-            self.close()
-            self._holders[number] = holder_of(self.files[number], self.kind, self.most_bytes)
+            self._forget()
+            self._holders[number] = holder_of(self.files[number], self.kind, self.most_bytes, self._opening)
         return self._holders[number]
+
+    def _forget(self) -> None:
+        for holder in self._holders.values():
+            holder.close()
+        self._holders.clear()

@@ -10,9 +10,10 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import BinaryIO
 
 from foretell.batch import archives
+from foretell.batch.files import Files
 from foretell.batch.inputs import kind_of
 from foretell.batch.listing import Listing, is_listing
 from foretell.batch.shards import InputFile, Shard, cut
@@ -38,8 +39,10 @@ class Holder(ABC):
     `most_bytes`: larger files are not read; their entries say so.
     """
 
-    def __init__(self, file: InputFile, kind: str, most_bytes: int) -> None:
-        self.file, self.kind, self.most_bytes = file, kind, most_bytes
+    def __init__(self, file: InputFile, kind: str, most_bytes: int, files: Files) -> None:
+        self.file, self.kind, self.most_bytes, self.files = file, kind, most_bytes, files
+
+    _file: BinaryIO | None = None
 
     @abstractmethod
     def shards(self, number: int, most: Count, *, first: bool) -> list[Shard]:
@@ -49,8 +52,17 @@ class Holder(ABC):
     def read(self, shard: Shard) -> Iterator[Entry]:
         """The files of a shard, in order. Raises `InvalidInput` where the input is not what it was."""
 
-    def close(self) -> None:  # noqa: B027 (optional hook)
+    def close(self) -> None:
         """Gives back what reading has opened."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def opened(self) -> BinaryIO:
+        """The input itself."""
+        if self._file is None:
+            self._file = self.files.open(self.file)
+        return self._file
 
     def wanted(self, name: str) -> bool:
         return kind_of(name) == self.kind
@@ -64,13 +76,13 @@ class Holder(ABC):
                         got=f"{size:,}")  # fmt: skip
 
 
-def holder_of(file: InputFile, kind: str, most_bytes: int) -> Holder:
-    """What fits the input."""
+def holder_of(file: InputFile, kind: str, most_bytes: int, files: Files) -> Holder:
+    """What fits the input. `files` opens it."""
     if is_listing(file):
-        return Folder(file, kind, most_bytes)
+        return Folder(file, kind, most_bytes, files)
     if not archives.is_archive(file.path):
-        return Alone(file, kind, most_bytes)
-    return (Zip if archives.is_zip(file.path) else Tar)(file, kind, most_bytes)
+        return Alone(file, kind, most_bytes, files)
+    return (Zip if archives.is_zip(file.path) else Tar)(file, kind, most_bytes, files)
 
 
 def shown(name: str) -> str:
@@ -128,8 +140,8 @@ class Alone(Holder):
             yield self.too_large(path, shown(path), self.file.size)
             return
         try:
-            with open(path, "rb", buffering=0) as file:
-                yield Entry(shown(path), shown(path), file.readall())
+            with self.files.open(self.file) as file:
+                yield Entry(shown(path), shown(path), file.read())
         except OSError as error:
             yield self.bad(path, shown(path), f"the file cannot be read: {error.strerror or error}")
 
@@ -152,11 +164,12 @@ class Zip(Holder):
         if self._archive is not None:
             self._archive.close()
             self._archive = None
+        super().close()
 
     def _opened(self) -> zipfile.ZipFile:
         if self._archive is None:
             with archives.readable(self.file.path):
-                self._archive = archives.opened_zip(self.file.path)
+                self._archive = archives.opened_zip(self.opened())
             listed = self._archive.infolist()
             self._entries = tuple(each for each in listed if not each.is_dir() and self.wanted(each.filename))
         return self._archive
@@ -182,7 +195,7 @@ class Zip(Holder):
 class Tar(Holder):
     """Shards are ranges of bytes of the archive, decompressed: whoever reads one needs no list of the others."""
 
-    _content: IO[bytes] | None = None
+    _content: BinaryIO | None = None
 
     def shards(self, number: int, most: Count, *, first: bool) -> list[Shard]:
         starts, content = array("q"), self._opened()
@@ -212,17 +225,18 @@ class Tar(Holder):
         if self._content is not None:
             self._content.close()
             self._content = None
+        super().close()
 
-    def _opened(self) -> IO[bytes]:
+    def _opened(self) -> BinaryIO:
         if self._content is None:
             with archives.readable(self.file.path):
-                self._content = archives.opened_bytes(self.file.path)
+                self._content = archives.decompressed(self.file.path, self.opened())
         return self._content
 
     def _is_row(self, name: str, *, is_folder: bool) -> bool:
         return not is_folder and self.wanted(name)
 
-    def _entry(self, content: IO[bytes], member: tarfile.TarInfo) -> Entry:
+    def _entry(self, content: BinaryIO, member: tarfile.TarInfo) -> Entry:
         where = f"{self.file.path}, entry {shown(member.name)}"
         if refused := archives.wrong_member(member):
             return self.bad(member.name, where, f"the entry is refused: {refused}")

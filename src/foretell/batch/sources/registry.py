@@ -11,7 +11,12 @@ from foretell.errors import InvalidInput, InvalidSetting, nearest
 
 def open_source(data: Data) -> Source:
     """Raises `MissingExtra` where its library is not installed."""
-    kinds: dict[str, Callable[[], type[Source]]] = {"parquet": _parquet, "images": _images, "texts": _texts}
+    kinds: dict[str, Callable[[], type[Source]]] = {
+        "parquet": _parquet,
+        "images": _images,
+        "texts": _texts,
+        "lines": _lines,
+    }
     if data.kind not in kinds:
         raise InvalidInput(f"there is no source {data.kind!r}", fix=nearest(data.kind, kinds))
     source = kinds[data.kind]()
@@ -36,3 +41,9 @@ def _texts() -> type[Source]:
     from foretell.batch.sources.texts import TextSource
 
     return TextSource
+
+
+def _lines() -> type[Source]:
+    from foretell.batch.sources.lines import LineSource
+
+    return LineSource
