@@ -7,9 +7,10 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class DataType(enum.StrEnum):
@@ -35,7 +36,9 @@ class DataType(enum.StrEnum):
         """The dtype of a `Dense` column of this type. BF16 travels as its bits, in uint16; BYTES has none."""
         if self is DataType.BYTES:
             raise TypeError("BYTES has no NumPy dtype: it is a Bytes column")
-        return _NUMPY[self]
+        import numpy as np
+
+        return np.dtype(_NUMPY[self])
 
     @property
     def is_float(self) -> bool:
@@ -50,28 +53,32 @@ class DataType(enum.StrEnum):
         """The type of a NumPy dtype (any byte order), or None where there is no such tensor type."""
         if dtype.kind in "SUOT":
             return cls.BYTES
-        return _FROM_NUMPY.get(dtype.newbyteorder("="))
+        return _from_numpy().get(dtype.newbyteorder("="))
 
 
-_NUMPY: dict[DataType, np.dtype[Any]] = {
-    DataType.BOOL: np.dtype(np.bool_),
-    DataType.UINT8: np.dtype(np.uint8),
-    DataType.UINT16: np.dtype(np.uint16),
-    DataType.UINT32: np.dtype(np.uint32),
-    DataType.UINT64: np.dtype(np.uint64),
-    DataType.INT8: np.dtype(np.int8),
-    DataType.INT16: np.dtype(np.int16),
-    DataType.INT32: np.dtype(np.int32),
-    DataType.INT64: np.dtype(np.int64),
-    DataType.FP16: np.dtype(np.float16),
-    DataType.FP32: np.dtype(np.float32),
-    DataType.FP64: np.dtype(np.float64),
-    DataType.BF16: np.dtype(np.uint16),
+_NUMPY = {
+    DataType.BOOL: "bool",
+    DataType.UINT8: "uint8",
+    DataType.UINT16: "uint16",
+    DataType.UINT32: "uint32",
+    DataType.UINT64: "uint64",
+    DataType.INT8: "int8",
+    DataType.INT16: "int16",
+    DataType.INT32: "int32",
+    DataType.INT64: "int64",
+    DataType.FP16: "float16",
+    DataType.FP32: "float32",
+    DataType.FP64: "float64",
+    DataType.BF16: "uint16",
 }
-_FROM_NUMPY = {dtype: name for name, dtype in _NUMPY.items() if name is not DataType.BF16}
 _FLOATS = frozenset({DataType.FP16, DataType.FP32, DataType.FP64, DataType.BF16})
 
 Shape = tuple[int | None, ...]
+
+
+@functools.cache
+def _from_numpy() -> dict[np.dtype[Any], DataType]:
+    return {datatype.numpy: datatype for datatype in _NUMPY if datatype is not DataType.BF16}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretell.backends.artefact_file import check_looks, find_artefact, is_pickle
-from foretell.backends.live_object import open_object
-from foretell.backends.opened import Opened
 from foretell.backends.python import source as python_source
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel
+
+if TYPE_CHECKING:
+    from foretell.backends.opened import Opened
 
 __all__ = ["Opened", "open_model"]
 
@@ -26,6 +28,8 @@ def open_model(source: object, settings: ModelSettings, *, example: object = Non
     Raises `InvalidModel` (`UnsafeModel` for a file that could run code nobody agreed to), `InvalidSetting`,
     `Unavailable`, `MissingExtra`.
     """
+    from foretell.backends.live_object import open_object
+
     if isinstance(source, str):
         if not source.strip():
             raise InvalidModel("the model has no name", expected="a path or module:name", got=repr(source))
@@ -62,3 +66,11 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def __getattr__(name: str) -> object:
+    if name != "Opened":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from foretell.backends import opened
+
+    return opened.Opened

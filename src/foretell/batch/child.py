@@ -1,26 +1,20 @@
-"""The program of a process that scores: `python -m foretell.batch.child SOCKET LIFELINE BOARD`.
+"""The program of a process that scores: `python -m foretell.batch.child SOCKET LIFELINE BOARD [MODULE...]`.
 
 `SOCKET`: the number of an inherited socket, over which the recipe of the model comes, then tasks. `LIFELINE`: of the
 reading end of a pipe that the parent holds open as long as it lives. `BOARD`: of the memory of `batch.board`.
+`MODULE`: what it will need in all likelihood, imported while the parent still finds out what the job is.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import importlib
 import io
-import os
 import socket
 import sys
-from typing import TYPE_CHECKING
 
 from foretell.remote.child import end_with_parent, leave_the_end_to_parent
 from foretell.remote.recipe import Recipe, read_recipe
-
-if TYPE_CHECKING:
-    from foretell.batch.messages import Load
-    from foretell.batch.tasks import Loading
-    from foretell.engine.engine import Engine
 
 
 def main(arguments: list[str]) -> None:
@@ -30,9 +24,16 @@ def main(arguments: list[str]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     connection = socket.socket(fileno=int(arguments[0]))
+    _import(arguments[3:])
     recipe = read_recipe(connection)
     sys.path[:] = recipe.search  # modules are looked for where the parent does, in the same order
     work(recipe, connection, int(arguments[2]))
+
+
+def _import(modules: list[str]) -> None:
+    for module in ("foretell.batch.tasks", *modules):
+        with contextlib.suppress(Exception):  # who needs it tells what is wrong with it
+            importlib.import_module(module)
 
 
 def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
@@ -41,10 +42,10 @@ def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
     from foretell.batch.messages import tasks
     from foretell.batch.tasks import Tasks
     from foretell.remote.channel import Channel, ChannelClosed
+    from foretell.remote.loading import load
 
-    os.chdir(recipe.folder)
     channel = Channel(connection)
-    doing = Tasks(_loading(recipe), Board(board))
+    doing = Tasks(lambda task: load(recipe, retries=recipe.settings["retries"], device=task.device), Board(board))
     with contextlib.suppress(ChannelClosed):
         while True:
             message = channel.receive()
@@ -54,19 +55,6 @@ def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
             if answer is not None:
                 channel.send(answer)
     doing.close()
-
-
-def _loading(recipe: Recipe) -> Loading:
-    from foretell.backends import open_model
-    from foretell.engine.engine import Engine
-
-    def load(task: Load) -> tuple[Engine, str]:
-        settings = dataclasses.replace(recipe.model_settings(), device=task.device)
-        opened = open_model(recipe.opened(), settings)
-        engine = Engine(opened.model, settings, name=recipe.name, version=task.version, digest=opened.digest).load()
-        return engine, opened.framework
-
-    return load
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import queue
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from foretell.batch.board import Board
@@ -23,8 +24,8 @@ Inbox = queue.Queue[tuple["Hand", Event]]
 class Hand:
     """Starts the process. Every event goes to `inbox`; the last one is `Ended`. One thread calls it."""
 
-    def __init__(self, number: int, recipe: Recipe, inbox: Inbox) -> None:
-        """Raises `Unavailable` where no process can be started."""
+    def __init__(self, number: int, inbox: Inbox, hints: Sequence[str] = ()) -> None:
+        """`hints`: modules that it will need. Raises `Unavailable` where no process can be started."""
         self.number = number
         self.board = Board.make()
         self._inbox = inbox
@@ -38,17 +39,21 @@ class Hand:
             ours.callback(os.close, held)
             theirs.callback(os.close, lifeline)
             given = (connection.fileno(), lifeline, self.board.descriptor)
-            self._channel = Channel(mine)
-            self._process = Process(_CHILD, [str(each) for each in given], given, _nothing, f"score-{number}")
+            self._connection, self._channel = mine, Channel(mine)
+            arguments = [*(str(each) for each in given), *hints]
+            self._process = Process(_CHILD, arguments, given, _nothing, f"score-{number}")
             self._held = ours.pop_all()
-        with suppress(OSError):  # if it has ended already, its event tells
-            recipe.send(mine)
         self._thread = threading.Thread(target=self._listen, name=f"foretell-score-{number}", daemon=True)
         self._thread.start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def know(self, recipe: Recipe) -> None:
+        """Tells it, before its first task, which model it is to load."""
+        with suppress(OSError):  # if it has ended already, its last event tells
+            recipe.send(self._connection)
 
     def give(self, task: Task) -> None:
         """Sends a task; if the process is gone, its last event tells."""

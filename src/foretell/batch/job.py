@@ -14,6 +14,9 @@ from foretell.batch.listing import difference, is_listing
 from foretell.batch.shards import InputFile, Shard
 from foretell.types import Identity
 
+ROW, FILE = "row", "file"
+"""Columns of the output that tell rows apart where nobody has named a key."""
+
 FORMAT = 1
 """Of the records; a job that another format was written for is not gone on with."""
 

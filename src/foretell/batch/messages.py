@@ -12,8 +12,9 @@ from foretell.types import Identity
 
 
 class Load(msgspec.Struct, array_like=True, tag=0):
-    """Load the model of the recipe, under this version. Answered by `Loaded`."""
+    """Load the model of the recipe, under this name and version. Answered by `Loaded`."""
 
+    name: str
     version: str
     device: str
 
@@ -40,7 +41,14 @@ class Score(msgspec.Struct, array_like=True, tag=3):
     care: Care
 
 
-Task = Load | MakePlan | Begin | Score
+class Join(msgspec.Struct, array_like=True, tag=4):
+    """Make one file at `path` of the parts of the job. Answered by `Joined`."""
+
+    parts: list[str]
+    path: str
+
+
+Task = Load | MakePlan | Begin | Score | Join
 
 
 class Loaded(msgspec.Struct, array_like=True, tag=0):
@@ -59,6 +67,10 @@ class Scored(msgspec.Struct, array_like=True, tag=2):
     commit: Commit
 
 
+class Joined(msgspec.Struct, array_like=True, tag=5):
+    """The file is whole."""
+
+
 class Failed(msgspec.Struct, array_like=True, tag=3):
     """The task could not be done, and no row is to blame."""
 
@@ -72,7 +84,7 @@ class Ended(msgspec.Struct, array_like=True, tag=4):
     killed: bool
 
 
-Event = Loaded | Planned | Scored | Failed | Ended
+Event = Loaded | Planned | Scored | Joined | Failed | Ended
 
 tasks = msgspec.msgpack.Decoder(Task)
 events = msgspec.msgpack.Decoder(Event)

@@ -6,15 +6,13 @@ import contextlib
 import ctypes
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from foretell.batch.job import Commit
 from foretell.batch.ledger import Ledger
 from foretell.batch.sinks.registry import SUFFIXES
-from foretell.batch.sinks.sink import Sink
 from foretell.batch.store import LocalStore
 from foretell.errors import InvalidSetting
 
@@ -60,12 +58,13 @@ class Output:
             what = "there is something already, and no job of foretell made it"
             raise InvalidSetting(what, where=str(self.path), fix="name another output, or give --fresh to replace it")
 
-    def publish(self, ledger: Ledger, sink: Sink, records: Sequence[Commit], manifest: Mapping[str, object]) -> None:
-        """Puts the output of a job in its place. Raises `NoRoom`."""
-        parts = [record.part for record in records if record.part is not None]
+    def publish(
+        self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, object], join: Callable[[Path], None]
+    ) -> None:
+        """Puts the output of a job in its place; `join` makes one file of the parts. Raises `NoRoom`."""
         if self.is_file:
-            joined = self.store.scratch(f"joined{sink.suffix}")
-            sink.join([self.store.root / ledger.data / part for part in parts], joined)
+            joined = self.store.scratch(f"joined{self.path.suffix}")
+            join(joined)
             self.store.replace(joined, self.target)
             return
         self.store.clear(ledger.data, frozenset(parts))

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from foretell.batch.job import Data, Plan, Wish
-from foretell.batch.scorer import FILE, ROW
+from foretell.batch.job import FILE, ROW, Data, Plan, Wish
 from foretell.batch.shards import ShardSize
 from foretell.batch.sources.source import Field, Source
 from foretell.errors import InvalidInput, InvalidSetting, nearest
 from foretell.forms import mapping
 from foretell.forms.intake import UNNAMED
+from foretell.model import Model
 from foretell.types import DataType, Identity, ModelSpec
 
 _GROUP_ROWS = 131_072
@@ -22,9 +22,10 @@ STAMP = ("model", "version", "digest")
 """Columns of an output whose rows carry the model's identity."""
 
 
-def plan(source: Source, data: Data, wish: Wish, spec: ModelSpec, identity: Identity) -> Plan:
+def plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identity) -> Plan:
     """Raises `InvalidInput` where data and model do not go together, before any row is read."""
-    _check_rows_alone(spec, identity.name)
+    spec = model.spec
+    _check_rows_alone(model, identity.name)
     fields = source.fields()
     names = [field.name for field in fields]
     keys, row_numbers = _keys(wish, source, data, names)
@@ -36,7 +37,10 @@ def plan(source: Source, data: Data, wish: Wish, spec: ModelSpec, identity: Iden
     return Plan(identity, keys, columns, tuple(shards), _group_rows(spec), row_numbers)
 
 
-def _check_rows_alone(spec: ModelSpec, name: str) -> None:
+def _check_rows_alone(model: Model, name: str) -> None:
+    spec = model.spec
+    if model.only_streams:
+        raise InvalidInput("this model only streams, and a job needs one answer for each row", where=f"model {name!r}")
     if spec.row_wise and not spec.stateful:
         return
     what = "the answers of this model depend on the rows before or beside them, and a job cuts its data"

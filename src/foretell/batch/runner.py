@@ -14,7 +14,7 @@ from foretell.batch.careful import Care
 from foretell.batch.hand import Hand, Inbox
 from foretell.batch.job import Commit, Data, Job, Plan, Wish
 from foretell.batch.limits import Limits
-from foretell.batch.messages import Begin, Ended, Failed, Load, Loaded, MakePlan, Planned, Score, Scored
+from foretell.batch.messages import Begin, Ended, Failed, Join, Joined, Load, Loaded, MakePlan, Planned, Score, Scored
 from foretell.batch.progress import Onlooker, Progress
 from foretell.errors import ModelError, RowError
 from foretell.remote.faults import fault
@@ -63,11 +63,13 @@ class Totals:
 
 
 class Runner:
-    """One run of a job. `start` gives a new process; `devices` are given out in turn."""
+    """One run of a job. `hire` gives a process for the device of that number; what it says comes to `inbox`."""
 
     def __init__(
         self,
-        start: Callable[[int, Inbox], Hand],
+        hire: Callable[[int], Hand],
+        inbox: Inbox,
+        name: str,
         version: str,
         devices: Sequence[str],
         processes: int,
@@ -75,12 +77,12 @@ class Runner:
         onlooker: Onlooker,
         call_timeout_s: float | None,
     ) -> None:
-        self._start, self._version, self._devices = start, version, devices
+        self._hire, self._name, self._version, self._devices = hire, name, version, devices
         self._processes, self._limits, self._onlooker = processes, limits, onlooker
         self._call_timeout_s = call_timeout_s
-        self._inbox: Inbox = queue.Queue()
+        self._inbox = inbox
         self._hands: dict[int, _State] = {}
-        self._numbers = 0
+        self._hired = 0
         self._care: dict[int, Care] = {}
         self._outside: Counter[int] = Counter()
         self._job: Job | None = None
@@ -94,12 +96,15 @@ class Runner:
 
     def plan(self, data: Data, wish: Wish) -> Plan:
         """The plan that the first process with a loaded model makes. Raises what loading and planning raise."""
-        self._fill(1)
+        self._fill(self._processes)
+        asked = False
         while True:
             state, event = self._next()
             if isinstance(event, Loaded):
                 self._loaded(state, event)
-                state.hand.give(MakePlan(data, wish))
+                if not asked:
+                    state.hand.give(MakePlan(data, wish))
+                asked = True
             elif isinstance(event, Planned):
                 return event.plan
             elif isinstance(event, Ended):
@@ -126,6 +131,25 @@ class Runner:
                 self._ended(state, event)
         self._onlooker.went_on(self._progress())
 
+    def join(self, job: Job, root: str, parts: list[str], path: str) -> None:
+        """Has one file made of parts at `path`. Raises an `InferenceError`."""
+        self._job, self._root = None, ""  # no shard is given out any more
+        self._fill(1)
+        asked = False
+        while True:
+            ready = [state for state in self._hands.values() if state.ready]
+            if ready and not asked:
+                ready[0].hand.give(Begin(job, root, self._batch_size))
+                ready[0].hand.give(Join(parts, path))
+                asked = True
+            state, event = self._next()
+            if isinstance(event, Loaded):
+                self._loaded(state, event)
+            elif isinstance(event, Joined):
+                return
+            elif isinstance(event, Ended):
+                raise ModelError(f"the process that joins the parts {event.how}", fix="run the same command again")
+
     def close(self) -> None:
         """Ends every process; what they have not committed is scored again another time."""
         for state in self._hands.values():
@@ -147,11 +171,11 @@ class Runner:
 
     def _fill(self, processes: int) -> None:
         while len(self._hands) < processes:
-            device = self._devices[self._numbers % len(self._devices)]
-            hand = self._start(self._numbers, self._inbox)
-            self._hands[self._numbers] = _State(hand, device)
-            self._numbers += 1
-            hand.give(Load(self._version, device))
+            number, self._hired = self._hired % len(self._devices), self._hired + 1
+            device = self._devices[number]
+            hand = self._hire(number)
+            self._hands[hand.number] = _State(hand, device)
+            hand.give(Load(self._name, self._version, device))
 
     def _next(self) -> tuple[_State, object]:
         """The next event. Until it comes, onlookers are told, and calls that take too long are ended."""

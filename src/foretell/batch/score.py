@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from foretell.batch.hand import Hand, Inbox
+from foretell.batch.crew import Crew
 from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Commit, Data, Job, Wish, differences, made_from, name_of
 from foretell.batch.ledger import Ledger
@@ -21,13 +21,11 @@ from foretell.batch.output import QUARANTINE, REPORT, Output
 from foretell.batch.progress import Nobody, Onlooker
 from foretell.batch.report import Report
 from foretell.batch.runner import Runner, Totals
-from foretell.batch.sinks.registry import open_sink
 from foretell.config import JobSettings, ModelSettings, usable_cores
-from foretell.engine.ahead import MOST_ROWS
 from foretell.errors import InvalidInput
 from foretell.remote.recipe import Recipe
-from foretell.types import ModelSpec
 
+_MOST_ROWS = 32_768
 CURRENT = "job"
 """The file that names the job whose state stands in the store."""
 
@@ -49,13 +47,16 @@ class Request:
     """Of the source, see its class."""
 
 
-def run(request: Request, output: Output, onlooker: Onlooker | None = None) -> Report:
+def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew: Crew | None = None) -> Report:
     """Scores what is missing, and returns once the output stands where it belongs.
 
     Run again after any end, it goes on where it stopped; once all is done, it does nothing. Raises `InvalidInput` where
     model, data or settings are not those that began the job and `fresh` was not asked for, `Occupied` where another job
     writes to the same output, `TooManyBad`, and what loading the model raises. What is committed stays.
     """
+    if crew is None:
+        with Crew() as hired:
+            return run(request, output, onlooker, hired)
     began = time.monotonic()
     output.check_free(fresh=request.fresh)
     kind, files = find_inputs(request.data, request.format)
@@ -67,7 +68,7 @@ def run(request: Request, output: Output, onlooker: Onlooker | None = None) -> R
         if done is not None and output.published(ledger.name):
             return _unchanged(done)
         ledger.unfinish()
-        return _Run(request, output, ledger, data, parts, onlooker or Nobody(), began).report()
+        return _Run(request, output, ledger, data, parts, onlooker or Nobody(), crew, began).report()
 
 
 def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data) -> Ledger:
@@ -104,15 +105,16 @@ class _Run:
         data: Data,
         parts: dict[str, str],
         onlooker: Onlooker,
+        crew: Crew,
         began: float,
     ) -> None:
         self._request, self._output, self._ledger, self._data = request, output, ledger, data
-        self._parts, self._onlooker, self._began = parts, onlooker, began
+        self._parts, self._onlooker, self._crew, self._began = parts, onlooker, crew, began
         devices = request.settings.devices
         cores = usable_cores()
         self._processes = request.job.processes or (cores if devices[0] == "cpu" else len(devices))
         threads = max(1, cores // self._processes)
-        most = request.job.batch_size or MOST_ROWS
+        most = request.job.batch_size or _MOST_ROWS
         self._recipes = [
             Recipe.of(request.model, settings_for(request.settings, device, threads, most), name=request.name)
             for device in devices
@@ -132,26 +134,24 @@ class _Run:
                 totals.add(record)
             runner.run(plan, str(ledger.store.root), job.batch_size, committed, totals)
             stages, shards_now = runner.stages, len(plan.plan.shards) - len(committed)
-        self._onlooker.publishes()
-        records = list(ledger.records())
-        self._publish(plan, records)
+            self._onlooker.publishes()
+            records = list(ledger.records())
+            self._publish(plan, records, runner)
         return self._finish(plan, records, runner.totals, stages, shards_now)
 
     @contextmanager
     def _runner(self, limits: Limits) -> Iterator[Runner]:
-        request = self._request
-
-        def start(number: int, inbox: Inbox) -> Hand:
-            return Hand(number, self._recipes[number % len(self._recipes)], inbox)
-
-        runner = Runner(start, request.version, request.settings.devices, self._processes, limits, self._onlooker,
-                        request.settings.call_timeout_s)  # fmt: skip
+        request, crew = self._request, self._crew
+        runner = Runner(
+            lambda number: crew.hire(self._recipes[number]), crew.inbox, request.name, request.version,
+            request.settings.devices, self._processes, limits, self._onlooker, request.settings.call_timeout_s,
+        )  # fmt: skip
         try:
             yield runner
         finally:
             runner.close()
 
-    def _publish(self, job: Job, records: list[Commit]) -> None:
+    def _publish(self, job: Job, records: list[Commit], runner: Runner) -> None:
         lines = [self._ledger.store.read(f"{job.name}/quarantine/{each.quarantine}") for each in records
                  if each.quarantine]  # fmt: skip
         store = self._output.store
@@ -159,13 +159,13 @@ class _Run:
             store.put(QUARANTINE, b"".join(line or b"" for line in lines))
         else:
             store.remove(QUARANTINE)
-        metadata = {"job": job.name, "model": msgspec.json.encode(job.plan.identity).decode()}
-        sink = open_sink(job.wish.output, ModelSpec(), metadata, {}, job.plan.group_rows)
         parts = [{"file": r.part, "rows": r.rows, "bytes": r.bytes, "sha256": r.sha256} for r in records if r.part]
         manifest = {"job": job.name, "model": asdict(job.plan.identity), "inputs": [asdict(f) for f in job.data.files],
                     "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
                     "columns": next((r.schema for r in records if r.schema), ""), "parts": parts}  # fmt: skip
-        self._output.publish(self._ledger, sink, records, manifest)
+        names = [r.part for r in records if r.part]
+        root = str(store.root)
+        self._output.publish(self._ledger, names, manifest, lambda path: runner.join(job, root, names, str(path)))
 
     def _finish(
         self, job: Job, records: list[Commit], totals: Totals, stages: dict[str, float], shards_now: int

@@ -13,17 +13,17 @@ from foretell.batch.block import Block, Cells, Scored, take
 from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care, calls
+from foretell.batch.job import ROW
 from foretell.columns import Batch
-from foretell.engine.engine import Engine
+from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
+from foretell.engine.replica import Replica
 from foretell.errors import Cancelled, InferenceError, NotReady, RowError, Unavailable
 from foretell.forms.table import to_batch
+from foretell.model import Context
 
 _NOT_THE_ROWS = (Cancelled, NotReady, Unavailable)
 """Failures that end the job: no row is to blame."""
-
-ROW, FILE = "row", "file"
-"""Columns of the output that tell rows apart where nobody has named a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,17 @@ class Scorer:
 
     def __init__(
         self,
-        engine: Engine,
+        replica: Replica,
         columns: Mapping[str, tuple[str, ...]],
         keys: Sequence[str],
         size: CallSize,
         board: Board,
         files: Sequence[str] = (),
+        device: str = "cpu",
     ) -> None:
         """`columns`: input -> its columns. `keys`: what stands beside each answer. `files`: names for `FILE`."""
-        self._engine, self._columns, self._keys, self._size, self._board = engine, columns, keys, size, board
+        self._replica, self._columns, self._keys, self._size, self._board = replica, columns, keys, size, board
+        self._context = Context(device=device)
         self._files = files
 
     def score(self, block: Block, shard: int, care: Care, lost: list[Lost]) -> Iterator[Scored]:
@@ -115,24 +117,27 @@ class Scorer:
                 return self._without(columns, rows, error.rows)
             # Unlike a server, a job has nobody who sends bad rows to make it work more: the search goes to its end.
             parts = isolate(range(rows), run, error, 2 * rows)
-        return self._engine.join([a if isinstance(a, Batch) else _failed(len(group), a) for group, a in parts])
+        return self._joined([a if isinstance(a, Batch) else _failed(len(group), a) for group, a in parts])
 
     def _run(self, columns: Mapping[str, Cells], start: int, stop: int) -> Batch:
         whole = start == 0 and all(len(cells) == stop for cells in columns.values())
         part = columns if whole else Block(columns, stop, 0, 0).slice(start, stop).columns
-        batch = to_batch(part, stop - start, self._engine.spec, dict(self._columns))
+        batch = to_batch(part, stop - start, self._replica.model.spec, dict(self._columns))
         began = time.monotonic()
-        answer = self._engine.run(batch)
+        answer = self._replica.run(batch, self._context)
         if whole:
             self._size.learn(stop - start, time.monotonic() - began)
         return answer
+
+    def _joined(self, answers: list[Batch]) -> Batch:
+        return joined(answers, "model")
 
     def _smaller(self, columns: Mapping[str, Cells], rows: int) -> Batch:
         """The same rows in smaller calls, since memory was too small for this one."""
         block = Block(columns, rows, 0, 0)
         size = self._size.rows
         starts = range(0, rows, size)
-        return self._engine.join([
+        return self._joined([
             self._answer(block.slice(at, min(at + size, rows)).columns, min(size, rows - at)) for at in starts
         ])  # fmt: skip
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from foretell.batch.board import Board
-from foretell.batch.messages import Begin, Event, Failed, Load, Loaded, MakePlan, Planned, Score, Scored, Task
+from foretell.batch.messages import (
+    Begin,
+    Event,
+    Failed,
+    Join,
+    Joined,
+    Load,
+    Loaded,
+    MakePlan,
+    Planned,
+    Score,
+    Scored,
+    Task,
+)
 from foretell.batch.worker import Worker
-from foretell.engine.engine import Engine
+from foretell.engine.identity import identity_of
 from foretell.errors import InferenceError, ModelError
 from foretell.observe.process import process_memory
 from foretell.remote.faults import fault_note
+from foretell.remote.loading import Loaded as OneLoaded
 
-Loading = Callable[[Load], tuple[Engine, str]]
-"""Gives a loaded engine, and the name of its framework."""
+Loading = Callable[[Load], OneLoaded]
 
 
 class Tasks:
@@ -42,10 +56,11 @@ class Tasks:
 
     def _do(self, task: Task) -> Event | None:
         if isinstance(task, Load):
-            engine, framework = self._loading(task)
-            self._worker = Worker(engine, self._board)
+            model = self._loading(task)
+            identity = identity_of(model.replica.model, task.name, task.version, model.opened.digest)
+            self._worker = Worker(model.replica, identity, task.device, self._board)
             resident = process_memory().get("rss_bytes") or 0
-            return Loaded(engine.identity, framework, int(resident))
+            return Loaded(identity, model.opened.framework, int(resident))
         if self._worker is None:
             raise RuntimeError("no model is loaded")
         if isinstance(task, MakePlan):
@@ -55,4 +70,7 @@ class Tasks:
             return None
         if isinstance(task, Score):
             return Scored(self._worker.run(task.shard, task.care))
+        if isinstance(task, Join):
+            self._worker.join(task.parts, Path(task.path))
+            return Joined()
         raise TypeError(type(task).__name__)

@@ -28,33 +28,37 @@ from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Source
 from foretell.batch.store import LocalStore
 from foretell.engine.ahead import rows_per_call
-from foretell.engine.engine import Engine
+from foretell.engine.replica import Replica
 from foretell.errors import InvalidInput, InvalidModel
+from foretell.types import Identity
 
+_CLOSE_S = 5.0
 _HASHED_AT_ONCE = 2**20
+_MOST_ROWS = 16_384
+"""Of one block: larger ones cost memory and were no faster."""
 
 
 class Worker:
     """Scores shards with a loaded model. One thread calls it."""
 
-    def __init__(self, engine: Engine, board: Board) -> None:
-        self._engine, self._board = engine, board
+    def __init__(self, replica: Replica, identity: Identity, device: str, board: Board) -> None:
+        self._replica, self._identity, self._device, self._board = replica, identity, device, board
         self._work: _Work | None = None
 
     def plan(self, data: Data, wish: Wish) -> Plan:
         """Raises `InvalidInput` where data and model do not go together."""
         source = open_source(data)
         try:
-            return plan(source, data, wish, self._engine.spec, self._engine.identity)
+            return plan(source, data, wish, self._replica.model, self._identity)
         finally:
             source.close()
 
     def begin(self, job: Job, root: str, batch_size: int | None) -> None:
         """The job whose shards come. Raises `InvalidModel` where the model is not the one that began it."""
-        if job.plan.identity != self._engine.identity:
+        if job.plan.identity != self._identity:
             what = "the model, its runtime or its settings are not those that began this job"
             raise InvalidModel(what, where=job.model, fix="run with --fresh to start again")
-        self._work = _Work(self._engine, self._board, job, Path(root), batch_size)
+        self._work = _Work(self._replica, self._device, self._board, job, Path(root), batch_size)
 
     def run(self, shard: Shard, care: Care) -> Commit:
         """Scores a shard and commits it. Raises an `InferenceError` where that cannot be done; nothing is committed."""
@@ -62,14 +66,22 @@ class Worker:
             raise RuntimeError("there is no job yet")
         return self._work.run(shard, care)
 
+    def join(self, parts: list[str], path: Path) -> None:
+        """Makes one file at `path` of the parts with these names."""
+        if self._work is None:
+            raise RuntimeError("there is no job yet")
+        self._work.join(parts, path)
+
     def close(self) -> None:
         if self._work is not None:
             self._work.close()
-        self._engine.close()
+        self._replica.close(_CLOSE_S)
 
 
 class _Work:
-    def __init__(self, engine: Engine, board: Board, job: Job, root: Path, batch_size: int | None) -> None:
+    def __init__(
+        self, replica: Replica, device: str, board: Board, job: Job, root: Path, batch_size: int | None
+    ) -> None:
         self._job, self._board, plan = job, board, job.plan
         self._store = LocalStore(root)
         self._ledger = Ledger(self._store, job.name)
@@ -78,12 +90,12 @@ class _Work:
         self._read_rows = batch_size or _rows_per_read(job, self._source)
         self._size = CallSize(self._read_rows, fixed=batch_size is not None)
         files = [file.path for file in job.data.files]
-        self._scorer = Scorer(engine, plan.columns, plan.keys, self._size, board, files)
+        self._scorer = Scorer(replica, plan.columns, plan.keys, self._size, board, files, device)
         identity = plan.identity
         metadata = {"job": job.name, "model": json.dumps(asdict(identity))}
         told = (identity.name, identity.version, identity.artefact_digest)
         stamp = dict(zip(STAMP, told, strict=True)) if job.wish.stamp else {}
-        self._sink: Sink = open_sink(job.wish.output, engine.spec, metadata, stamp, plan.group_rows)
+        self._sink: Sink = open_sink(job.wish.output, replica.model.spec, metadata, stamp, plan.group_rows)
 
     def run(self, shard: Shard, care: Care) -> Commit:
         self._check_unchanged(shard)
@@ -106,6 +118,9 @@ class _Work:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         return record
+
+    def join(self, parts: list[str], path: Path) -> None:
+        self._sink.join([self._store.root / self._ledger.data / part for part in parts], path)
 
     def close(self) -> None:
         self._source.close()
@@ -153,7 +168,7 @@ def _rows_per_read(job: Job, source: Source) -> int:
         return rows_per_call(source.row_bytes)
     files = job.data.files
     rows = sum(shard.rows or 0 for shard in job.plan.shards)
-    return rows_per_call(sum(file.size for file in files) // rows) if rows else rows_per_call(1024)
+    return min(_MOST_ROWS, rows_per_call(sum(file.size for file in files) // rows if rows else 1024))
 
 
 def _digest(path: Path) -> str:

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    from foretell.cli.app import run
+    from foretell.cli.early import started
 
-    return run(sys.argv[1:] if arguments is None else list(arguments))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    with started(words):
+        from foretell.cli.app import run
+
+        return run(words)
 
 
 def entry() -> None:

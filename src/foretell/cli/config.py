@@ -20,7 +20,7 @@ from foretell.cli.flags import (
     layers,
     shown,
 )
-from foretell.cli.loading import check_there, job_settings, settings_of
+from foretell.cli.meant import check_there, job_settings, settings_of
 from foretell.cli.output import print_json, print_table
 from foretell.config import Resolved, ServerSettings, environment, resolve, toml_layer, usable_cores
 from foretell.repository.plan import plan

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foretell.backends.artefact_file import find_artefact
 from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
 from foretell.catalog import LiveCatalog, Served, check_name
-from foretell.cli.flags import JobFlags, ScoreFlags, layers
+from foretell.cli.meant import settings_of
 from foretell.cli.telling import Teller
-from foretell.config import JobSettings, ModelSettings, Resolved, environment, resolve, toml_layer, usable_cores
+from foretell.config import ModelSettings, usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import Recorder
@@ -22,22 +21,8 @@ from foretell.observe.stats import Stats
 from foretell.remote.opening import Opener
 from foretell.repository.loader import Loader
 from foretell.repository.plan import Look, Planned, Source, look, plan
-from foretell.repository.settings import PROJECT_FILE, model_settings
 from foretell.saying import Level, Say
 from foretell.workers.division import divided
-
-
-def settings_of(planned: Planned | None, flags: Mapping[str, Any]) -> Resolved[ModelSettings]:
-    """The settings of a model: flag, environment, model.toml, foretell.toml, default."""
-    return model_settings(flags, os.environ, planned.layers if planned else (), Path())
-
-
-def job_settings(flags: JobFlags | ScoreFlags) -> Resolved[JobSettings]:
-    """The settings of a job: flag, environment, foretell.toml, default."""
-    return resolve(
-        JobSettings,
-        [*layers(flags), *environment(JobSettings, os.environ), toml_layer(Path(PROJECT_FILE), "job")],
-    )
 
 
 def load(
@@ -173,16 +158,6 @@ def loader_of(
         if not opened.model.apart:
             sources.check_import(planned.source, opened.digest)
     return loader
-
-
-def check_there(planned: Planned) -> None:
-    """Raises `InvalidModel` where there is no such file; of "module:name", only a .py file is looked for."""
-    if not is_reference(planned.source) or Path(planned.source).exists():
-        find_artefact(Path(planned.source))
-        return
-    file = Path(planned.source.rpartition(":")[0])
-    if file.suffix == ".py" and not file.is_file():
-        raise InvalidModel("there is no such file", where=str(file))
 
 
 def _of(say: Say, model: str, version: str) -> Say:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,7 +12,8 @@ from cyclopts import Parameter
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.cli.data import read_data, rows_with_missing, to_intake
 from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping, whole
-from foretell.cli.loading import job_settings, load, settings_of
+from foretell.cli.loading import load
+from foretell.cli.meant import job_settings, only, settings_of
 from foretell.cli.output import print_json, print_table
 from foretell.columns import Array, Batch, Dense, row_bytes
 from foretell.config import JobSettings
@@ -22,7 +22,6 @@ from foretell.engine.engine import Engine
 from foretell.errors import InvalidSetting
 from foretell.forms import to_numpy, to_python
 from foretell.model import Model
-from foretell.repository.plan import Planned, plan
 from foretell.types import ModelSpec
 
 _SHOWN_ROWS = 50
@@ -95,16 +94,6 @@ def run_sliced(engine: Engine, batch: Batch, job: JobSettings) -> Batch:
     workers = job.num_workers if job.num_workers is not None else _WORKERS * preprocesses
     ready = run_ahead(pieces, engine.prepare, workers if len(pieces) > 1 else 0)
     return engine.join([engine.finish(piece) for piece in ready])
-
-
-def only(source: str) -> Planned:
-    """The one model that is meant, in its newest version."""
-    planned = plan([source])
-    names = list(dict.fromkeys(one.name for one in planned))
-    if len(names) > 1:
-        paths = " or ".join(str(Path(source) / str(name)) for name in names[:5])
-        raise InvalidSetting(f"{source} holds {len(names)} models", expected="one", fix=f"name it: {paths}")
-    return planned[-1]
 
 
 def _say_what_is_missing(batch: Batch, spec: ModelSpec) -> None:

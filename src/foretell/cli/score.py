@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from foretell.cli.early import early
 from foretell.cli.flags import ModelFlags, RetryFlags, ScoreFlags, given, read_mapping, whole
 from foretell.cli.image_flags import ImageFlags
-from foretell.cli.loading import job_settings
-from foretell.cli.output import print_json
+from foretell.cli.meant import check_there, job_settings, only, settings_of
 from foretell.cli.scoring_view import onlooker, say_report
 from foretell.config import JobSettings
 from foretell.errors import InvalidSetting
@@ -88,8 +88,10 @@ def score(
     request = request_of(source, flags, data, wish, settings, fmt=rows.format, fresh=fresh,
                          options=images.options())  # fmt: skip
     with onlooker(json=json) as looks:
-        report = run(request, output, looks)
+        report = run(request, output, looks, early.get())
     if json:
+        from foretell.cli.output import print_json
+
         print_json(report.to_dict())
     else:
         say_report(report)
@@ -109,8 +111,6 @@ def request_of(
 ) -> Any:
     """What the command line asks for."""
     from foretell.batch.score import Request
-    from foretell.cli.loading import check_there, settings_of
-    from foretell.cli.predict import only
 
     planned = only(source)
     check_there(planned)

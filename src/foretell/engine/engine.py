@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import threading
 import time
 import weakref
@@ -24,6 +23,7 @@ from foretell.engine.check import check_lengths
 from foretell.engine.delivery import row_failure
 from foretell.engine.direct import Direct
 from foretell.engine.executors import JOIN_S
+from foretell.engine.identity import identity_of
 from foretell.engine.member import Member
 from foretell.engine.opening import check_devices, check_replicas, keep_known, loaded
 from foretell.engine.padded_calls import check_pad, padded_inputs
@@ -101,8 +101,7 @@ class Engine:
     def identity(self) -> Identity:
         """Valid after `load`."""
         if self._identity is None:
-            variant = hashlib.sha256(repr(sorted(self._model.variant().items())).encode()).hexdigest()
-            identity = Identity(self.name, self._version, self._digest, f"sha256:{variant}")
+            identity = identity_of(self._model, self.name, self._version, self._digest)
             if self._direct is None:
                 return identity
             self._identity = identity

@@ -80,6 +80,9 @@ def _check_length(cells: Any, rows: int, name: str) -> None:
 
 def _stacked(table: Table, rows: int, name: str, tensor: TensorSpec | None) -> Column:
     """Several columns side by side as the rows of one input."""
+    at_once = _arrow_columns(list(table.values()), tensor)
+    if at_once is not None:
+        return at_once
     element = TensorSpec(name, tensor.datatype if tensor else None, ())
     columns = [_fitted(cells, f"column {source!r}", element) for source, cells in table.items()]
     width = len(columns)
@@ -99,6 +102,19 @@ def _stacked(table: Table, rows: int, name: str, tensor: TensorSpec | None) -> C
     for position, array in enumerate(arrays):
         data[:, position] = array
     return Dense(data.reshape(rows, *row_shape), mask)
+
+
+def _arrow_columns(columns: Sequence[Any], tensor: TensorSpec | None) -> Column | None:
+    """Arrow columns that are what the model takes as they are, copied once; None where they need more than that."""
+    if tensor is None or tensor.datatype is None or library(columns[0]) is not Kind.ARROW:
+        return None
+    if tensor.shape != (len(columns),) or any(library(column) is not Kind.ARROW for column in columns):
+        return None
+    from foretell.forms.arrow_form import side_by_side
+
+    made = side_by_side(columns)
+    fits = made is not None and made.dtype == tensor.datatype.numpy and tensor.datatype is not DataType.BF16
+    return Dense(made) if fits and made is not None else None
 
 
 def _fitted(cells: Any, where: str, spec: TensorSpec | None) -> Column:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from foretell import errors
-from foretell.errors import InferenceError
-from foretell.remote.messages import FaultNote
-from foretell.remote.packing import row_errors, row_notes, text
+from foretell.errors import InferenceError, RowError
+from foretell.remote.messages import FaultNote, RowNote
 
 
 def fault_note(error: InferenceError) -> FaultNote:
@@ -30,3 +31,16 @@ def fault(note: FaultNote) -> InferenceError:
     if (error.code, error.retryable) != (note.code, note.retryable):  # of a class of the model's own
         vars(error).update(code=note.code, retryable=note.retryable)
     return error
+
+
+def row_notes(errors: Mapping[int, RowError]) -> dict[int, RowNote]:
+    return {int(row): (text(error.code), text(error.message), int(error.attempts)) for row, error in errors.items()}
+
+
+def row_errors(notes: Mapping[int, RowNote]) -> dict[int, RowError]:
+    return {row: RowError(*note) for row, note in notes.items()}
+
+
+def text(value: object) -> str:
+    """As UTF-8 can carry it: names of files may hold bytes that are no text."""
+    return str(value).encode("utf-8", "backslashreplace").decode()

@@ -25,10 +25,16 @@ class Loaded:
     where: str
 
 
-def load(recipe: Recipe) -> Loaded:
-    """Raises an `InferenceError` for whatever goes wrong; the model is closed then."""
+def load(recipe: Recipe, *, retries: int = 0, device: str | None = None) -> Loaded:
+    """Raises an `InferenceError` for whatever goes wrong; the model is closed then.
+
+    `retries`: further tries of a call after an error that the model marks transient; 0 where the asking side decides.
+    `device`: another one than that of the recipe.
+    """
     where = f"model {recipe.name!r}"
-    settings = dataclasses.replace(recipe.model_settings(), retries=0)  # who asks decides whether to try again
+    settings = dataclasses.replace(recipe.model_settings(), retries=retries)
+    if device is not None:
+        settings = dataclasses.replace(settings, device=device)
     try:
         os.chdir(recipe.folder)
         opened = open_model(recipe.opened(), settings)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from foretell.columns import Array, Batch, Bytes, Column, Dense, Index, Mask, Ragged
-from foretell.errors import RowError
+from foretell.remote.faults import row_errors, row_notes
 from foretell.remote.memory import HEADER_BYTES, Memory, Reader, TooLarge, Writer, aligned
-from foretell.remote.messages import BatchNote, BytesNote, ColumnNote, DenseNote, Piece, RaggedNote, RowNote
+from foretell.remote.messages import BatchNote, BytesNote, ColumnNote, DenseNote, Piece, RaggedNote
 
 _MOST_INLINE_BYTES = 32 * 2**10
 """Of all pieces of one message together. Sending so much costs less than mapped memory that two processes touch."""
@@ -144,16 +143,3 @@ def _dtype(name: str) -> np.dtype[Any]:
     if dtype.kind not in _KINDS:
         raise TypeError(f"an array of {dtype}")
     return dtype
-
-
-def row_notes(errors: Mapping[int, RowError]) -> dict[int, RowNote]:
-    return {int(row): (text(error.code), text(error.message), int(error.attempts)) for row, error in errors.items()}
-
-
-def row_errors(notes: Mapping[int, RowNote]) -> dict[int, RowError]:
-    return {row: RowError(*note) for row, note in notes.items()}
-
-
-def text(value: object) -> str:
-    """As UTF-8 can carry it: names of files may hold bytes that are no text."""
-    return str(value).encode("utf-8", "backslashreplace").decode()

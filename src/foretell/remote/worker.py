@@ -17,7 +17,7 @@ from foretell.errors import InferenceError, InvalidModel, ModelError
 from foretell.model import Context
 from foretell.model import Sequence as Conversation
 from foretell.remote.channel import Channel, ChannelClosed
-from foretell.remote.faults import fault_note
+from foretell.remote.faults import fault_note, text
 from foretell.remote.loading import Loaded, load
 from foretell.remote.memory import Reader, TooLarge, Writer
 from foretell.remote.messages import (
@@ -34,7 +34,7 @@ from foretell.remote.messages import (
     Stop,
     request_decoder,
 )
-from foretell.remote.packing import pack, text, unpack
+from foretell.remote.packing import pack, unpack
 from foretell.remote.parameters import heard
 from foretell.remote.recipe import Recipe
 from foretell.remote.streaming import OpenStreams

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from foretell.batch.sinks.sink import Sink
 from foretell.errors import InvalidSetting, nearest
 from foretell.types import ModelSpec
+
+if TYPE_CHECKING:
+    from foretell.batch.sinks.sink import Sink
 
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
 

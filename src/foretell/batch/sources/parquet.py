@@ -13,7 +13,7 @@ from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_group
 from foretell.batch.sources.source import Field, FieldKind, Source, same_fields
 from foretell.errors import InvalidInput, missing_extra
 
-_BUFFER_BYTES = 2**20
+_BUFFER_BYTES = 2**16
 _FETCHED_BYTES = 16 * 2**20
 """Of an object: how much of small groups of rows is fetched at a time."""
 

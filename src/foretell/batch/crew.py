@@ -1,0 +1,50 @@
+"""The processes of a job, some of which may be under way before it is known what the job is."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from foretell.batch.hand import Hand, Inbox
+from foretell.remote.recipe import Recipe
+
+
+class Crew:
+    """Starts processes. Whatever they say comes to `inbox`. One thread calls it."""
+
+    def __init__(self) -> None:
+        self.inbox: Inbox = queue.Queue()
+        self._waiting: list[Hand] = []
+        self._started = 0
+
+    def warm(self, count: int, hints: Sequence[str]) -> None:
+        """Starts processes that import `hints` while their model is still being looked for. Raises `Unavailable`."""
+        self._waiting += [self._new(hints) for _ in range(count)]
+
+    def hire(self, recipe: Recipe) -> Hand:
+        """A process that knows its model: one that is under way already, else a new one. Raises `Unavailable`."""
+        hand = self._waiting.pop(0) if self._waiting else self._new(())
+        hand.know(recipe)
+        return hand
+
+    def close(self) -> None:
+        """Ends those that were not needed."""
+        for hand in self._waiting:
+            hand.kill()
+        for hand in self._waiting:
+            hand.close()
+        self._waiting.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _new(self, hints: Sequence[str]) -> Hand:
+        self._started += 1
+        return Hand(self._started - 1, self.inbox, hints)

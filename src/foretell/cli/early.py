@@ -1,0 +1,48 @@
+"""Processes of `foretell score` that start while the command line is still being read: their imports take as long as
+many a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foretell.batch.crew import Crew
+
+early: ContextVar[Crew | None] = ContextVar("early", default=None)
+"""The crew of the command that is being run."""
+
+_HELP = ("--help", "-h", "--version")
+
+
+@contextmanager
+def started(words: Sequence[str]) -> Iterator[None]:
+    """Starts them where `words` are a job whose number of processes nobody has named."""
+    named = any(word.startswith("--processes") for word in words) or "FORETELL_PROCESSES" in os.environ
+    if words[:1] != ["score"] or len(words) < 4 or named or any(word in _HELP for word in words):
+        yield
+        return
+    from foretell.batch.crew import Crew
+    from foretell.config import usable_cores
+    from foretell.errors import Unavailable
+
+    with Crew() as crew:
+        try:
+            crew.warm(usable_cores(), _hints(words))
+        except Unavailable:
+            crew.close()  # the job itself tells, if it cannot be done
+        token = early.set(crew)
+        try:
+            yield
+        finally:
+            early.reset(token)
+
+
+def _hints(words: Sequence[str]) -> list[str]:
+    """What a job over such files imports."""
+    text = " ".join(words)
+    hints = ["onnxruntime", "foretell.backends.onnx.opening"] if ".onnx" in text else []
+    return [*hints, "pyarrow.parquet"] if ".parquet" in text else hints
