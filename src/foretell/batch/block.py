@@ -31,6 +31,8 @@ class Block:
     bad: Mapping[int, RowError] = field(default_factory=dict)
 
     def slice(self, start: int, stop: int) -> Block:
+        if start == 0 and stop == self.rows:
+            return self
         bad = {row - start: error for row, error in self.bad.items() if start <= row < stop}
         columns = {name: cut(cells, start, stop) for name, cells in self.columns.items()}
         return Block(columns, stop - start, self.file, self.first_row + start, bad)

@@ -12,6 +12,7 @@ import importlib
 import io
 import socket
 import sys
+import threading
 
 from foretell.remote.child import end_with_parent, leave_the_end_to_parent
 from foretell.remote.recipe import Recipe, read_recipe
@@ -39,21 +40,28 @@ def _import(modules: list[str]) -> None:
 def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
     """Answers tasks until the other side closes."""
     from foretell.batch.board import Board
-    from foretell.batch.messages import tasks
+    from foretell.batch.messages import Event, Load, tasks
     from foretell.batch.tasks import Tasks
     from foretell.remote.channel import Channel, ChannelClosed
-    from foretell.remote.loading import load
+    from foretell.remote.loading import Loaded, load
 
     channel = Channel(connection)
-    doing = Tasks(lambda task: load(recipe, retries=recipe.settings["retries"], device=task.device), Board(board))
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with lock, contextlib.suppress(ChannelClosed):
+            channel.send(event)
+
+    def loading(task: Load) -> Loaded:
+        return load(recipe, retries=recipe.settings["retries"], device=task.device)
+
+    doing = Tasks(loading, Board(board), tell)
     with contextlib.suppress(ChannelClosed):
         while True:
             message = channel.receive()
             if message is None:
                 continue
-            answer = doing.do(tasks.decode(message))
-            if answer is not None:
-                channel.send(answer)
+            doing.do(tasks.decode(message))
     doing.close()
 
 

@@ -20,6 +20,7 @@ from foretell.errors import ModelError, RowError
 from foretell.remote.faults import fault
 
 _LOOK_S = 0.5
+_AHEAD = 2
 _SHARD_CRASHES = 5
 """Ends of processes within one shard, outside of any call, that are no reason to stop yet."""
 _PATIENCE_S = 600.0
@@ -33,7 +34,8 @@ class _State:
     hand: Hand
     device: str
     ready: bool = False
-    shard: int | None = None
+    shards: list[int] = field(default_factory=list)
+    """What it has: one that it scores, one that it commits or that waits."""
     last: int | None = None
     stuck: bool = False
 
@@ -120,7 +122,7 @@ class Runner:
                 self._begin(state)
         self._fill(min(self._processes, len(self._missing)))
         self._onlooker.began(self._progress())
-        while self._missing or any(state.shard is not None for state in self._hands.values()):
+        while self._missing or any(state.shards for state in self._hands.values()):
             state, event = self._next()
             if isinstance(event, Loaded):
                 self._loaded(state, event)
@@ -153,7 +155,7 @@ class Runner:
     def close(self) -> None:
         """Ends every process; what they have not committed is scored again another time."""
         for state in self._hands.values():
-            if state.shard is None and state.ready:
+            if not state.shards and state.ready:
                 state.hand.leave()
             else:
                 state.hand.kill()
@@ -201,18 +203,22 @@ class Runner:
             self._assign(state)
 
     def _assign(self, state: _State) -> None:
-        reached = {each.shard for each in self._hands.values() if each is not state and each.shard is not None}
-        shard = next_shard(self._missing, state.last, reached)
-        if shard is None or self._job is None:
-            state.shard = None
-            return
-        self._missing.remove(shard)
-        state.shard = state.last = shard
-        state.hand.give(Score(self._job.plan.shards[shard], self._care.get(shard, Care())))
+        """Gives it shards until it has one to score and one more: it never waits for us, but at the end others would."""
+        while self._job is not None and len(state.shards) < (_AHEAD if len(self._missing) >= self._processes else 1):
+            reached = {shard for each in self._hands.values() if each is not state for shard in each.shards}
+            last = state.shards[-1] if state.shards else state.last
+            shard = next_shard(self._missing, last, reached)
+            if shard is None:
+                return
+            self._missing.remove(shard)
+            state.shards.append(shard)
+            state.last = shard
+            state.hand.give(Score(self._job.plan.shards[shard], self._care.get(shard, Care())))
 
     def _scored(self, state: _State, commit: Commit) -> None:
         self.totals.add(commit)
         self.totals.scored_now += commit.rows
+        state.shards.remove(commit.shard)
         self._limits.check_quarantine(self.totals.quarantined, self.totals.rows, self.totals.reasons)
         self._assign(state)
 
@@ -228,9 +234,9 @@ class Runner:
         stop = self._limits.crashed_too_often(self.totals.crashes, event.how)
         if stop is not None:
             raise stop
-        if state.shard is not None:
-            self._learn(state.shard, seen, event, stuck=state.stuck)
-            self._missing = sorted([*self._missing, state.shard])
+        if state.shards:
+            self._learn(seen.shard if seen.shard in state.shards else state.shards[0], seen, event, stuck=state.stuck)
+            self._missing = sorted([*self._missing, *state.shards])
         self._fill(min(self._processes, len(self._missing)))
 
     def _learn(self, shard: int, seen: Seen, event: Ended, *, stuck: bool) -> None:
@@ -271,7 +277,7 @@ class Runner:
 
     def _progress(self) -> Progress:
         shards = self._job.plan.shards if self._job is not None else ()
-        totals, under_way = self.totals, [state for state in self._hands.values() if state.shard is not None]
+        totals, under_way = self.totals, sum(len(state.shards) for state in self._hands.values())
         known = [shard.rows for shard in shards]
         spent = self.stages
         whole = sum(spent.values())
@@ -287,7 +293,7 @@ class Runner:
             scored_now=totals.scored_now + live,
             total_rows=None if None in known else sum(rows or 0 for rows in known),
             quarantined=totals.quarantined,
-            shards_done=len(shards) - len(self._missing) - len(under_way),
+            shards_done=len(shards) - len(self._missing) - under_way,
             shards=len(shards),
             stages=stages,
             processes=len(self._hands),

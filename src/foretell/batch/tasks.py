@@ -34,21 +34,27 @@ Loading = Callable[[Load], OneLoaded]
 class Tasks:
     """Answers tasks in order. One thread calls it."""
 
-    def __init__(self, loading: Loading, board: Board) -> None:
-        self._loading, self._board = loading, board
+    def __init__(self, loading: Loading, board: Board, tell: Callable[[Event], None]) -> None:
+        """`tell` is called by several threads."""
+        self._loading, self._board, self._tell = loading, board, tell
         self._worker: Worker | None = None
 
-    def do(self, task: Task) -> Event | None:
-        """What `task` is answered with; `Failed` for every error."""
+    def do(self, task: Task) -> None:
+        """Does `task`, and tells what it is answered with: now, or where it is to score, once that is committed."""
         try:
-            return self._do(task)
-        except InferenceError as error:
-            return Failed(fault_note(error))
+            answer = self._do(task)
         except Exception as error:
+            self._failed(error)
+        else:
+            if answer is not None:
+                self._tell(answer)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, InferenceError):
             # Nothing of a model comes here: this is ours, and the job must not go on as if it were a bad row.
-            traceback.print_exc()
-            what = f"{type(error).__name__}: {error}"
-            return Failed(fault_note(ModelError(what, where=f"while it did {type(task).__name__.lower()}")))
+            traceback.print_exception(error)
+            error = ModelError(f"{type(error).__name__}: {error}", where="a process that scores")
+        self._tell(Failed(fault_note(error)))
 
     def close(self) -> None:
         if self._worker is not None:
@@ -69,7 +75,8 @@ class Tasks:
             self._worker.begin(task.job, task.root, task.batch_size)
             return None
         if isinstance(task, Score):
-            return Scored(self._worker.run(task.shard, task.care))
+            self._worker.run(task.shard, task.care, lambda commit: self._tell(Scored(commit)), self._failed)
+            return None
         if isinstance(task, Join):
             self._worker.join(task.parts, Path(task.path))
             return Joined()

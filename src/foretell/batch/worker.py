@@ -6,12 +6,14 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from foretell.batch.behind import Behind
 from foretell.batch.block import Block
 from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
@@ -33,6 +35,7 @@ from foretell.errors import InvalidInput, InvalidModel
 from foretell.types import Identity
 
 _CLOSE_S = 5.0
+Failing = Callable[[Exception], None]
 _HASHED_AT_ONCE = 2**20
 _MOST_ROWS = 16_384
 """Of one block: larger ones cost memory and were no faster."""
@@ -60,11 +63,15 @@ class Worker:
             raise InvalidModel(what, where=job.model, fix="run with --fresh to start again")
         self._work = _Work(self._replica, self._device, self._board, job, Path(root), batch_size)
 
-    def run(self, shard: Shard, care: Care) -> Commit:
-        """Scores a shard and commits it. Raises an `InferenceError` where that cannot be done; nothing is committed."""
+    def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
+        """Scores a shard. One of the two is told, in order: `committed` of its record once that lies where it belongs,
+        by another thread, while the next shard may be scored already; `failed` why it cannot be committed.
+
+        Raises an `InferenceError` where it cannot be scored; nothing is committed then.
+        """
         if self._work is None:
             raise RuntimeError("there is no job yet")
-        return self._work.run(shard, care)
+        self._work.run(shard, care, committed, failed)
 
     def join(self, parts: list[str], path: Path) -> None:
         """Makes one file at `path` of the parts with these names."""
@@ -95,9 +102,10 @@ class _Work:
         metadata = {"job": job.name, "model": json.dumps(asdict(identity))}
         told = (identity.name, identity.version, identity.artefact_digest)
         stamp = dict(zip(STAMP, told, strict=True)) if job.wish.stamp else {}
+        self._committing = Behind("commit")
         self._sink: Sink = open_sink(job.wish.output, replica.model.spec, metadata, stamp, plan.group_rows)
 
-    def run(self, shard: Shard, care: Care) -> Commit:
+    def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
         self._check_unchanged(shard)
         path = self._store.scratch(f"{shard.index:06}{self._sink.suffix}")
         part, lost, rows = self._sink.part(path), list[Lost](), 0
@@ -111,18 +119,34 @@ class _Work:
             self._board.enter("write", shard.index)
             part.close()
             self._check_unchanged(shard)
-            record = self._keep(shard, part, path, rows, lost)
-            self._ledger.commit(record)
-        finally:
-            self._board.rest()
+        except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-        return record
+            raise
+        finally:
+            self._board.rest()
+        self._committing.put(partial(self._commit, shard, part, path, rows, lost, committed, failed))
+
+    def _commit(
+        self, shard: Shard, part: Part, path: Path, rows: int, lost: list[Lost],
+        committed: Callable[[Commit], None], failed: Failing,
+    ) -> None:  # fmt: skip
+        try:
+            record = self._keep(shard, part, path, rows, lost)
+            self._ledger.commit(record)
+        except Exception as error:
+            failed(error)
+        else:
+            committed(record)
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def join(self, parts: list[str], path: Path) -> None:
         self._sink.join([self._store.root / self._ledger.data / part for part in parts], path)
 
     def close(self) -> None:
+        self._committing.close()
         self._source.close()
 
     def _blocks(self, shard: Shard) -> Iterator[Block]:
