@@ -53,7 +53,7 @@ def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
             channel.send(event)
 
     def loading(task: Load) -> Loaded:
-        return load(recipe, retries=recipe.settings["retries"], device=task.device)
+        return load(recipe, retries=task.retries, device=task.device)
 
     doing = Tasks(loading, Board(board), tell)
     with contextlib.suppress(ChannelClosed):

@@ -17,6 +17,7 @@ class Load(msgspec.Struct, array_like=True, tag=0):
     name: str
     version: str
     device: str
+    retries: int
 
 
 class MakePlan(msgspec.Struct, array_like=True, tag=1):

@@ -61,11 +61,16 @@ class Output:
     def publish(
         self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, object], join: Callable[[Path], None]
     ) -> None:
-        """Puts the output of a job in its place; `join` makes one file of the parts. Raises `NoRoom`."""
+        """Puts the output of a job in its place; `join` makes one file of the parts. Raises `NoRoom`.
+
+        A run that ended between this and the next step has done it already: then the parts are there, and not here.
+        """
         if self.is_file:
             joined = self.store.scratch(f"joined{self.path.suffix}")
             join(joined)
             self.store.replace(joined, self.target)
+            return
+        if self._manifest() == msgspec.json.decode(msgspec.json.encode(manifest)):
             return
         self.store.clear(ledger.data, frozenset(parts))
         self.store.put(f"{ledger.data}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -73,12 +78,14 @@ class Output:
 
     def published(self, name: str) -> bool:
         """Whether what stands there is the output of the job of this name."""
-        if self.is_file:
-            return self.target.exists()
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            content = (self.target / MANIFEST).read_bytes()
-            return bool(msgspec.json.decode(content).get("job") == name)
-        return False
+        return self.target.exists() if self.is_file else self._manifest().get("job") == name
+
+    def _manifest(self) -> dict[str, object]:
+        """Of the output that stands there; empty where there is none."""
+        try:
+            return msgspec.json.decode((self.target / MANIFEST).read_bytes(), type=dict[str, object])
+        except (OSError, msgspec.DecodeError):
+            return {}
 
 
 def _has_entries(folder: Path) -> bool:

@@ -78,10 +78,11 @@ class Runner:
         limits: Limits,
         onlooker: Onlooker,
         call_timeout_s: float | None,
+        retries: int = 0,
     ) -> None:
         self._hire, self._name, self._version, self._devices = hire, name, version, devices
         self._processes, self._limits, self._onlooker = processes, limits, onlooker
-        self._call_timeout_s = call_timeout_s
+        self._call_timeout_s, self._retries = call_timeout_s, retries
         self._inbox = inbox
         self._hands: dict[int, _State] = {}
         self._hired = 0
@@ -177,7 +178,7 @@ class Runner:
             device = self._devices[number]
             hand = self._hire(number)
             self._hands[hand.number] = _State(hand, device)
-            hand.give(Load(self._name, self._version, device))
+            hand.give(Load(self._name, self._version, device, self._retries))
 
     def _next(self) -> tuple[_State, object]:
         """The next event. Until it comes, onlookers are told, and calls that take too long are ended."""
@@ -203,7 +204,7 @@ class Runner:
             self._assign(state)
 
     def _assign(self, state: _State) -> None:
-        """Gives it shards until it has one to score and one more: it never waits for us, but at the end others would."""
+        """Gives it shards until it has one to score and one more: it never waits for us. At the end others would."""
         while self._job is not None and len(state.shards) < (_AHEAD if len(self._missing) >= self._processes else 1):
             reached = {shard for each in self._hands.values() if each is not state for shard in each.shards}
             last = state.shards[-1] if state.shards else state.last
@@ -237,7 +238,9 @@ class Runner:
         if state.shards:
             self._learn(seen.shard if seen.shard in state.shards else state.shards[0], seen, event, stuck=state.stuck)
             self._missing = sorted([*self._missing, *state.shards])
-        self._fill(min(self._processes, len(self._missing)))
+        for idle in [each for each in self._hands.values() if each.ready and not each.shards]:
+            self._assign(idle)
+        self._fill(min(self._processes, len(self._hands) + len(self._missing)))
 
     def _learn(self, shard: int, seen: Seen, event: Ended, *, stuck: bool) -> None:
         if seen.stage != "predict":

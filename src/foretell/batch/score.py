@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from foretell.backends.artefact_file import has_threads
 from foretell.batch.crew import Crew
 from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Commit, Data, Job, Wish, differences, made_from, name_of
@@ -113,7 +114,7 @@ class _Run:
         devices = request.settings.devices
         cores = usable_cores()
         self._processes = request.job.processes or (cores if devices[0] == "cpu" else len(devices))
-        threads = max(1, cores // self._processes)
+        threads = max(1, cores // self._processes) if has_threads(request.model) else 0
         most = request.job.batch_size or _MOST_ROWS
         self._recipes = [
             Recipe.of(request.model, settings_for(request.settings, device, threads, most), name=request.name)
@@ -145,6 +146,7 @@ class _Run:
         runner = Runner(
             lambda number: crew.hire(self._recipes[number]), crew.inbox, request.name, request.version,
             request.settings.devices, self._processes, limits, self._onlooker, request.settings.call_timeout_s,
+            request.settings.retries,
         )  # fmt: skip
         try:
             yield runner

@@ -18,7 +18,7 @@ from foretell.columns import Batch
 from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
 from foretell.engine.replica import Replica
-from foretell.errors import Cancelled, InferenceError, NotReady, RowError, Unavailable
+from foretell.errors import Cancelled, InferenceError, NotReady, RowError, TransientError, Unavailable
 from foretell.forms.table import to_batch
 from foretell.model import Context
 
@@ -48,11 +48,12 @@ class Scorer:
         board: Board,
         files: Sequence[str] = (),
         device: str = "cpu",
+        retries: int = 0,
     ) -> None:
         """`columns`: input -> its columns. `keys`: what stands beside each answer. `files`: names for `FILE`."""
         self._replica, self._columns, self._keys, self._size, self._board = replica, columns, keys, size, board
         self._context = Context(device=device)
-        self._files = files
+        self._files, self._retries = files, retries
 
     def score(self, block: Block, shard: int, care: Care, lost: list[Lost]) -> Iterator[Scored]:
         """The answers of `block`, a call at a time; rows without one go to `lost`. Raises where no row is to blame."""
@@ -104,12 +105,15 @@ class Scorer:
         """The answer of every row, or its error."""
 
         def run(group: Sequence[int]) -> Batch:
-            return self._run(columns, group[0], group[-1] + 1)
+            return self._run(columns, rows, group[0], group[-1] + 1)
 
         try:
             return run(range(rows))
         except _NOT_THE_ROWS:
             raise
+        except TransientError as error:
+            # It was tried again already, and a search would try each of its calls as often.
+            return _failed(rows, error, 1 + self._retries)
         except InferenceError as error:
             if _out_of_memory(error) and self._size.shrink():
                 return self._smaller(columns, rows)
@@ -119,9 +123,9 @@ class Scorer:
             parts = isolate(range(rows), run, error, 2 * rows)
         return self._joined([a if isinstance(a, Batch) else _failed(len(group), a) for group, a in parts])
 
-    def _run(self, columns: Mapping[str, Cells], start: int, stop: int) -> Batch:
-        whole = start == 0 and all(len(cells) == stop for cells in columns.values())
-        part = columns if whole else Block(columns, stop, 0, 0).slice(start, stop).columns
+    def _run(self, columns: Mapping[str, Cells], rows: int, start: int, stop: int) -> Batch:
+        whole = stop - start == rows
+        part = columns if whole else Block(columns, rows, 0, 0).slice(start, stop).columns
         batch = to_batch(part, stop - start, self._replica.model.spec, dict(self._columns))
         began = time.monotonic()
         answer = self._replica.run(batch, self._context)
@@ -153,8 +157,8 @@ class Scorer:
         return Batch({name: spread(column, good, rows) for name, column in answer.columns.items()}, rows, errors)
 
 
-def _failed(rows: int, error: InferenceError) -> Batch:
-    reason = RowError.of(error)
+def _failed(rows: int, error: InferenceError, attempts: int = 1) -> Batch:
+    reason = RowError.of(error, attempts)
     return Batch({}, rows, {row: error.rows.get(row, reason) for row in range(rows)})
 
 

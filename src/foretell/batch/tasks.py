@@ -64,7 +64,7 @@ class Tasks:
         if isinstance(task, Load):
             model = self._loading(task)
             identity = identity_of(model.replica.model, task.name, task.version, model.opened.digest)
-            self._worker = Worker(model.replica, identity, task.device, self._board)
+            self._worker = Worker(model.replica, identity, task.device, task.retries, self._board)
             resident = process_memory().get("rss_bytes") or 0
             return Loaded(identity, model.opened.framework, int(resident))
         if self._worker is None:

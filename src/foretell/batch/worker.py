@@ -44,8 +44,10 @@ _MOST_ROWS = 16_384
 class Worker:
     """Scores shards with a loaded model. One thread calls it."""
 
-    def __init__(self, replica: Replica, identity: Identity, device: str, board: Board) -> None:
-        self._replica, self._identity, self._device, self._board = replica, identity, device, board
+    def __init__(self, replica: Replica, identity: Identity, device: str, retries: int, board: Board) -> None:
+        """`retries`: what the replica tries by itself after an error that the model marks transient."""
+        self._replica, self._identity, self._board = replica, identity, board
+        self._device, self._retries = device, retries
         self._work: _Work | None = None
 
     def plan(self, data: Data, wish: Wish) -> Plan:
@@ -61,7 +63,7 @@ class Worker:
         if job.plan.identity != self._identity:
             what = "the model, its runtime or its settings are not those that began this job"
             raise InvalidModel(what, where=job.model, fix="run with --fresh to start again")
-        self._work = _Work(self._replica, self._device, self._board, job, Path(root), batch_size)
+        self._work = _Work(self._replica, self._device, self._retries, self._board, job, Path(root), batch_size)
 
     def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
         """Scores a shard. One of the two is told, in order: `committed` of its record once that lies where it belongs,
@@ -87,7 +89,14 @@ class Worker:
 
 class _Work:
     def __init__(
-        self, replica: Replica, device: str, board: Board, job: Job, root: Path, batch_size: int | None
+        self,
+        replica: Replica,
+        device: str,
+        retries: int,
+        board: Board,
+        job: Job,
+        root: Path,
+        batch_size: int | None,
     ) -> None:
         self._job, self._board, plan = job, board, job.plan
         self._store = LocalStore(root)
@@ -97,9 +106,9 @@ class _Work:
         self._read_rows = batch_size or _rows_per_read(job, self._source)
         self._size = CallSize(self._read_rows, fixed=batch_size is not None)
         files = [file.path for file in job.data.files]
-        self._scorer = Scorer(replica, plan.columns, plan.keys, self._size, board, files, device)
+        self._scorer = Scorer(replica, plan.columns, plan.keys, self._size, board, files, device, retries)
         identity = plan.identity
-        metadata = {"job": job.name, "model": json.dumps(asdict(identity))}
+        metadata = {"model": json.dumps(asdict(identity))}
         told = (identity.name, identity.version, identity.artefact_digest)
         stamp = dict(zip(STAMP, told, strict=True)) if job.wish.stamp else {}
         self._committing = Behind("commit")

@@ -1,0 +1,136 @@
+"""Jobs that are killed, and what another run makes of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+import scoring
+from looking import until
+
+FILES = 12
+
+
+def _until(path: Path, pattern: str, process: subprocess.Popen[str]) -> None:
+    """Waits for a file; the job must not end before."""
+
+    def there() -> bool:
+        assert process.poll() is None, "it ended before"
+        return any(path.glob(pattern))
+
+    until(there)
+
+
+def test_a_job_that_was_killed_goes_on_where_it_stopped(folder: Path) -> None:
+    scoring.write_files(folder)
+    with scoring.started(folder, "--key", "id", model="models.py:Gated") as job:
+        _until(folder / "out", "_foretell/*/shards/000000.json", job)
+        children = psutil.Process(job.pid).children(recursive=True)
+        os.kill(job.pid, signal.SIGKILL)
+        job.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+    assert not (folder / "out" / "data").exists()
+    (folder / "go").touch()
+    done = scoring.score(folder, "--key", "id", model="models.py:Gated")
+    assert "1,600 rows, 1,200 of them now" in done.stdout
+    assert scoring.answers(scoring.table(folder)) == scoring.expected()
+
+
+def test_twenty_kills_at_random_change_nothing(tmp_path: Path) -> None:
+    calm, wild = scoring.fill(tmp_path / "calm"), scoring.fill(tmp_path / "wild")
+    scoring.write_files(calm, files=FILES)
+    os.symlink(calm / "data", wild / "data")
+    scoring.score(calm, "--key", "id")
+    rng = random.Random(11)
+    for _ in range(20):
+        with scoring.started(wild, "--key", "id") as job:
+            try:
+                job.wait(rng.uniform(0.2, 1.5))
+            except subprocess.TimeoutExpired:
+                victims = [job.pid, *(child.pid for child in psutil.Process(job.pid).children(recursive=True))]
+                os.kill(rng.choice(victims), signal.SIGKILL)
+                if rng.random() < 0.7 and job.poll() is None:
+                    os.kill(job.pid, signal.SIGKILL)
+    scoring.score(wild, "--key", "id")
+    assert scoring.parts(wild) == scoring.parts(calm)
+    assert scoring.answers(scoring.table(wild)) == scoring.expected(files=FILES)
+
+
+def test_a_process_that_is_killed_is_replaced(folder: Path) -> None:
+    scoring.write_files(folder)
+    with scoring.started(folder, "--key", "id", model="models.py:Gated") as job:
+        _until(folder / "out", "_foretell/*/shards/000000.json", job)
+        for child in psutil.Process(job.pid).children():
+            child.kill()
+        (folder / "go").touch()
+        _, said = job.communicate(timeout=60)
+    assert job.returncode == 0, said
+    assert "ended with signal 9" in said
+    assert scoring.answers(scoring.table(folder)) == scoring.expected()
+
+
+def test_a_second_job_on_the_same_output_is_refused(folder: Path) -> None:
+    scoring.write_files(folder)
+    with scoring.started(folder, "--key", "id", model="models.py:Gated") as job:
+        _until(folder / "out", "_foretell/*/shards/000000.json", job)
+        done = scoring.score(folder, "--key", "id", model="models.py:Gated", code=1)
+        assert f"another job writes here; got process {job.pid}" in done.stderr
+        (folder / "go").touch()
+        assert job.wait(60) == 0
+    assert scoring.answers(scoring.table(folder)) == scoring.expected()
+
+
+def test_an_interrupt_ends_the_job_and_its_processes(folder: Path) -> None:
+    scoring.write_files(folder, files=1)
+    with scoring.started(folder, "--key", "id", model="models.py:Waiting") as job:
+        _until(folder, "began-*", job)
+        children = psutil.Process(job.pid).children(recursive=True)
+        job.send_signal(signal.SIGINT)
+        assert job.wait(60) == 130
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+
+
+@pytest.mark.parametrize("what", ["input", "model", "settings"])
+def test_what_changed_is_noticed_and_refused_or_started_afresh(folder: Path, what: str) -> None:
+    data = scoring.write_files(folder)
+    scoring.score(folder, "--key", "id")
+    more: list[str] = []
+    if what == "input":
+        os.utime(data / "02.parquet", (1, 1))
+    elif what == "model":
+        (folder / "models.py").write_text(scoring.MODELS + "\n# another\n")
+    else:
+        more = ["--stamp"]
+    done = scoring.score(folder, "--key", "id", *more, code=1)
+    told = "02.parquet: it was written again" if what == "input" else f"the {what} changed"
+    assert told in done.stderr
+    assert "--fresh" in done.stderr
+    assert scoring.answers(scoring.table(folder)) == scoring.expected()
+    scoring.score(folder, "--key", "id", *more, "--fresh")
+    assert scoring.answers(scoring.table(folder)) == scoring.expected()
+    assert len(list((folder / "out" / "_foretell").glob("*/job.json"))) == 1
+
+
+def test_an_input_that_changes_while_it_is_read_stops_the_job(folder: Path) -> None:
+    data = scoring.write_files(folder)
+    with scoring.started(folder, "--key", "id", "--processes", "1", model="models.py:Gated") as job:
+        _until(folder / "out", "_foretell/*/shards/000000.json", job)
+        os.utime(data / "01.parquet", (1, 1))
+        (folder / "go").touch()
+        _, said = job.communicate(timeout=60)
+    assert job.returncode == 1
+    assert "01.parquet: the input changed while it was read: it was written again" in said
+    assert not (folder / "out" / "data").exists()
+
+
+def test_a_model_that_changes_its_outputs_between_shards_is_refused(folder: Path) -> None:
+    scoring.write_files(folder)
+    done = scoring.score(folder, "--key", "id", model="models.py:Changing", code=1)
+    assert "the model changed the types of its outputs between shards" in done.stderr
