@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from foretell.batch.block import Cells
-from foretell.columns import Column, Dense, Ragged
+from foretell.columns import Array, Column, Dense, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.arrow_form import array_of
 from foretell.forms.form import Kind, library
@@ -22,7 +22,7 @@ def output_array(column: Column, tensor: TensorSpec | None) -> Any:
     if isinstance(column, Ragged):
         offsets = column.offsets - column.offsets[0]
         inner = column.values.slice(int(column.offsets[0]), int(column.offsets[-1]))
-        return pa.LargeListArray.from_arrays(pa.array(offsets), _nested(inner, None if shape is None else shape[1:]))
+        return pa.LargeListArray.from_arrays(_plain(offsets), _nested(inner, None if shape is None else shape[1:]))
     return _nested(column, shape, mask)
 
 
@@ -48,7 +48,12 @@ def _lists(values: Any, rows: int, size: int, mask: Any, *, fixed: bool) -> Any:
     if fixed and size:
         return pa.FixedSizeListArray.from_arrays(values, size, mask=mask)
     offsets = np.arange(rows + 1, dtype=np.int64) * size
-    return pa.LargeListArray.from_arrays(pa.array(offsets), values, mask=mask)
+    return pa.LargeListArray.from_arrays(_plain(offsets), values, mask=mask)
+
+
+def _plain(numbers: Array) -> Any:
+    """Without `pa.array`, which imports pandas where it is installed: see `arrow_form`."""
+    return array_of(Dense(numbers))
 
 
 def key_array(name: str, cells: Cells) -> Any:
@@ -56,7 +61,7 @@ def key_array(name: str, cells: Cells) -> Any:
     if library(cells) is Kind.ARROW:
         return cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     try:
-        return pa.array(cells)
+        return _plain(cells) if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf" else pa.array(cells)
     except (pa.ArrowException, TypeError, OverflowError) as error:
         what = f"the cells of key {name!r} have no common type: {str(error).partition(chr(10))[0]}"
         raise InvalidInput(what, fix="write JSON Lines, which can hold them, or choose another key") from None

@@ -112,7 +112,7 @@ def _table(scored: Scored, sink: ParquetSink) -> Any:
     for name, column in scored.answer.columns.items():
         columns[name] = output_array(readable(name, column, sink.spec), sink.spec.output(name))
     for name, value in sink.stamp.items():
-        indices = pa.array(np.zeros(scored.rows, np.int32))
+        indices = key_array(name, np.zeros(scored.rows, np.int32))
         columns[name] = pa.DictionaryArray.from_arrays(indices, pa.array([value]))
     table = pa.table(columns)
     return table.replace_schema_metadata(_encoded(sink.metadata))
