@@ -102,7 +102,7 @@ class _Work:
         self._store = LocalStore(root)
         self._ledger = Ledger(self._store, job.name)
         self._source: Source = open_source(job.data)
-        self._source.suit(engine.spec, plan.columns)
+        self._source.suit(replica.model.spec, plan.columns)
         self._read_rows = batch_size or _rows_per_read(job, self._source)
         self._size = CallSize(self._read_rows, fixed=batch_size is not None)
         files = [file.path for file in job.data.files]
