@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-STAGES = ("idle", "read", "predict", "write")
-Stage = Literal["idle", "read", "predict", "write"]
+STAGES = ("idle", "read", "predict", "write", "decode")
+Stage = Literal["idle", "read", "predict", "write", "decode"]
+"""decode: of reading, what may end the process. Its time counts as reading."""
 _FIELDS = ("stage", "shard", "first_row", "rows", "since_ns", "scored", "quarantined", "read_ns", "predict_ns",
            "write_ns", "call_rows", "longest_ns")  # fmt: skip
 _AT = {name: at for at, name in enumerate(_FIELDS)}
@@ -88,6 +89,6 @@ class Board:
         stage = STAGES[self._numbers[_AT["stage"]]]
         took = now - self._began
         if stage != "idle":
-            self._numbers[_AT[f"{stage}_ns"]] += took
+            self._numbers[_AT["read_ns" if stage == "decode" else f"{stage}_ns"]] += took
         if stage == "predict":
             self._numbers[_AT["longest_ns"]] = max(self._numbers[_AT["longest_ns"]], took)

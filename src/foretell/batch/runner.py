@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from foretell.batch.assign import next_shard
@@ -23,6 +23,8 @@ _LOOK_S = 0.5
 _AHEAD = 2
 _SHARD_CRASHES = 5
 """Ends of processes within one shard, outside of any call, that are no reason to stop yet."""
+_OF_ROWS: Mapping[str, str] = {"predict": "computed", "decode": "decoded"}
+"""Stages whose rows may be what ends the process."""
 _PATIENCE_S = 600.0
 _PATIENCE_CALLS = 100
 
@@ -243,7 +245,7 @@ class Runner:
         self._fill(min(self._processes, len(self._hands) + len(self._missing)))
 
     def _learn(self, shard: int, seen: Seen, event: Ended, *, stuck: bool) -> None:
-        if seen.stage != "predict":
+        if seen.stage not in _OF_ROWS:
             self._outside[shard] += 1
             if self._outside[shard] > _SHARD_CRASHES:
                 what = f"processes end while they {seen.stage} shard {shard}: the last one {event.how}"
@@ -252,7 +254,7 @@ class Runner:
             return
         care = self._care.get(shard, Care())
         why = RowError("deadline_exceeded", "the model did not answer this row in time") if stuck else RowError(
-            "model_error", f"the process {event.how} while it computed this row")  # fmt: skip
+            "model_error", f"the process {event.how} while it {_OF_ROWS[seen.stage]} this row")  # fmt: skip
         self._care[shard] = care.after(seen.first_row, seen.rows, why, self._limits.row_attempts)
         if seen.first_row in self._care[shard].left_out and seen.rows == 1:
             self._onlooker.left_out(self._named(shard, seen), why)
@@ -272,7 +274,7 @@ class Runner:
         for state in self._hands.values():
             seen = state.hand.board.seen()
             limit = self._call_timeout_s or max(_PATIENCE_S, _PATIENCE_CALLS * seen.longest_ns / 1e9)
-            if seen.stage == "predict" and now - seen.since_ns > limit * 1e9 and not state.stuck:
+            if seen.stage in _OF_ROWS and now - seen.since_ns > limit * 1e9 and not state.stuck:
                 state.stuck = True
                 state.hand.kill()
         if self._job is not None:

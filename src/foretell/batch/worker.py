@@ -119,7 +119,7 @@ class _Work:
         path = self._store.scratch(f"{shard.index:06}{self._sink.suffix}")
         part, lost, rows = self._sink.part(path), list[Lost](), 0
         try:
-            for block in self._blocks(shard):
+            for block in self._blocks(shard, care):
                 for scored in self._scorer.score(block, shard.index, care, lost):
                     self._board.enter("write", shard.index)
                     part.write(scored)
@@ -158,7 +158,9 @@ class _Work:
         self._committing.close()
         self._source.close()
 
-    def _blocks(self, shard: Shard) -> Iterator[Block]:
+    def _blocks(self, shard: Shard, care: Care) -> Iterator[Block]:
+        self._source.left_out = care.left_out
+        self._source.decodes = lambda row: self._board.enter("decode", shard.index, row, 1)
         source = self._source.read(shard, self._job.plan.wanted, self._read_rows)
         while True:
             self._board.enter("read", shard.index, shard.first_row, shard.rows or 0)

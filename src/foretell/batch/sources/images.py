@@ -135,7 +135,11 @@ class ImageSource(FileSource):
         return self._rows
 
     def _refused(self, entry: Entry, row: int) -> RowError | None:
-        return entry.why
+        """Why a row is not to be decoded; else whoever looks on is told that it will be."""
+        why = self.left_out.get(row, entry.why)
+        if why is None:
+            self.decodes(row)
+        return why
 
     def _block(self, pending: _Pending, file: int, shape: tuple[int, ...] | None = None) -> Block:
         cells: Cells = pending.cells

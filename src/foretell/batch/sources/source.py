@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from foretell.batch.block import Block
 from foretell.batch.shards import InputFile, Shard, ShardSize
-from foretell.errors import InvalidInput
+from foretell.errors import InvalidInput, RowError
 from foretell.types import ModelSpec
 
 FieldKind = Literal["number", "text", "other", "unknown"]
@@ -46,6 +46,10 @@ class Source(ABC):
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         self.files, self.options = files, options
+        self.left_out: Mapping[int, RowError] = {}
+        """Rows, by their number in the file, that ended a process while they were decoded: `read` does not try them."""
+        self.decodes: Callable[[int], None] = _nothing
+        """Told of a row, by its number in the file, before it is decoded in a way that may end the process."""
 
     def suit(self, spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> None:  # noqa: B027 (optional hook)
         """Told before `read` what the model takes, and which columns each of its inputs gets.
@@ -76,6 +80,10 @@ class Source(ABC):
     def where(self, file: int, row: int) -> str:
         """A row, for people: its file, and its number there."""
         return f"{self.files[file].path}, row {row}"
+
+
+def _nothing(row: int) -> None:
+    """Nobody looks on."""
 
 
 def same_fields(fields: Sequence[Field], first: str, others: Sequence[Field], file: str) -> None:
