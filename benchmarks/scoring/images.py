@@ -13,7 +13,7 @@ from benchmarks.scoring.check import files
 from benchmarks.scoring.contest import Contestant, Task, contest, out_of
 from benchmarks.scoring.ours import OURS, needs_score, score
 from benchmarks.scoring.pictures import HEIGHT, WIDTH, jpegs
-from benchmarks.scoring.ray_data import RAY, ray_data
+from benchmarks.scoring.ray_data import RAY, with_ray
 
 COUNT, QUICK_COUNT = 3000, 600
 FAST, PILLOW, TWO = "script, simplejpeg", "script, Pillow", "script, 2 processes"
@@ -37,9 +37,7 @@ def main(run: Run) -> None:
     with run.unless_unavailable(OURS):
         needs_score("images")
         every.insert(0, Contestant(OURS, score(model, folder, out, *_FLAGS)))
-    if run.peers:
-        with run.unless_unavailable(RAY):
-            every.append(ray_data(run, "images_ray.py", model, folder, out))
+    every += with_ray(run, "images_ray.py", model, folder, out)
 
     def check(written: Path) -> None:
         rows = sum(pq.ParquetFile(part).metadata.num_rows for part in files(written))

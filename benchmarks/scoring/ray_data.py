@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.online.peers.environment import python_of
+from benchmarks.process import Unavailable
 from benchmarks.run import Run
 from benchmarks.scoring.contest import Contestant
 
@@ -14,8 +15,17 @@ _REQUIREMENTS = ("ray[data]==2.60.0", "simplejpeg", "opencv-python-headless")
 _ENVIRON = {"PYTHONPATH": None, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-def ray_data(run: Run, script: str, *arguments: str | Path) -> Contestant:
-    """`script` gets a folder for what Ray keeps as its last argument. Raises `Unavailable` where Ray cannot be had."""
-    python = python_of("ray", (*_REQUIREMENTS, f"pyarrow=={version('pyarrow')}"))
+def with_ray(run: Run, script: str, *arguments: str | Path) -> list[Contestant]:
+    """Ray Data with a script of ours, which gets a folder for what Ray keeps as its last argument.
+
+    None without peers, in a quick run (it takes half a minute each time), and, with a note, where Ray cannot be had.
+    """
+    if run.quick or not run.peers:
+        return []
+    try:
+        python = python_of("ray", (*_REQUIREMENTS, f"pyarrow=={version('pyarrow')}"))
+    except Unavailable as reason:
+        run.report.note(f"skipped {RAY}: {reason}")
+        return []
     command = [python, Path(__file__).parent / "peers" / script, *arguments, run.folder / "ray"]
-    return Contestant(RAY, command, python, _ENVIRON)
+    return [Contestant(RAY, command, python, _ENVIRON)]

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import models as small_models
+from benchmarks.process import Unavailable
 from benchmarks.report import Goal, Row
 from benchmarks.run import Run, middle
 from benchmarks.scoring import data, models
@@ -15,7 +16,7 @@ from benchmarks.scoring.check import check_rows
 from benchmarks.scoring.contest import Contestant, Task, contest, once, out_of
 from benchmarks.scoring.jobs import interpreter_s
 from benchmarks.scoring.ours import OURS, needs_score, score
-from benchmarks.scoring.ray_data import RAY, ray_data
+from benchmarks.scoring.ray_data import RAY, with_ray
 
 ROWS = 5_000_000
 TIMES, FILES = 10, 10
@@ -42,6 +43,8 @@ def large(run: Run) -> None:
     run.report.title(
         "scoring.large", f"{rows:,} rows in {FILES} files beside {ROWS:,}, a small network; {_NOT_COUNTED}"
     )
+    if run.quick:
+        raise Unavailable("it takes two minutes, and this run is quick")
     needs_score()
     model, start_s = small_models.small(run.folder), interpreter_s()
     few = data.parquet(run.folder / "few.parquet", ROWS)
@@ -74,9 +77,7 @@ def _case(run: Run, model: Path, least: Mapping[str, float]) -> None:
     with run.unless_unavailable(OURS):
         needs_score()
         every.insert(0, _ours(run, model, source))
-    if run.peers:
-        with run.unless_unavailable(RAY):
-            every.append(ray_data(run, "rows_ray.py", model, source, out_of(run)))
+    every += with_ray(run, "rows_ray.py", model, source, out_of(run))
     contest(run, _task(model, source, ROWS, least), every)
 
 

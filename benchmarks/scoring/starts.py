@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
 from benchmarks.models import small
 from benchmarks.report import Goal, Row
-from benchmarks.run import Run, middle
+from benchmarks.run import Run, middle, ratios
 from benchmarks.scoring import data, models
-from benchmarks.scoring.contest import out_of
-from benchmarks.scoring.jobs import Job, run_job
+from benchmarks.scoring.contest import Contestant, out_of
+from benchmarks.scoring.jobs import run_job
 from benchmarks.scoring.ours import OURS, needs_score, score
+from benchmarks.scoring.ray_data import RAY, with_ray
 
 _COMMITTED = "_foretell/*/shards/*.json"
 _ROWS, _MOST_FIRST_S = 5_000_000, 1.5
@@ -19,19 +21,27 @@ _SHARDS, _SHARD_ROWS, _MOST_RESUME_S = 10_000, 4, 0.5
 
 
 def first(run: Run) -> None:
-    run.report.title("scoring.first", f"start of the process to the first committed shard of {_ROWS:,} rows")
+    run.report.title("scoring.first", f"start of the process to the first part of {_ROWS:,} rows: ours committed")
     needs_score()
     source, out = data.parquet(run.folder / "rows.parquet", _ROWS), out_of(run)
     for name, model in (("trees", models.trees(run.folder)), ("small network", small(run.folder))):
         command = score(model, source, out, "--key", data.KEY)
+        waits: dict[str, Callable[[], float]] = {OURS: partial(_first_s, run, Contestant(OURS, command), _COMMITTED)}
+        if model.stem == "small":
+            for peer in with_ray(run, "rows_ray.py", model, source, out):
+                waits[RAY] = partial(_first_s, run, peer, "*.parquet")
+        times = run.in_turns(waits)
+        for of, raw in times.items():
+            goals = [Goal.at_most(middle(raw), _MOST_FIRST_S, " s")] if of == OURS else []
+            shares = ratios(times[OURS], raw)
+            run.report.add(Row(f"first part, {name}", of, raw, "s", ratios=shares, goals=goals))
 
-        def once(command: list[str | Path] = command) -> float:
-            shutil.rmtree(out, ignore_errors=True)
-            return run_job(command, folder=run.folder, until=lambda: any(out.glob(_COMMITTED))).took_s
 
-        times = run.in_turns({OURS: once})[OURS]
-        goals = [Goal.at_most(middle(times), _MOST_FIRST_S, " s")]
-        run.report.add(Row(f"first committed shard, {name}", OURS, times, "s", goals=goals))
+def _first_s(run: Run, contestant: Contestant, pattern: str) -> float:
+    out = out_of(run)
+    shutil.rmtree(out, ignore_errors=True)
+    command, environ = contestant.command, contestant.environ
+    return run_job(command, folder=run.folder, environ=environ, until=lambda: any(out.glob(pattern))).took_s
 
 
 def resume(run: Run) -> None:
@@ -46,10 +56,6 @@ def resume(run: Run) -> None:
     if committed != shards:
         raise RuntimeError(f"the job has {committed} shards and not {shards}")
     run.report.add(Row(f"{shards:,} small shards", OURS, [made.took_s], "s"))
-
-    def once() -> Job:
-        return run_job(command, folder=run.folder)
-
-    times = [job.took_s for job in run.in_turns({OURS: once})[OURS]]
+    times = run.in_turns({OURS: lambda: run_job(command, folder=run.folder).took_s})[OURS]
     goals = [] if run.quick else [Goal.at_most(middle(times), _MOST_RESUME_S, " s")]
     run.report.add(Row("the same again", OURS, times, "s", goals=goals))
