@@ -30,8 +30,9 @@ def plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identit
     names = [field.name for field in fields]
     keys, row_numbers = _keys(wish, source, data, names)
     columns = _columns(fields, keys, wish, spec, source)
-    _check_kinds(fields, columns, spec)
+    _check_kinds(fields, columns, spec, texts=source.cells_are_text)
     source.suit(spec, columns)
+    source.check([*(key for key in keys if key in names), *(name for each in columns.values() for name in each)])
     _check_output(keys, wish, spec)
     shards = source.shards(_size(spec, columns))
     return Plan(identity, keys, columns, tuple(shards), _group_rows(spec), row_numbers)
@@ -70,7 +71,9 @@ def _columns(
                         extras=source.whole_columns)  # fmt: skip
 
 
-def _check_kinds(fields: Sequence[Field], columns: Mapping[str, Sequence[str]], spec: ModelSpec) -> None:
+def _check_kinds(
+    fields: Sequence[Field], columns: Mapping[str, Sequence[str]], spec: ModelSpec, *, texts: bool
+) -> None:
     """Raises `InvalidInput` where a column cannot hold what its input takes."""
     known = {field.name: field for field in fields}
     for name, sources in columns.items():
@@ -78,8 +81,10 @@ def _check_kinds(fields: Sequence[Field], columns: Mapping[str, Sequence[str]], 
         if tensor is None or tensor.datatype is None:
             continue
         wrong = "number" if tensor.datatype is DataType.BYTES else "text"
+        if texts and tensor.datatype is DataType.BYTES:
+            continue
         for source in sources:
-            if known[source].kind == wrong:
+            if known[source].kind == wrong or (texts and tensor.datatype is DataType.BOOL):
                 raise InvalidInput(f"column {source!r} does not fit input {name!r}", expected=tensor.describe(),
                                    got=known[source].described or known[source].kind)  # fmt: skip
 

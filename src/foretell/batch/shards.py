@@ -26,6 +26,7 @@ class Shard:
 
     `start`, `stop`: what of `file` (a number in the list of inputs), in the source's own unit: rows, bytes or files.
     `first_row`: the number of its first row in that file; `rows`: how many it has, None where only reading tells.
+    `lines`: how many lines of the file end before it, where rows stand in lines.
     """
 
     index: int
@@ -34,6 +35,7 @@ class Shard:
     stop: int
     first_row: int
     rows: int | None = None
+    lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

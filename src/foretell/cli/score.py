@@ -19,7 +19,7 @@ from foretell.errors import InvalidSetting
 if TYPE_CHECKING:
     from foretell.batch.job import Wish
 
-Format = Literal["parquet", "images", "texts", "lines"]
+Format = Literal["csv", "images", "jsonl", "lines", "parquet", "texts", "tsv"]
 OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 

@@ -152,14 +152,14 @@ def _separated(delimiter: str) -> Callable[[bytes, str], object]:
                     rows.append(row)
         except csv.Error as error:
             raise InvalidInput(f"not valid CSV: {error}", where=f"{where}, line {reader.line_num}") from None
-        _check_header(header, f"{where}, line 1")
+        check_header(header, f"{where}, line 1")
         columns = zip(*rows, strict=True) if rows else ([] for _ in header)
         return {name: _typed(list(cells)) for name, cells in zip(header, columns, strict=True)}
 
     return read_table
 
 
-def _check_header(header: list[str], where: str) -> None:
+def check_header(header: list[str], where: str) -> None:
     if header and all(_all_are(float, [cell]) for cell in header if cell.strip()) and any(map(str.strip, header)):
         raise InvalidInput("the first line holds numbers, where the names of the columns belong", where=where,
                            expected=f"a header line of {len(header)} distinct names", got=_shortened(",".join(header)),

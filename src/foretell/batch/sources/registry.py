@@ -13,6 +13,9 @@ def open_source(data: Data) -> Source:
     """Raises `MissingExtra` where its library is not installed."""
     kinds: dict[str, Callable[[], type[Source]]] = {
         "parquet": _parquet,
+        "csv": _csv,
+        "tsv": _tsv,
+        "jsonl": _jsonl,
         "images": _images,
         "texts": _texts,
         "lines": _lines,
@@ -47,3 +50,21 @@ def _lines() -> type[Source]:
     from foretell.batch.sources.lines import LineSource
 
     return LineSource
+
+
+def _csv() -> type[Source]:
+    from foretell.batch.sources.csv import CsvSource
+
+    return CsvSource
+
+
+def _tsv() -> type[Source]:
+    from foretell.batch.sources.csv import TsvSource
+
+    return TsvSource
+
+
+def _jsonl() -> type[Source]:
+    from foretell.batch.sources.jsonl import JsonLinesSource
+
+    return JsonLinesSource

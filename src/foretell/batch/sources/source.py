@@ -44,6 +44,9 @@ class Source(ABC):
     known_options: ClassVar[tuple[str, ...]] = ()
     """Names of `options`; others are refused before it is opened."""
 
+    cells_are_text: ClassVar[bool] = False
+    """Cells are text, and numbers only for who reads them so: a column of numbers may be read as text."""
+
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         self.files, self.options = files, options
         self.left_out: Mapping[int, RowError] = {}
@@ -73,6 +76,9 @@ class Source(ABC):
     def row_bytes(self) -> int | None:
         """Memory of one row, where it has nothing to do with the size of the files."""
         return None
+
+    def check(self, columns: Sequence[str]) -> None:  # noqa: B027 (optional hook)
+        """Once, when the job is planned. Raises `InvalidInput` where one of the files cannot give these columns."""
 
     def close(self) -> None:  # noqa: B027 (optional hook)
         """Gives back what reading has opened."""

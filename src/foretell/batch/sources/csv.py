@@ -1,0 +1,134 @@
+"""CSV files with a header line, and the same with tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from foretell.batch.block import Cells
+from foretell.batch.shards import InputFile
+from foretell.batch.sources.csv_arrow import columns_of, text_cells
+from foretell.batch.sources.csv_cells import NotCsv, cells_of, column, split
+from foretell.batch.sources.marks import MOST_RECORD_BYTES
+from foretell.batch.sources.record_files import CellKind, Parsed, RecordsSource, Sampled
+from foretell.batch.sources.records import Records, find_records
+from foretell.batch.sources.source import Field, same_fields
+from foretell.batch.sources.typed import floats, integers, kind_of, named, texts
+from foretell.errors import InvalidInput
+from foretell.forms.files import check_header
+
+_SAMPLE_BYTES = 2**16
+_MOST_HEADS = 64
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    names: tuple[str, ...]
+    offset: int
+    lines: int
+
+
+class CsvSource(RecordsSource):
+    """Cells are read as `forms.files` reads them: text as it stands there, numbers as Python reads them, empty is null.
+
+    Columns that are inputs have the type that the model takes. All others, such as keys, are text; so "007" stays
+    "007".
+    """
+
+    delimiter: ClassVar[bytes] = b","
+    cells_are_text: ClassVar[bool] = True
+
+    def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
+        super().__init__(files, options)
+        self._heads: dict[int, _Head] = {}
+
+    def sample(self) -> Sampled:
+        heads, kinds = [], []
+        for number, file in enumerate(self.files):
+            head = self._head(number)
+            heads.append(head)
+            if number:
+                fields = [tuple(Field(name, "text") for name in each.names) for each in (heads[0], head)]
+                same_fields(fields[0], self.files[0].path, fields[1], file.path)
+            kinds.append(self._sampled_kinds(number, head))
+        return Sampled(heads[0].names, tuple(kinds))
+
+    def begin(self, file: int) -> tuple[int, int]:
+        head = self._head(file)
+        return head.offset, head.lines
+
+    def find(self, data: bytes, final: bool) -> Records:
+        return self._find(data, final, len(self._head(0).names))
+
+    def parse(self, data: bytes, records: Records, columns: Mapping[str, CellKind], file: int) -> Parsed:
+        names = self._head(file).names
+        made = columns_of(data, records, names, columns, self.delimiter)
+        if made is not None:
+            return Parsed(made)
+        rows, bad = cells_of(data, records, len(names), self.delimiter)
+        columns_read: dict[str, Cells] = {}
+        for name, kind in columns.items():
+            cells = column(rows, names.index(name))
+            columns_read[name], wrong = self._typed(cells, kind)
+            bad = {**named(name, wrong), **bad}
+        return Parsed(columns_read, bad)
+
+    def _typed(self, cells: list[bytes], kind: CellKind) -> tuple[Cells, dict[int, str]]:
+        if kind == "float":
+            return floats(cells)
+        if kind in ("int", "uint"):
+            return integers(cells, kind)
+        read, bad = texts(cells)
+        return text_cells(read), bad
+
+    def _find(self, data: bytes, final: bool, width: int) -> Records:
+        return find_records(data, final=final, delimiter=self.delimiter, keep_blank=width == 1)
+
+    def _head(self, number: int) -> _Head:
+        if number not in self._heads:
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[number] = self._read_head(number)
+        return self._heads[number]
+
+    def _read_head(self, number: int) -> _Head:
+        file = self.files[number]
+        with self.open(number) as stream:
+            start = len(_BOM) if stream.read(len(_BOM)) == _BOM else 0
+            stream.seek(start)
+            data = stream.read(_SAMPLE_BYTES)
+            while not (records := self._find(data, start + len(data) >= file.size, 1)).ends.size and data:
+                more = stream.read(len(data)) if len(data) <= MOST_RECORD_BYTES else b""
+                if not more:
+                    raise InvalidInput("the header line does not end", where=f"{file.path}, line 1")
+                data += more
+        stop = int(records.ends[0]) if records.ends.size else 0
+        record = data[:stop]
+        where = f"{file.path}, line 1"
+        try:
+            names = [cell.decode() for cell in split(record, self.delimiter)] if record.strip(b"\r\n") else []
+        except UnicodeDecodeError:
+            raise InvalidInput("not UTF-8 text", where=where, fix="save it as UTF-8") from None
+        except NotCsv as error:
+            raise InvalidInput(str(error), where=where) from None
+        check_header(names, where)
+        return _Head(tuple(names), start + stop, data.count(b"\n", 0, stop))
+
+    def _sampled_kinds(self, number: int, head: _Head) -> dict[str, str]:
+        with self.open(number) as stream:
+            stream.seek(head.offset)
+            data = stream.read(_SAMPLE_BYTES)
+        records = self._find(data, len(data) < _SAMPLE_BYTES, len(head.names))
+        whole = int(records.ends[-1]) if len(records.ends) else 0
+        rows, bad = cells_of(data[:whole], records, len(head.names), self.delimiter)
+        good = [row for at, row in enumerate(rows) if at not in bad]
+        return {name: kind_of([cell.decode("utf-8", "replace") for cell in column(good, at)])
+                for at, name in enumerate(head.names)}  # fmt: skip
+
+
+class TsvSource(CsvSource):
+    """The same with tabs between the cells."""
+
+    delimiter: ClassVar[bytes] = b"\t"

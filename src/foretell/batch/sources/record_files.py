@@ -1,0 +1,154 @@
+"""Files of text whose rows stand in lines: what CSV and JSON Lines have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, ClassVar, Literal
+
+from foretell.batch.block import Block, Cells
+from foretell.batch.files import Files
+from foretell.batch.shards import InputFile, Shard, ShardSize
+from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
+from foretell.batch.sources.records import Records
+from foretell.batch.sources.source import Field, Source
+from foretell.errors import InvalidInput, RowError
+from foretell.types import DataType, ModelSpec
+
+CellKind = Literal["float", "int", "uint", "text", "flag", "any"]
+"""What the cells of a column are read as. "any": as they stand there."""
+
+_MARGIN = 1.1
+_LEAST_BYTES, _MOST_BYTES = 2**16, 2**26
+_SAMPLED: Mapping[str, CellKind] = {"int": "int", "float": "float"}
+_KINDS: Mapping[DataType, CellKind] = {DataType.BYTES: "text", DataType.BOOL: "flag", DataType.UINT64: "uint"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Rows as cells. `bad`: rows that could not be read, by their number, and why."""
+
+    columns: Mapping[str, Cells]
+    bad: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What the beginning of the files tells: columns in order, and what each file has in them."""
+
+    names: tuple[str, ...]
+    kinds: tuple[Mapping[str, str], ...]
+    """For each file: column -> "int", "float", "text", "other", or "unknown" where all is empty."""
+
+    def kind(self, name: str) -> str:
+        """Of the first file that tells."""
+        return next((k for each in self.kinds if (k := each.get(name, "unknown")) != "unknown"), "unknown")
+
+
+class RecordsSource(Source):
+    """Shards are ranges of bytes, cut between two rows at places that one pass over the files has found."""
+
+    whole_columns: ClassVar[bool] = True
+
+    def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
+        super().__init__(files, options)
+        self._datatypes: Mapping[str, DataType | None] = {}
+        self._sampled: Sampled | None = None
+        self._files = Files()
+
+    @abstractmethod
+    def sample(self) -> Sampled:
+        """Looks at the beginning of every file. Raises `InvalidInput` for one that is none of these."""
+
+    @abstractmethod
+    def begin(self, file: int) -> tuple[int, int]:
+        """Where the first row may begin: bytes and lines before it."""
+
+    @abstractmethod
+    def find(self, data: bytes, final: bool) -> Records:
+        """The records of some bytes."""
+
+    @abstractmethod
+    def parse(self, data: bytes, records: Records, columns: Mapping[str, CellKind], file: int) -> Parsed:
+        """The rows of some bytes."""
+
+    def fields(self) -> tuple[Field, ...]:
+        sampled = self.sampled
+        words: Mapping[str, Any] = {"int": "number", "float": "number"}
+        kinds = {name: sampled.kind(name) for name in sampled.names}
+        return tuple(Field(name, words.get(kind, kind), words.get(kind, kind)) for name, kind in kinds.items())
+
+    def check(self, columns: Sequence[str]) -> None:
+        for number, kinds in enumerate(self.sampled.kinds):
+            for name, datatype in self._datatypes.items():
+                wants_number = datatype not in (None, DataType.BYTES, DataType.BOOL)
+                if kinds.get(name) == "text" and datatype is not None and wants_number:
+                    raise InvalidInput(f"column {name!r} holds text, where the model takes numbers",
+                                       where=self.files[number].path, expected=datatype.value,
+                                       fix="leave the file out, or correct the column")  # fmt: skip
+
+    def suit(self, spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> None:
+        tensors = {name: spec.input(name) for name in columns}
+        self._datatypes = {source: None if tensor is None else tensor.datatype for name, tensor in tensors.items()
+                           for source in columns[name]}  # fmt: skip
+
+    def shards(self, size: ShardSize) -> list[Shard]:
+        marks: list[Marks] = []
+        for number, file in enumerate(self.files):
+            start, lines = self.begin(number)
+            with self.open(number) as stream:
+                marks.append(marks_of(stream, file, start, lines, step_of(size), self.find))
+        return shards_of(marks, size)
+
+    def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
+        file, size = self.files[shard.file], shard.stop - shard.start
+        kinds = {name: self._kind(name) for name in columns}
+        first, lines = shard.first_row, shard.lines
+        row_bytes = size / max(1, shard.rows or 1)
+        most = int(min(_MOST_BYTES, max(_LEAST_BYTES, rows * row_bytes * _MARGIN)))
+        with self.open(shard.file) as stream:
+            stream.seek(shard.start)
+            for data, records in pieces(stream, file, size, self.find, lines, most, rows):
+                parsed = self.parse(data, records, kinds, shard.file)
+                count = len(records.row_ends)
+                bad = self._bad(file.path, data, records, lines, parsed.bad)
+                if count:
+                    yield Block(parsed.columns, count, shard.file, first, bad)
+                first, lines = first + count, lines + data.count(b"\n")
+
+    def close(self) -> None:
+        self._sampled = None
+        self._files.close()
+
+    def open(self, number: int) -> BinaryIO:
+        """Raises `InvalidInput` where the file cannot be read."""
+        file = self.files[number]
+        try:
+            return self._files.open(file)
+        except OSError as error:
+            raise InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path) from None
+
+    @property
+    def sampled(self) -> Sampled:
+        self._sampled = self._sampled or self.sample()
+        return self._sampled
+
+    def _kind(self, name: str) -> CellKind:
+        """What the model takes; where nobody tells, what the files begin with; a key stays as it stands there."""
+        if name not in self._datatypes:
+            return "any"
+        datatype = self._datatypes[name]
+        if datatype is None:
+            return _SAMPLED.get(self.sampled.kind(name), "any")
+        if datatype in _KINDS:
+            return _KINDS[datatype]
+        return "float" if datatype.is_float else "int"
+
+    def _bad(self, path: str, data: bytes, records: Records, lines: int, bad: Mapping[int, str]) -> dict[int, RowError]:
+        starts = records.row_starts
+        told: dict[int, RowError] = {}
+        for row, why in bad.items():
+            line = lines + data.count(b"\n", 0, int(starts[row])) + 1
+            told[row] = RowError(InvalidInput.code, f"{path}, line {line}: {why}")
+        return told
