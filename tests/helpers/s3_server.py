@@ -59,6 +59,8 @@ class S3Server:
         self.buckets: dict[str, dict[str, Object]] = {bucket: {} for bucket in buckets}
         self.uploads: dict[str, _Upload] = {}
         self.asked: list[Asked] = []
+        self.refuses = False
+        """Whether no credentials are good any more."""
         self.lock = threading.RLock()
         server = self
 
@@ -132,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         headers: dict[str, str] = {}
         try:
+            if self.s3.refuses:
+                raise Refusal(403, "ExpiredToken")
             _check_signature(self.command, parts.path, parts.query, dict(self.headers.items()), body)
             with self.s3.lock:
                 if bucket not in self.s3.buckets:

@@ -25,6 +25,11 @@ MOST_AHEAD_BYTES = 32 * 2**20
 """The largest set of spans that is fetched as one."""
 
 
+def names_its_version(file: InputFile) -> bool:
+    """Whether every request for the file says which version of it is meant, so that no change goes unnoticed."""
+    return is_address(file.path) and '"' in file.stamp
+
+
 class Files:
     """Opens inputs. Objects of one bucket share a client and its connections; closing gives all back."""
 
@@ -59,7 +64,7 @@ class ObjectFile(io.RawIOBase):
     def __init__(self, bucket: Bucket, file: InputFile, threads: ThreadPoolExecutor) -> None:
         self._bucket, self._file, self._threads = bucket, file, threads
         self._key = parse(file.path).key
-        self._etag = file.stamp if '"' in file.stamp else None
+        self._etag = file.stamp if names_its_version(file) else None
         self._at = 0
         self._sets: list[tuple[Span, ...]] = []
         self._fetched: OrderedDict[tuple[Span, ...], list[memoryview]] = OrderedDict()

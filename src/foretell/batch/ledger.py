@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from foretell.batch.job import FORMAT, Commit, Job
-from foretell.batch.store import LocalStore
+from foretell.batch.store import Store
 from foretell.errors import InvalidInput
 
 _DIGITS = 6
@@ -16,7 +16,7 @@ _DIGITS = 6
 class Ledger:
     """The records of one job in a store. A shard is done when its record is there, and not before."""
 
-    def __init__(self, store: LocalStore, name: str) -> None:
+    def __init__(self, store: Store, name: str) -> None:
         self.store, self.name = store, name
 
     @property
@@ -29,7 +29,7 @@ class Ledger:
         content = self.store.read(f"{self.name}/job.json")
         if content is None:
             return None
-        where = str(self.store.root / self.name / "job.json")
+        where = self.store.where(f"{self.name}/job.json")
         try:
             written = msgspec.json.decode(content, type=_Format).format
             if written == FORMAT:
@@ -54,8 +54,8 @@ class Ledger:
 
     def records(self) -> Iterator[Commit]:
         """Of every shard that is done, in order."""
-        for name in self.store.names(f"{self.name}/shards"):
-            content = self.store.read(f"{self.name}/shards/{name}")
+        names = self.store.names(f"{self.name}/shards")
+        for content in self.store.read_all([f"{self.name}/shards/{name}" for name in names]):
             if content is not None:
                 yield msgspec.json.decode(content, type=Commit)
 

@@ -10,12 +10,14 @@ from fnmatch import fnmatchcase
 
 from foretell.batch.address import Address, parse
 from foretell.batch.bucket import Bucket, Entry
+from foretell.batch.manifest import parts_of, read_manifest
 from foretell.batch.shards import InputFile
 from foretell.errors import InvalidInput
 
 
 def find_objects(text: str) -> list[InputFile]:
-    """The object of this address; else those below it; else, with `*`, `?` or `[`, those that the pattern fits.
+    """The object of this address; else those below it, or the parts of the output that stands there; else, with `*`,
+    `?` or `[`, those that the pattern fits.
 
     `*` stays within a part of the key, `**` does not. Names that start with "." or "_" are left out below a prefix.
     """
@@ -24,13 +26,27 @@ def find_objects(text: str) -> list[InputFile]:
     if address.key and (one := bucket.look(address.key)) is not None:
         return [_input(address, one)]
     if not glob.has_magic(address.key):
-        below = len(address.key)
-        entries = [entry for entry in bucket.entries(address.key) if _is_seen(entry.key[below:])]
+        entries = _below(bucket, address)
     else:
         pattern = address.key.split("/")
         fixed = "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), pattern))
         entries = [entry for entry in bucket.entries(fixed) if _fits(entry.key.split("/"), pattern)]
     return [_input(address, entry) for entry in entries]
+
+
+def _below(bucket: Bucket, address: Address) -> list[Entry]:
+    """The objects below a prefix; where that is the output of a job, its parts."""
+    manifest = read_manifest(bucket, address)
+    if manifest is None:
+        return [entry for entry in bucket.entries(address.key) if _is_seen(entry.key[len(address.key) :])]
+    entries: dict[str, Entry] = {}
+    keys = [address.below(part).key for part in parts_of(manifest)]
+    for folder in sorted({key.rpartition("/")[0] for key in keys}):
+        entries.update((entry.key, entry) for entry in bucket.entries(folder))
+    for key in keys:
+        if key not in entries:
+            raise InvalidInput("the manifest names an object that is not there", where=str(replace(address, key=key)))
+    return [entries[key] for key in keys]
 
 
 def one_object(text: str) -> InputFile:

@@ -1,121 +1,110 @@
-"""Where the output of a job belongs, and how it gets there in one step."""
+"""Where the output of a job belongs, and how it gets there in one step: the contract."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
+from foretell.batch.address import is_address
 from foretell.batch.ledger import Ledger
 from foretell.batch.sinks.registry import SUFFIXES
-from foretell.batch.store import LocalStore
+from foretell.batch.store import Held, Store
 from foretell.errors import InvalidSetting
 
 STATE = "_foretell"
-MANIFEST = "_foretell.json"
 QUARANTINE = "quarantine.jsonl"
 REPORT = "report.json"
+CURRENT = "job"
+"""The file that names the job whose state stands in the store."""
+
+Join = Callable[[Path], None]
+"""Makes one file, at a path of this machine, of all parts."""
 
 
-class Output:
-    """A folder that gets `data/`, or one file. `store`: the state of its jobs.
+class Output(ABC):
+    """`store`: the state of its jobs. `is_file`: whether it is one file, and not one for each part.
 
-    Readers of `data/`, or of the file, see all of one job or nothing of it.
+    Who reads what `target` names sees all of one job or nothing of it.
     """
 
-    def __init__(self, path: str | Path, fmt: str | None = None) -> None:
-        """Raises `InvalidSetting` for a format that does not fit the name."""
-        self.path = Path(path).absolute()
-        suffix = self.path.suffix.lower()
-        self.is_file = suffix in SUFFIXES and not self.path.is_dir()
-        if not self.is_file and suffix in SUFFIXES:
-            what = "this is a folder, and its name is that of a file"
-            raise InvalidSetting(what, where=str(path), fix="name another output, or move the folder away")
-        named = SUFFIXES.get(suffix) if self.is_file else None
-        if named and fmt and named != fmt:
-            raise InvalidSetting("the output has two formats", where=str(path), expected=named, got=fmt,
-                                 fix="leave --output-format out")  # fmt: skip
-        self.format = named or fmt or "parquet"
-        state = self.path.with_name(self.path.name + ".foretell") if self.is_file else self.path / STATE
-        self.store = LocalStore(state)
+    store: Store
+    format: str
+    is_file: bool
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """As it was named, for people."""
 
     @property
-    def target(self) -> Path:
+    @abstractmethod
+    def target(self) -> str:
         """What readers look at."""
-        return self.path if self.is_file else self.path / "data"
+
+    @abstractmethod
+    def publish(
+        self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, object], join: Join, held: Held
+    ) -> None:
+        """Puts the output of a job in its place; the same once more where that was done already.
+
+        Raises `Unavailable` where that cannot be, and `Occupied` where another job has gone on here.
+        """
+
+    @abstractmethod
+    def published(self, name: str) -> bool:
+        """Whether what stands there is the output of the job of this name."""
+
+    @abstractmethod
+    def _is_taken(self) -> bool:
+        """Whether something stands there."""
 
     def check_free(self, *, fresh: bool) -> None:
         """Raises `InvalidSetting` where something stands there that no job has made, unless `fresh`."""
-        if fresh or self.store.names(""):
-            return
-        taken = self.target.exists() if self.is_file else self.path.is_file() or _has_entries(self.path)
-        if taken:
+        if not fresh and not self.store.names("") and self._is_taken():
             what = "there is something already, and no job of foretell made it"
-            raise InvalidSetting(what, where=str(self.path), fix="name another output, or give --fresh to replace it")
+            raise InvalidSetting(what, where=str(self), fix="name another output, or give --fresh to replace it")
 
-    def publish(
-        self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, object], join: Callable[[Path], None]
-    ) -> None:
-        """Puts the output of a job in its place; `join` makes one file of the parts. Raises `NoRoom`.
+    def begin(self, name: str, *, fresh: bool) -> None:
+        """Makes room for the job of this name: what is left of others goes, with `fresh` what is left of it too.
 
-        A run that ended between this and the next step has done it already: then the parts are there, and not here.
+        What is published stays.
         """
-        if self.is_file:
-            joined = self.store.scratch(f"joined{self.path.suffix}")
-            join(joined)
-            self.store.replace(joined, self.target)
-            return
-        if self._manifest() == msgspec.json.decode(msgspec.json.encode(manifest)):
-            return
-        self.store.clear(ledger.data, frozenset(parts))
-        self.store.put(f"{ledger.data}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-        _take_place(self.store.root / ledger.data, self.target)
+        goes_on = not fresh and self.store.read(CURRENT) == name.encode()
+        kept = {name, CURRENT, "lock", *((QUARANTINE, REPORT) if goes_on else ())}
+        if fresh:
+            self._forget(name)
+        if not goes_on:
+            self.store.put(CURRENT, name.encode())
+        self.store.clear_scratch()
+        for other in self.store.names(""):
+            if other not in kept:
+                self._forget(other)
 
-    def published(self, name: str) -> bool:
-        """Whether what stands there is the output of the job of this name."""
-        return self.target.exists() if self.is_file else self._manifest().get("job") == name
+    def end(self, ledger: Ledger, *, keep: bool) -> None:
+        """The job is done and published. `keep`: its parts may be needed again."""
+        self.store.clear_scratch()
+        if self.is_file and not keep:
+            self.store.remove(ledger.data)
 
-    def _manifest(self) -> dict[str, object]:
-        """Of the output that stands there; empty where there is none."""
-        try:
-            return msgspec.json.decode((self.target / MANIFEST).read_bytes(), type=dict[str, object])
-        except (OSError, msgspec.DecodeError):
-            return {}
+    def _forget(self, name: str) -> None:
+        self.store.remove(name)
 
 
-def _has_entries(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
+def open_output(out: str | Path, fmt: str | None = None) -> Output:
+    """A path, or an address in object storage. Raises `InvalidSetting` for a format that does not fit the name."""
+    if is_address(str(out)):
+        from foretell.batch.object_output import ObjectOutput
+
+        return ObjectOutput(str(out), fmt)
+    from foretell.batch.local_output import LocalOutput
+
+    return LocalOutput(out, fmt)
 
 
-def _take_place(new: Path, target: Path) -> None:
-    """Renames a folder; where there is one already, both change places, so that there is one at any moment."""
-    if not target.exists():
-        os.rename(new, target)
-    else:
-        _exchange(new, target)
-        shutil.rmtree(new, ignore_errors=True)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-
-
-def _exchange(one: Path, other: Path) -> None:
-    """renameat2(2) with RENAME_EXCHANGE; where the system has it not, two renames with a moment between."""
-    with contextlib.suppress(OSError, AttributeError):
-        call = ctypes.CDLL(None, use_errno=True).renameat2
-        if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
-            return
-    aside = one.with_name(f"{one.name}.old")
-    os.rename(other, aside)
-    os.rename(one, other)
-    os.rename(aside, one)
+def format_of(suffix: str, fmt: str | None, where: str) -> str:
+    """The format of an output whose name ends so. Raises `InvalidSetting` where `fmt` is another."""
+    named = SUFFIXES.get(suffix)
+    if named and fmt and named != fmt:
+        raise InvalidSetting("the output has two formats", where=where, expected=named, got=fmt,
+                             fix="leave --output-format out")  # fmt: skip
+    return named or fmt or "parquet"

@@ -18,17 +18,16 @@ from foretell.batch.job import Commit, Data, Job, Wish, differences, made_from, 
 from foretell.batch.ledger import Ledger
 from foretell.batch.limits import Limits
 from foretell.batch.model_mark import mark_of, settings_for
-from foretell.batch.output import QUARANTINE, REPORT, Output
+from foretell.batch.output import CURRENT, QUARANTINE, REPORT, Output
 from foretell.batch.progress import Nobody, Onlooker
 from foretell.batch.report import Report
 from foretell.batch.runner import Runner, Totals
+from foretell.batch.store import Held
 from foretell.config import JobSettings, ModelSettings, usable_cores
 from foretell.errors import InvalidInput
 from foretell.remote.recipe import Recipe
 
 _MOST_ROWS = 32_768
-CURRENT = "job"
-"""The file that names the job whose state stands in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +62,13 @@ def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew
     kind, files = find_inputs(request.data, request.format)
     data = Data(kind, tuple(files), request.options)
     parts = made_from(data, request.wish, mark_of(request.model, request.settings, request.name, request.version))
-    with output.store.lock(str(output.path)):
+    with output.store.lock(str(output)) as held:
         ledger = _ledger(output, request, parts, data)
         done = ledger.finished()
         if done is not None and output.published(ledger.name):
             return _unchanged(done)
         ledger.unfinish()
-        return _Run(request, output, ledger, data, parts, onlooker or Nobody(), crew, began).report()
+        return _Run(request, output, ledger, data, parts, onlooker or Nobody(), crew, held, began).report()
 
 
 def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data) -> Ledger:
@@ -81,13 +80,8 @@ def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data)
         if job is not None:
             what = f"this output belongs to another job: {differences(job, parts, data) or 'it was made otherwise'}"
             fix = "run with --fresh to start again, or name another output"
-            raise InvalidInput(what, where=str(output.path), fix=fix)
-    if request.fresh:
-        store.remove(name)
-    store.put(CURRENT, name.encode())
-    for other in store.names(""):
-        if other not in {name, CURRENT, "lock"}:
-            store.remove(other)
+            raise InvalidInput(what, where=str(output), fix=fix)
+    output.begin(name, fresh=request.fresh)
     return Ledger(store, name)
 
 
@@ -107,10 +101,11 @@ class _Run:
         parts: dict[str, str],
         onlooker: Onlooker,
         crew: Crew,
+        held: Held,
         began: float,
     ) -> None:
         self._request, self._output, self._ledger, self._data = request, output, ledger, data
-        self._parts, self._onlooker, self._crew, self._began = parts, onlooker, crew, began
+        self._parts, self._onlooker, self._crew, self._held, self._began = parts, onlooker, crew, held, began
         devices = request.settings.devices
         cores = usable_cores()
         self._processes = request.job.processes or (cores if devices[0] == "cpu" else len(devices))
@@ -133,7 +128,7 @@ class _Run:
             committed, totals = ledger.committed(), Totals()
             for record in ledger.records():
                 totals.add(record)
-            runner.run(plan, str(ledger.store.root), job.batch_size, committed, totals)
+            runner.run(plan, ledger.store.address, job.batch_size, committed, totals)
             stages, shards_now = runner.stages, len(plan.plan.shards) - len(committed)
             self._onlooker.publishes()
             records = list(ledger.records())
@@ -166,8 +161,10 @@ class _Run:
                     "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
                     "columns": next((r.schema for r in records if r.schema), ""), "parts": parts}  # fmt: skip
         names = [r.part for r in records if r.part]
-        root = str(store.root)
-        self._output.publish(self._ledger, names, manifest, lambda path: runner.join(job, root, names, str(path)))
+        root = store.address
+        self._output.publish(
+            self._ledger, names, manifest, lambda path: runner.join(job, root, names, str(path)), self._held
+        )
 
     def _finish(
         self, job: Job, records: list[Commit], totals: Totals, stages: dict[str, float], shards_now: int
@@ -176,7 +173,7 @@ class _Run:
         seconds = time.monotonic() - self._began
         price = self._request.job.price_per_hour
         report = Report(
-            out=str(output.target),
+            out=output.target,
             rows=totals.rows,
             quarantined=totals.quarantined,
             scored_now=totals.scored_now,
@@ -190,12 +187,10 @@ class _Run:
             model={"name": identity.name, "version": identity.version, "digest": identity.artefact_digest},
             stages=stages,
             reasons=dict(totals.reasons),
-            quarantine=str(store.root / QUARANTINE) if totals.quarantined else None,
+            quarantine=store.where(QUARANTINE) if totals.quarantined else None,
             cost=None if price is None else seconds / 3600 * price,
         )
         store.put(REPORT, report.encoded())
         self._ledger.finish(report.to_dict())
-        store.remove("tmp")
-        if self._output.is_file and not totals.quarantined:
-            store.remove(self._ledger.data)
+        output.end(self._ledger, keep=bool(totals.quarantined))
         return report

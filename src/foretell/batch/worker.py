@@ -18,6 +18,7 @@ from foretell.batch.block import Block
 from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care
+from foretell.batch.files import names_its_version
 from foretell.batch.inputs import changed
 from foretell.batch.job import Commit, Data, Job, Plan, Wish
 from foretell.batch.ledger import Ledger
@@ -28,7 +29,7 @@ from foretell.batch.sinks.registry import open_sink
 from foretell.batch.sinks.sink import Part, Sink
 from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Source
-from foretell.batch.store import LocalStore
+from foretell.batch.store import open_store
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.replica import Replica
 from foretell.errors import InvalidInput, InvalidModel
@@ -63,7 +64,7 @@ class Worker:
         if job.plan.identity != self._identity:
             what = "the model, its runtime or its settings are not those that began this job"
             raise InvalidModel(what, where=job.model, fix="run with --fresh to start again")
-        self._work = _Work(self._replica, self._device, self._retries, self._board, job, Path(root), batch_size)
+        self._work = _Work(self._replica, self._device, self._retries, self._board, job, root, batch_size)
 
     def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
         """Scores a shard. One of the two is told, in order: `committed` of its record once that lies where it belongs,
@@ -95,11 +96,11 @@ class _Work:
         retries: int,
         board: Board,
         job: Job,
-        root: Path,
+        root: str,
         batch_size: int | None,
     ) -> None:
         self._job, self._board, plan = job, board, job.plan
-        self._store = LocalStore(root)
+        self._store = open_store(root)
         self._ledger = Ledger(self._store, job.name)
         self._source: Source = open_source(job.data)
         self._source.suit(replica.model.spec, plan.columns)
@@ -152,7 +153,7 @@ class _Work:
                 path.unlink(missing_ok=True)
 
     def join(self, parts: list[str], path: Path) -> None:
-        self._sink.join([self._store.root / self._ledger.data / part for part in parts], path)
+        self._sink.join(self._store.files([f"{self._ledger.data}/{part}" for part in parts]), path)
 
     def close(self) -> None:
         self._committing.close()
@@ -172,6 +173,8 @@ class _Work:
 
     def _check_unchanged(self, shard: Shard) -> None:
         file = self._job.data.files[shard.file]
+        if names_its_version(file):
+            return
         if how := changed(file):
             fix = "run with --fresh once it is at rest, to score what it holds then"
             raise InvalidInput(f"the input changed while it was read: {how}", where=file.path, fix=fix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,12 @@ _HELP = ("--help", "-h", "--version")
 @contextmanager
 def started(words: Sequence[str]) -> Iterator[None]:
     """Starts them where `words` are a job whose number of processes nobody has named."""
+    if words[:1] == ["score"] and any("://" in word for word in words):
+        from foretell.cli.storage import prepare
+        from foretell.errors import InvalidSetting
+
+        with suppress(InvalidSetting):  # the command itself tells
+            prepare(words, os.environ)  # before the first process, which inherits it
     named = any(word.startswith("--processes") for word in words) or "FORETELL_PROCESSES" in os.environ
     if words[:1] != ["score"] or len(words) < 4 or named or any(word in _HELP for word in words):
         yield

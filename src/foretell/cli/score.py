@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -70,18 +71,21 @@ def score(
     source
         A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version answers.
     data
-        A file, a folder of files, or a pattern such as "data/*.parquet".
+        A file, a folder of files, or a pattern such as "data/*.parquet"; also in object storage ("s3://bucket/data").
     out
-        A file that ends in .parquet, .csv or .jsonl; or a folder, which gets data/ with a file for each part.
+        A file that ends in .parquet, .csv or .jsonl; or a folder, which gets data/ with a file for each part. In object
+        storage ("s3://bucket/out") a manifest.json names the parts.
     fresh
         Start again, and replace what is there.
     json
         Print the report as JSON.
     """
-    from foretell.batch.output import Output
+    from foretell.batch.output import open_output
     from foretell.batch.score import run
+    from foretell.cli.storage import prepare
 
-    output = Output(out, rows.output_format)
+    prepare(["score", data, out], os.environ)
+    output = open_output(out, rows.output_format)
     wish = rows.wish(output.format)
     settings = job_settings(job).settings
     flags = {**model.given(), **given(calls)}

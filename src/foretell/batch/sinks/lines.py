@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -39,7 +39,7 @@ class LinesSink(Sink):
     def part(self, path: Path) -> Part:
         return LinesPart(path, self)
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
+    def join(self, parts: Iterable[Path], path: Path) -> None:
         """Copies bytes; the header of the first part holds for all."""
         with path.open("wb") as joined:
             for number, part in enumerate(parts):

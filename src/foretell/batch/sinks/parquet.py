@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ class ParquetSink(Sink):
         _arrow()
         return _ParquetPart(path, self)
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
+    def join(self, parts: Iterable[Path], path: Path) -> None:
         import pyarrow.parquet as pq
 
         writer = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -41,5 +41,5 @@ class Sink(ABC):
         """A file to be written at `path`."""
 
     @abstractmethod
-    def join(self, parts: Sequence[Path], path: Path) -> None:
-        """One file with the rows of `parts`, in order. `parts` may be empty."""
+    def join(self, parts: Iterable[Path], path: Path) -> None:
+        """One file with the rows of `parts`, in order. There may be none; each is there until the next is asked for."""

@@ -1,0 +1,96 @@
+"""The output of a job in object storage: one object, written last, makes it visible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from foretell.batch.address import Address, parse
+from foretell.batch.ledger import Ledger
+from foretell.batch.manifest import MANIFEST, parts_of, read_manifest
+from foretell.batch.object_store import ObjectStore
+from foretell.batch.output import STATE, Join, Output, format_of
+from foretell.batch.sinks.registry import SUFFIXES
+from foretell.batch.store import Held, Occupied
+
+
+class ObjectOutput(Output):
+    """One object; or a prefix, whose `manifest.json` names the parts.
+
+    Nothing is renamed: parts are written once, where they stay, with names that tell their content. The parts of the
+    manifest before stay until the next run begins, for whoever still reads by it.
+    """
+
+    store: ObjectStore
+
+    def __init__(self, address: str, fmt: str | None = None) -> None:
+        """Raises `InvalidSetting` for a wrong address, or a format that does not fit the name."""
+        self._place = parse(address)
+        suffix = PurePosixPath(self._place.name).suffix.lower()
+        self.is_file = suffix in SUFFIXES
+        self.format = format_of(suffix, fmt, str(self._place))
+        state = Address(self._place.scheme, self._place.bucket, f"{self._place.key}.foretell")
+        self.store = ObjectStore(str(state if self.is_file else self._place.below(STATE)))
+
+    def __str__(self) -> str:
+        return str(self._place)
+
+    @property
+    def target(self) -> str:
+        return str(self._place if self.is_file else self._place.below(MANIFEST))
+
+    def publish(
+        self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, Any], join: Join, held: Held
+    ) -> None:
+        bucket, key = self.store.bucket, parse(self.target).key
+        if self.is_file:
+            joined = self.store.scratch(f"joined{PurePosixPath(key).suffix}")
+            join(joined)
+            held.check()
+            bucket.upload(key, joined)
+            return
+        folder = f"{STATE}/{ledger.data}"
+        told = {**manifest, "parts": [{**part, "file": f"{folder}/{part['file']}"} for part in manifest["parts"]]}
+        content = msgspec.json.format(msgspec.json.encode(told), indent=1)
+        found = bucket.read(key)
+        if found is not None and found[0] == content:
+            return
+        self.store.clear(ledger.data, frozenset(parts) | self._published_parts(ledger.name))
+        held.check()
+        # Between the two another job may have come: then the object is not the known one any more.
+        done = bucket.create(key, content) if found is None else bucket.replace(key, content, found[1])
+        if done is None:
+            raise Occupied("another job has written the output meanwhile", where=str(self), fix="leave it to that one")
+
+    def published(self, name: str) -> bool:
+        if self.is_file:
+            return self.store.bucket.look(self._place.key) is not None
+        return self._manifest().get("job") == name
+
+    def _is_taken(self) -> bool:
+        bucket = self.store.bucket
+        if self.is_file:
+            return bucket.look(self._place.key) is not None
+        return bool(bucket.names(self._place.key))
+
+    def _forget(self, name: str) -> None:
+        kept = self._published_parts(name)
+        if not kept:
+            self.store.remove(name)
+            return
+        self.store.clear(name, frozenset({"data"}))
+        self.store.clear(f"{name}/data", kept)
+
+    def _manifest(self) -> dict[str, Any]:
+        """Of the output that stands there; empty where there is none."""
+        return {} if self.is_file else read_manifest(self.store.bucket, self._place) or {}
+
+    def _published_parts(self, name: str) -> frozenset[str]:
+        """The parts of the job of this name that readers may read."""
+        manifest = self._manifest()
+        if manifest.get("job") != name:
+            return frozenset()
+        return frozenset(part.rpartition("/")[2] for part in parts_of(manifest))
