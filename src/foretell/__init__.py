@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foretell.batch.library import score
     from foretell.columns import Batch, Bytes, Dense, Ragged
     from foretell.errors import (
         Cancelled,
@@ -64,9 +65,11 @@ __all__ = [
     "UnsafeModel",
     "__version__",
     "optimize_for_inference",
+    "score",
 ]
 
 _HOME = {
+    "batch.library": ("score",),
     "columns": ("Batch", "Bytes", "Dense", "Ragged"),
     "model": ("Context", "Model"),
     "optimize": ("optimize_for_inference",),

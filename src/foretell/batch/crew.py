@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import queue
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from foretell.batch.hand import Hand, Inbox
+from foretell.batch.hand import AnyHand, Hand, Inbox
 from foretell.remote.recipe import Recipe
 
 
-class Crew:
+class AnyCrew(ABC):
+    """Gives processes, or what stands for one. Whatever they say comes to `inbox`."""
+
+    inbox: Inbox
+
+    @abstractmethod
+    def hire(self, recipe: Recipe | None) -> AnyHand:
+        """One that knows its model. Raises `Unavailable`."""
+
+    def close(self) -> None:  # noqa: B027 (optional hook)
+        """Ends those that were not needed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Crew(AnyCrew):
     """Starts processes. Whatever they say comes to `inbox`. One thread calls it."""
 
     def __init__(self) -> None:
@@ -23,8 +45,10 @@ class Crew:
         """Starts processes that import `hints` while their model is still being looked for. Raises `Unavailable`."""
         self._waiting += [self._new(hints) for _ in range(count)]
 
-    def hire(self, recipe: Recipe) -> Hand:
-        """A process that knows its model: one that is under way already, else a new one. Raises `Unavailable`."""
+    def hire(self, recipe: Recipe | None) -> Hand:
+        """One that is under way already, else a new one. Raises `Unavailable`."""
+        if recipe is None:
+            raise ValueError("a process needs to know its model")
         hand = self._waiting.pop(0) if self._waiting else self._new(())
         hand.know(recipe)
         return hand
@@ -36,14 +60,6 @@ class Crew:
         for hand in self._waiting:
             hand.close()
         self._waiting.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _new(self, hints: Sequence[str]) -> Hand:
         self._started += 1

@@ -6,6 +6,7 @@ import os
 import queue
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
@@ -18,10 +19,35 @@ from foretell.remote.recipe import Recipe
 _CHILD = "foretell.batch.child"
 _END_S = 10.0
 
-Inbox = queue.Queue[tuple["Hand", Event]]
+
+class AnyHand(ABC):
+    """Does tasks in order, and tells of each what came of it; the last event is `Ended`. One thread calls it."""
+
+    number: int
+    board: Board
+    pid: int
+
+    @abstractmethod
+    def give(self, task: Task) -> None:
+        """Adds a task; if it is gone, its last event tells."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends it at once."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Lets it end by itself once it has done its task."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives back what was shared, once it has ended."""
 
 
-class Hand:
+Inbox = queue.Queue[tuple[AnyHand, Event]]
+
+
+class Hand(AnyHand):
     """Starts the process. Every event goes to `inbox`; the last one is `Ended`. One thread calls it."""
 
     def __init__(self, number: int, inbox: Inbox, hints: Sequence[str] = ()) -> None:
@@ -42,13 +68,10 @@ class Hand:
             self._connection, self._channel = mine, Channel(mine)
             arguments = [*(str(each) for each in given), *hints]
             self._process = Process(_CHILD, arguments, given, _nothing, f"score-{number}")
+            self.pid = self._process.pid
             self._held = ours.pop_all()
         self._thread = threading.Thread(target=self._listen, name=f"foretell-score-{number}", daemon=True)
         self._thread.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def know(self, recipe: Recipe) -> None:
         """Tells it, before its first task, which model it is to load."""

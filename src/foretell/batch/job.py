@@ -78,6 +78,19 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Where the model is, for another run: its source, name and version, its settings as plain data, and the folder
+    in which the job was begun. A live object has only a name here."""
+
+    source: str
+    is_path: bool
+    name: str
+    version: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What is written down as `job.json`."""
 
@@ -87,7 +100,7 @@ class Job:
     data: Data
     wish: Wish
     plan: Plan
-    model: str
+    model: ModelRef
     format: int = FORMAT
 
     def encoded(self) -> bytes:

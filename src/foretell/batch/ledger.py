@@ -63,6 +63,15 @@ class Ledger:
         """Makes a shard undone, so that it is scored again."""
         self.store.remove(self._record(shard))
 
+    def reopen(self) -> list[str]:
+        """Makes the shards undone that have rows without an answer; the parts of the others."""
+        records = list(self.records())
+        for record in records:
+            if record.quarantined:
+                self.forget(record.shard)
+        self.unfinish()
+        return [record.part for record in records if record.part and not record.quarantined]
+
     def finish(self, summary: Mapping[str, object]) -> None:
         """Writes down that the output stands where it belongs."""
         self.store.put(f"{self.name}/done.json", msgspec.json.encode(summary))

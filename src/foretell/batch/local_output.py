@@ -67,6 +67,11 @@ class LocalOutput(Output):
     def published(self, name: str) -> bool:
         return self._target.exists() if self.is_file else self._manifest().get("job") == name
 
+    def reopen(self, ledger: Ledger, parts: Sequence[str]) -> None:
+        if not self.is_file:
+            for part in parts:
+                self.store.share(self._target / part, f"{ledger.data}/{part}")
+
     def _is_taken(self) -> bool:
         return self._target.exists() if self.is_file else self.path.is_file() or _has_entries(self.path)
 

@@ -14,14 +14,18 @@ from foretell.config import ModelSettings
 from foretell.errors import InvalidModel
 
 _RUNTIMES = ("onnxruntime", "scikit-learn", "skops", "numpy")
+MOST_ROWS = 32_768
 _DECIDE = ("precision", "optimizations", "batch", "pad", "device")
 
 
-def mark_of(source: str | Path, settings: ModelSettings, name: str, number: str) -> dict[str, str]:
+def mark_of(source: str | Path | None, settings: ModelSettings, name: str, number: str) -> dict[str, str]:
     """Digest of the file, runtimes, and settings that decide answers; the same while nothing of them changes.
 
-    Raises `InvalidModel` where there is no such file.
+    `source` None: a live object, of which name and version tell all there is. Raises `InvalidModel` where there is no
+    such file.
     """
+    if source is None:
+        return {"name": name, "version": number}
     decide = {key: repr(getattr(settings, key)) for key in _DECIDE}
     runtimes = {f"runtime {package}": _version(package) for package in _RUNTIMES}
     return {"source": str(source), "name": name, "version": number, "file": _digest(source), **decide, **runtimes}

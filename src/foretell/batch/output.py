@@ -80,6 +80,9 @@ class Output(ABC):
             if other not in kept:
                 self._forget(other)
 
+    def reopen(self, ledger: Ledger, parts: Sequence[str]) -> None:  # noqa: B027 (optional hook)
+        """Puts `parts`, which are published, where the parts of a job are that goes on. What is published stays."""
+
     def end(self, ledger: Ledger, *, keep: bool) -> None:
         """The job is done and published. `keep`: its parts may be needed again."""
         self.store.clear_scratch()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from foretell.batch.assign import next_shard
 from foretell.batch.board import STAGES, Seen
 from foretell.batch.careful import Care
-from foretell.batch.hand import Hand, Inbox
+from foretell.batch.hand import AnyHand, Inbox
 from foretell.batch.job import Commit, Data, Job, Plan, Wish
 from foretell.batch.limits import Limits
 from foretell.batch.messages import Begin, Ended, Failed, Join, Joined, Load, Loaded, MakePlan, Planned, Score, Scored
@@ -33,7 +33,7 @@ _PATIENCE_CALLS = 100
 class _State:
     """What is known of one process."""
 
-    hand: Hand
+    hand: AnyHand
     device: str
     ready: bool = False
     shards: list[int] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Runner:
 
     def __init__(
         self,
-        hire: Callable[[int], Hand],
+        hire: Callable[[int], AnyHand],
         inbox: Inbox,
         name: str,
         version: str,

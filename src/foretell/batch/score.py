@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from foretell.backends.artefact_file import has_threads
-from foretell.batch.crew import Crew
+from foretell.batch.crew import AnyCrew
 from foretell.batch.inputs import find_inputs
-from foretell.batch.job import Commit, Data, Job, Wish, differences, made_from, name_of
+from foretell.batch.job import Commit, Data, Job, ModelRef, Wish, differences, made_from, name_of
 from foretell.batch.ledger import Ledger
 from foretell.batch.limits import Limits
-from foretell.batch.model_mark import mark_of, settings_for
+from foretell.batch.local_crew import crew_for
+from foretell.batch.model_mark import MOST_ROWS, mark_of, settings_for
 from foretell.batch.output import CURRENT, QUARANTINE, REPORT, Output
 from foretell.batch.progress import Nobody, Onlooker
 from foretell.batch.report import Report
@@ -27,27 +28,37 @@ from foretell.config import JobSettings, ModelSettings, usable_cores
 from foretell.errors import InvalidInput
 from foretell.remote.recipe import Recipe
 
-_MOST_ROWS = 32_768
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be scored, by what, and where to. `model`: a path or "module:Class"."""
+    """What is to be scored, by what, and where to.
 
-    model: str | Path
+    `model`: a path or "module:Class"; a live object is scored in this process. `data`: `Data` where its files are known
+    already. `folder`: where the names of modules are looked up; "": here. `retry`: the shards of a finished job that
+    have rows without an answer, once more.
+    """
+
+    model: object
     name: str
     version: str
     settings: ModelSettings
-    data: str | Path
+    data: str | Path | Data
     wish: Wish
     job: JobSettings
     format: str | None = None
     fresh: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the source, see its class."""
+    folder: str = ""
+    retry: bool = False
+
+    @property
+    def source(self) -> str | Path | None:
+        """What tells the model in another process; None for a live object."""
+        return self.model if isinstance(self.model, (str, Path)) else None
 
 
-def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew: Crew | None = None) -> Report:
+def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew: AnyCrew | None = None) -> Report:
     """Scores what is missing, and returns once the output stands where it belongs.
 
     Run again after any end, it goes on where it stopped; once all is done, it does nothing. Raises `InvalidInput` where
@@ -55,20 +66,47 @@ def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew
     writes to the same output, `TooManyBad`, and what loading the model raises. What is committed stays.
     """
     if crew is None:
-        with Crew() as hired:
+        with crew_for(request.model, request.settings, request.name) as hired:
             return run(request, output, onlooker, hired)
     began = time.monotonic()
     output.check_free(fresh=request.fresh)
-    kind, files = find_inputs(request.data, request.format)
-    data = Data(kind, tuple(files), request.options)
-    parts = made_from(data, request.wish, mark_of(request.model, request.settings, request.name, request.version))
+    data = _data(request)
+    parts = made_from(data, request.wish, mark_of(request.source, request.settings, request.name, request.version))
     with output.store.lock(str(output)) as held:
         ledger = _ledger(output, request, parts, data)
         done = ledger.finished()
         if done is not None and output.published(ledger.name):
-            return _unchanged(done)
+            if not (request.retry and done.get("quarantined")):
+                return _unchanged(done)
+            output.reopen(ledger, ledger.reopen())
         ledger.unfinish()
         return _Run(request, output, ledger, data, parts, onlooker or Nobody(), crew, held, began).report()
+
+
+def _data(request: Request) -> Data:
+    if isinstance(request.data, Data):
+        return request.data
+    kind, files = find_inputs(request.data, request.format)
+    return Data(kind, tuple(files), request.options)
+
+
+def again(output: Output, job: JobSettings) -> Request:
+    """The job that this output is of, so that its rows without an answer are scored once more.
+
+    Raises `InvalidInput` where there is none, and where its model was a live object.
+    """
+    known = (output.store.read(CURRENT) or b"").decode().strip()
+    begun = Ledger(output.store, known).job() if known else None
+    if begun is None:
+        raise InvalidInput("no job of foretell has made this", where=str(output), expected="the output of a job")
+    model = begun.model
+    if not model.source:
+        fix = "call foretell.score with it again, and retry=True"
+        raise InvalidInput("the model of this job was a live object", where=str(output), fix=fix)
+    settings = msgspec.convert(dict(model.settings), ModelSettings, strict=False)
+    source = Path(model.source) if model.is_path else model.source
+    return Request(source, model.name, model.version, settings, begun.data, begun.wish, job, folder=model.folder,
+                   retry=True)  # fmt: skip
 
 
 def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data) -> Ledger:
@@ -91,6 +129,15 @@ def _unchanged(done: dict[str, object]) -> Report:
     return Report(**values)
 
 
+def _reference(request: Request) -> ModelRef:
+    source = request.source
+    if source is None:
+        return ModelRef("", False, request.name, request.version)
+    settings = asdict(request.settings)
+    return ModelRef(str(source), isinstance(source, Path), request.name, request.version, settings,
+                    request.folder or str(Path.cwd()))  # fmt: skip
+
+
 class _Run:
     def __init__(
         self,
@@ -100,7 +147,7 @@ class _Run:
         data: Data,
         parts: dict[str, str],
         onlooker: Onlooker,
-        crew: Crew,
+        crew: AnyCrew,
         held: Held,
         began: float,
     ) -> None:
@@ -108,13 +155,15 @@ class _Run:
         self._parts, self._onlooker, self._crew, self._held, self._began = parts, onlooker, crew, held, began
         devices = request.settings.devices
         cores = usable_cores()
-        self._processes = request.job.processes or (cores if devices[0] == "cpu" else len(devices))
-        threads = max(1, cores // self._processes) if has_threads(request.model) else 0
-        most = request.job.batch_size or _MOST_ROWS
-        self._recipes = [
-            Recipe.of(request.model, settings_for(request.settings, device, threads, most), name=request.name)
-            for device in devices
-        ]
+        self._recipes: list[Recipe | None] = [None]
+        self._processes = 1
+        if request.source is not None:
+            self._processes = request.job.processes or (cores if devices[0] == "cpu" else len(devices))
+            threads = max(1, cores // self._processes) if has_threads(request.source) else 0
+            most = request.job.batch_size or MOST_ROWS
+            each = [settings_for(request.settings, device, threads, most) for device in devices]
+            recipes = [Recipe.of(request.source, settings, name=request.name) for settings in each]
+            self._recipes = [replace(recipe, folder=request.folder or recipe.folder) for recipe in recipes]
 
     def report(self) -> Report:
         request, ledger, job = self._request, self._ledger, self._request.job
@@ -123,7 +172,7 @@ class _Run:
             plan = ledger.job()
             if plan is None:
                 made = runner.plan(self._data, request.wish)
-                plan = Job(ledger.name, self._parts, self._data, request.wish, made, str(request.model))
+                plan = Job(ledger.name, self._parts, self._data, request.wish, made, _reference(request))
                 ledger.begin(plan)
             committed, totals = ledger.committed(), Totals()
             for record in ledger.records():

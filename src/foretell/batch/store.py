@@ -161,6 +161,11 @@ class LocalStore(Store):
             os.replace(file, target)
             _sync(target.parent)
 
+    def share(self, file: Path, name: str) -> None:
+        """Gives a file that is whole a further name here, and leaves it where it is. Harmless where it has it."""
+        with told(self.root / name):
+            self._link(file, self.root / name)
+
     def scratch(self, name: str) -> Path:
         folder = self.root / "tmp"
         folder.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ class Worker:
         """The job whose shards come. Raises `InvalidModel` where the model is not the one that began it."""
         if job.plan.identity != self._identity:
             what = "the model, its runtime or its settings are not those that began this job"
-            raise InvalidModel(what, where=job.model, fix="run with --fresh to start again")
+            raise InvalidModel(what, where=job.model.source, fix="run with --fresh to start again")
         self._work = _Work(self._replica, self._device, self._retries, self._board, job, root, batch_size)
 
     def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:

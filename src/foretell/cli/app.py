@@ -20,6 +20,7 @@ _COMMANDS = {
     "serve": ("MODEL...", "Serve models over HTTP."),
     "predict": ("MODEL DATA", "Answer the rows of a file, or of JSON on the command line."),
     "score": ("MODEL DATA -o OUT", "Score a data set: every row once, whatever crashes."),
+    "retry": ("OUT", "Score the rows once more that a job has put aside."),
     "inspect": ("MODEL...", "Show what a model takes and gives, and a request to paste."),
     "config": ("[MODEL...]", "Show every setting, its value and where it came from."),
     "token": ("new --name NAME --scope SCOPE", "Make a token for a server that asks for one."),

@@ -43,7 +43,7 @@ def load(recipe: Recipe, *, retries: int = 0, device: str | None = None) -> Load
     except (Exception, SystemExit) as error:
         raise _failed(error, where) from error
     try:
-        return Loaded(opened, _loaded(opened.model, settings, where), where)
+        return Loaded(opened, loaded_replica(opened.model, settings, where), where)
     except (Exception, SystemExit) as error:
         with contextlib.suppress(Exception):  # what ended the loading is what counts
             opened.model.close()
@@ -52,7 +52,8 @@ def load(recipe: Recipe, *, retries: int = 0, device: str | None = None) -> Load
         raise _failed(error, where) from error
 
 
-def _loaded(model: Model, settings: ModelSettings, where: str) -> Replica:
+def loaded_replica(model: Model, settings: ModelSettings, where: str) -> Replica:
+    """Loads and warms up a model. Raises what it raises."""
     if settings.device != "cpu" and type(model).load is Model.load:
         fix, got = "use cpu, or give the model a method load(self, device)", settings.device
         raise Unavailable("the model knows of no devices", where=where, expected="cpu", got=got, fix=fix)

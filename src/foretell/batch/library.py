@@ -1,0 +1,88 @@
+"""`foretell.score`: the job as a call."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from foretell.batch.job import Wish
+from foretell.batch.output import open_output
+from foretell.batch.progress import Onlooker
+from foretell.batch.report import Report
+from foretell.batch.score import Request, run
+from foretell.config import JobSettings, Layer, ModelSettings, resolve
+from foretell.errors import InvalidSetting, nearest
+from foretell.repository.plan import plan
+
+_MODEL = {field.name for field in dataclasses.fields(ModelSettings)}
+_JOB = {field.name for field in dataclasses.fields(JobSettings)}
+
+
+def score(
+    model: object,
+    data: str | Path,
+    out: str | Path,
+    *,
+    key: str | Sequence[str] = (),
+    mapping: Mapping[str, Sequence[str]] | None = None,
+    top: int | None = None,
+    stamp: bool = False,
+    format: str | None = None,
+    output_format: str | None = None,
+    source_options: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+    retry: bool = False,
+    name: str | None = None,
+    version: str | None = None,
+    onlooker: Onlooker | None = None,
+    **options: Any,
+) -> Report:
+    """Scores a data set: every row once, whatever crashes; see `foretell score --help` for what the arguments mean.
+
+    `model`: a path or "module:Class", which runs in processes of its own; or a live object (a callable, a scikit-learn
+    estimator, a `Model`, a predictor), which runs in this process, one call at a time: a crash of it ends this process,
+    and the job goes on only if `version` says that the model is the same as before. `options`: the settings of models
+    and jobs, by name. Raises what `foretell.batch.score.run` raises.
+    """
+    settings, job = _settings(options)
+    source, known, number = _named(model, name, version)
+    output = open_output(out, output_format)
+    keys = (key,) if isinstance(key, str) else tuple(key)
+    columns = {name: tuple(names) for name, names in (mapping or {}).items()} or None
+    wish = Wish(output.format, keys, columns, (), top, stamp)
+    request = Request(source, known, number, settings, data, wish, job, format, fresh,
+                      dict(source_options or {}), retry=retry)  # fmt: skip
+    return run(request, output, onlooker)
+
+
+def _settings(options: Mapping[str, Any]) -> tuple[ModelSettings, JobSettings]:
+    for key in options:
+        if key not in _MODEL | _JOB:
+            raise InvalidSetting(f"unknown option {key!r}", fix=nearest(key, _MODEL | _JOB))
+    given = {key: value for key, value in options.items() if value is not None}
+    model, job = ({key: value for key, value in given.items() if key in names} for names in (_MODEL, _JOB))
+    return (
+        resolve(ModelSettings, [Layer("options", model)]).settings,
+        resolve(JobSettings, [Layer("options", job)]).settings,
+    )
+
+
+def _named(model: object, name: str | None, version: str | None) -> tuple[Any, str, str]:
+    """The model, its name and its version. A live object without a version is never the same as one before."""
+    if not isinstance(model, (str, Path)):
+        named = name or str(getattr(model, "__name__", type(model).__name__))
+        return model, named, version or f"live-{secrets.token_hex(8)}"
+    (*_, planned) = plan([str(model)], newest=True)
+    return planned.source, name or planned.name or _stem(planned.source), version or planned.version
+
+
+def _stem(source: str) -> str:
+    from foretell.backends.artefact_file import find_artefact
+    from foretell.backends.python.source import is_reference
+
+    if is_reference(source) and not Path(source).exists():
+        return source.rpartition(":")[2].rpartition(".")[2]
+    return find_artefact(Path(source)).stem

@@ -1,0 +1,44 @@
+"""`foretell retry`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from foretell.cli.flags import ScoreFlags
+from foretell.cli.meant import job_settings
+from foretell.cli.scoring_view import onlooker, say_report
+
+
+def retry(
+    out: Annotated[str, Parameter(name="OUT")],
+    /,
+    *,
+    json: bool = False,
+    job: ScoreFlags = ScoreFlags(),
+) -> int:
+    """Score the rows once more that a finished job has put aside. What is there stays until the new output takes its
+    place.
+
+    Parameters
+    ----------
+    out
+        The output of `foretell score`.
+    json
+        Print the report as JSON.
+    """
+    from foretell.batch.output import open_output
+    from foretell.batch.score import again, run
+
+    output = open_output(out)
+    request = again(output, job_settings(job).settings)
+    with onlooker(json=json) as looks:
+        report = run(request, output, looks)
+    if json:
+        from foretell.cli.output import print_json
+
+        print_json(report.to_dict())
+    else:
+        say_report(report)
+    return 3 if report.quarantined else 0
