@@ -17,7 +17,12 @@ def score(
     folder: Path, storage: Mapping[str, str], *arguments: object, code: int = 0, model: str = "models.py:Sum"
 ) -> subprocess.CompletedProcess[str]:
     """`foretell score MODEL ARGUMENTS`, which ends with `code`. `storage`: what of the environment reaches it."""
-    command = program.command("score", model, *arguments)
+    return run(folder, storage, "score", model, *arguments, code=code)
+
+
+def run(folder: Path, storage: Mapping[str, str], *words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """`foretell WORDS`, which ends with `code`."""
+    command = program.command(*words)
     done = subprocess.run(command, cwd=folder, env=_environment(storage), capture_output=True, text=True, check=False,
                           timeout=200)  # fmt: skip
     assert done.returncode == code, done.stderr

@@ -42,6 +42,14 @@ class ObjectOutput(Output):
     def target(self) -> str:
         return str(self._place if self.is_file else self._place.below(MANIFEST))
 
+    def begin(self, name: str, *, fresh: bool) -> None:
+        super().begin(name, fresh=fresh)
+        published = self._published_parts(name)
+        if published and not published.issuperset(self.store.names(f"{name}/data")):
+            # Parts that a later output of the same job has replaced, but for those of shards that are scored again.
+            committed = {record.part for record in Ledger(self.store, name).records() if record.part}
+            self.store.clear(f"{name}/data", published | committed)
+
     def publish(
         self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, Any], join: Join, held: Held
     ) -> None:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import shutil
-import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,12 +10,12 @@ from pathlib import Path
 from foretell.batch.address import parse
 from foretell.batch.bucket import Bucket, Changed, Patience
 from foretell.batch.object_lock import Lease, ObjectLock
+from foretell.batch.scratch import Scratch
 from foretell.batch.store import Held, Store, told
 from foretell.clock import Clock
 from foretell.errors import Unavailable
 
 _AT_ONCE = 32
-_OTHERS = 0o077
 _FETCHED_BYTES = 8 * 2**20
 
 
@@ -38,7 +32,7 @@ class ObjectStore(Store):
         self.address = str(self._place)
         self.bucket = Bucket(self._place, patience, clock)
         self._lease, self._clock = lease, clock
-        self._folder: Path | None = None
+        self._scratch = Scratch()
 
     def key(self, name: str) -> str:
         """Of a name, in the bucket."""
@@ -76,14 +70,13 @@ class ObjectStore(Store):
                 path.unlink(missing_ok=True)
 
     def scratch(self, name: str) -> Path:
-        if self._folder is None:
-            self._folder = _private_folder(self.address)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        return self._folder / f"{os.getpid()}-{name}"
+        return self._scratch.path(name)
 
     def clear_scratch(self) -> None:
-        folder, self._folder = self._folder or _private_folder(self.address), None
-        shutil.rmtree(folder, ignore_errors=True)
+        self._scratch.clear()
+
+    def close(self) -> None:
+        self._scratch.close()
 
     def clear(self, folder: str, keep: frozenset[str] = frozenset()) -> None:
         prefix = self.key(folder)
@@ -119,15 +112,3 @@ class ObjectStore(Store):
         except Changed:
             raise Unavailable("an object is gone that this job has written", where=self.where(name),
                               fix="run with --fresh to start again") from None  # fmt: skip
-
-
-def _private_folder(address: str) -> Path:
-    """For files in the making of all processes that write to `address`, so that a later run finds what was left."""
-    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"foretell-{os.getuid()}-{digest}"
-    with told(folder), contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    status = folder.lstat()
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & _OTHERS:
-        return folder
-    return Path(tempfile.mkdtemp(prefix="foretell-"))  # somebody else has put something in its place

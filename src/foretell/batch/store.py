@@ -73,11 +73,11 @@ class Store(ABC):
 
     @abstractmethod
     def scratch(self, name: str) -> Path:
-        """A path on this machine for a file that is being written, by this process alone."""
+        """A path on this machine for a file that is being written, by this process and one of its threads alone."""
 
     @abstractmethod
     def clear_scratch(self) -> None:
-        """Removes what processes have left in the making. Only for the one that has the lock."""
+        """Removes what this process, and any that has ended, has left in the making. For the one that has the lock."""
 
     @abstractmethod
     def clear(self, folder: str, keep: frozenset[str] = frozenset()) -> None:
@@ -93,6 +93,9 @@ class Store(ABC):
 
         Raises `Occupied` where another has it.
         """
+
+    def close(self) -> None:  # noqa: B027 (optional hook)
+        """Gives back what only this process has used."""
 
     def where(self, name: str) -> str:
         """A name, for people."""

@@ -158,6 +158,7 @@ class _Work:
     def close(self) -> None:
         self._committing.close()
         self._source.close()
+        self._store.close()
 
     def _blocks(self, shard: Shard, care: Care) -> Iterator[Block]:
         self._source.left_out = care.left_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -30,7 +31,9 @@ def retry(
     """
     from foretell.batch.output import open_output
     from foretell.batch.score import again, run
+    from foretell.cli.storage import prepare
 
+    prepare([out], os.environ)
     output = open_output(out)
     request = again(output, job_settings(job).settings)
     with onlooker(json=json) as looks:

@@ -84,7 +84,7 @@ def score(
     from foretell.batch.score import run
     from foretell.cli.storage import prepare
 
-    prepare(["score", data, out], os.environ)
+    prepare([data, out], os.environ)
     output = open_output(out, rows.output_format)
     wish = rows.wish(output.format)
     settings = job_settings(job).settings

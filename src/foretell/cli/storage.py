@@ -18,13 +18,13 @@ _FROM_PROFILE = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_ke
                  "endpoint_url": "AWS_ENDPOINT_URL"}  # fmt: skip
 
 
-def prepare(words: Sequence[str], environment: MutableMapping[str, str]) -> None:
-    """For a command that names objects: the keys of the profile where nobody has given others, and plain HTTP to this
-    machine itself. What is in the environment already stands.
+def prepare(places: Sequence[str], environment: MutableMapping[str, str]) -> None:
+    """For a command that names places, some of them in object storage: the keys of the profile where nobody has given
+    others, and plain HTTP to this machine itself. What is in the environment already stands.
 
     Raises `InvalidSetting` for a profile that was asked for and holds no keys, and an endpoint with a password in it.
     """
-    if words[:1] != ["score"] or not any("s3://" in word or "s3a://" in word for word in words):
+    if not any(scheme in place for place in places for scheme in ("s3://", "s3a://")):
         return
     if not any(environment.get(name) for name in _GIVEN_OTHERWISE):
         for name, value in _profile(environment).items():

@@ -98,6 +98,32 @@ def test_parquet_is_the_same_there_as_here(s3: S3Server, tmp_path: Path, most: i
     assert sum(block.rows for block in there) == _ROWS
 
 
+@pytest.mark.parametrize(
+    ("name", "columns", "row"),
+    [
+        ("data.csv", ("c3", "b"), '{n},"text, {n}"\n'),
+        ("data.jsonl", ("c3", "b"), '{{"c3": {n}, "b": "text {n}"}}\n'),
+        ("data.txt", ("text",), "line {n}\n"),
+    ],
+)
+def test_every_kind_of_file_is_the_same_there_as_here(
+    s3: S3Server, tmp_path: Path, name: str, columns: tuple[str, ...], row: str
+) -> None:
+    text = ("c3,b\n" if name.endswith("csv") else "") + "".join(row.format(n=n) for n in range(5000))
+    (tmp_path / name).write_text(text)
+    s3.put("box", name, text.encode())
+    size = ShardSize(rows=700)
+    there, here = (rows_of(where, columns, size) for where in (f"s3://box/{name}", str(tmp_path / name)))
+    assert sum(block.rows for block in there) == 5000
+    assert [each for block in there for column in columns for each in listed(block.columns[column])] == [
+        each for block in here for column in columns for each in listed(block.columns[column])
+    ]
+
+
+def listed(cells: object) -> list[object]:
+    return list(cells.to_pylist() if hasattr(cells, "to_pylist") else cells)  # type: ignore[call-overload]
+
+
 def test_only_the_columns_that_are_asked_for_are_fetched(s3: S3Server, tmp_path: Path) -> None:
     content = parquet(tmp_path / "data.parquet")
     s3.put("box", "data.parquet", content)

@@ -88,6 +88,21 @@ def test_a_row_without_an_answer_is_in_the_quarantine(folder: Path, s3: S3Server
     assert scoring.answers(table(objects.parts(s3, "out"))) == scoring.expected(without=[7])
 
 
+def test_what_was_put_aside_is_scored_again_there(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
+    data = scoring.write_files(folder, files=2, bad={7: -66.0})
+    objects.score(folder, storage, data, *OUT, code=3, model="models.py:Outage")
+    kept = objects.parts(s3, "out")
+    (folder / "mended").touch()
+    objects.run(folder, storage, "retry", "s3://box/out")
+    assert scoring.answers(table(objects.parts(s3, "out"))) == {**scoring.expected(files=2), 7: -66.0 + 7.5}
+    assert "out/_foretell/quarantine.jsonl" not in s3.keys("box")
+    replaced = set(kept) - set(objects.parts(s3, "out"))
+    assert len(replaced) == 1
+    assert any(name in key for key in s3.keys("box") for name in replaced), "readers of the old manifest still may"
+    objects.score(folder, storage, data, *OUT, model="models.py:Outage")
+    assert not any(name in key for key in s3.keys("box") for name in replaced)
+
+
 def wait_for(s3: S3Server, shards: int, but: str = "-") -> None:
     """Until so many shards are committed, those of the job `but` not counted; the test's own limit ends it."""
     while sum("/shards/" in key and but not in key for key in s3.keys("box")) < shards:
