@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from foretell.batch.block import Block
 from foretell.batch.inputs import find_inputs
@@ -48,6 +49,20 @@ def write_parquet(path: Path, table: Table) -> None:
     pq.write_table(typed(table), path, row_group_size=7)
 
 
+def write_arrow(path: Path, table: Table) -> None:
+    with pa.ipc.new_file(path, typed(table).schema) as writer:
+        writer.write_table(typed(table), max_chunksize=7)
+
+
+def write_arrow_stream(path: Path, table: Table) -> None:
+    with pa.ipc.new_stream(path, typed(table).schema) as writer:
+        writer.write_table(typed(table), max_chunksize=7)
+
+
+def write_feather(path: Path, table: Table) -> None:
+    feather.write_feather(typed(table), path, compression="zstd", chunksize=7)
+
+
 def typed(table: Table) -> Any:
     kinds = {"a": pa.float64(), "n": pa.int64(), "text": pa.string()}
     return pa.table({name: pa.array(cells, kinds.get(name, pa.string())) for name, cells in table.items()})
@@ -67,6 +82,9 @@ CASES = {
     "tsv": Case(".tsv", write_separated("\t")),
     "tsv without pyarrow": Case(".tsv", write_separated("\t"), without_arrow=True),
     "jsonl": Case(".jsonl", write_lines),
+    "arrow": Case(".arrow", write_arrow),
+    "arrow stream": Case(".arrow", write_arrow_stream),
+    "feather": Case(".feather", write_feather),
     "jsonl without pyarrow": Case(".jsonl", write_lines, without_arrow=True),
 }
 
@@ -214,7 +232,7 @@ def test_a_column_that_one_file_has_not_is_named_with_the_file(make: Callable[..
 
 def test_a_column_of_another_kind_is_named_with_the_file(make: Callable[..., Source], case: Case) -> None:
     other = {**some(3), "a": ["x", "y", "z"]}
-    if case.suffix == ".parquet":
+    if case.suffix in (".parquet", ".arrow", ".feather"):
         other = {"b" if name == "a" else name: cells for name, cells in other.items()}
     source = make(some(3), other)
     with pytest.raises(InvalidInput, match=r"1\.\w+: .*'a'"):

@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx_build
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from foretell.batch.inputs import FORMATS
+from foretell.cli.score import Format
 
 NAMES = ["a", "b", "c", "d"]
 HOW = ["--key", "id", "--map", "X=a,b,c,d", "--processes", "1"]
@@ -121,3 +124,35 @@ def test_text_where_numbers_are_asked_for_is_refused_before_anything_is_scored(f
     (folder / "data.csv").write_text("a,b,c,d\n1,2,3,x\n1,2,3,y\n")
     result = foretell("score", "iris.onnx", "data.csv", "-o", "out.csv", "--map", "X=a,b,c,d")
     assert "column 'd' does not fit input 'X'" in result.error
+
+
+@pytest.mark.parametrize("data", ["data.csv", "data.jsonl"])
+def test_rows_without_a_key_are_known_by_their_number(foretell: Any, folder: Path, data: str) -> None:
+    WRITERS[data](folder / data)
+    result = foretell("score", "iris.onnx", data, "-o", "out.jsonl", "--map", "X=a,b,c,d", "--processes", "1")
+    assert result.code == 0, result.err
+    assert [row["row"] for row in read(folder / "out.jsonl")] == list(range(150))
+
+
+def test_the_formats_of_the_command_line_are_those_of_the_sources() -> None:
+    assert set(get_args(Format)) == set(FORMATS)
+
+
+def test_arrays_and_arrow_files_give_the_same_answers(foretell: Any, folder: Path, expected: Any) -> None:
+    np.save(folder / "data.npy", np.array(flowers(), np.float32))
+    with pa.ipc.new_file(folder / "data.arrow", pa.Table.from_pylist(records()).schema) as writer:
+        writer.write_table(pa.Table.from_pylist(records()))
+    one = foretell("score", "iris.onnx", "data.npy", "-o", "one.jsonl", "--top", "1", "--processes", "1")
+    two = foretell("score", "iris.onnx", "data.arrow", "-o", "two.jsonl", "--top", "2", *HOW)
+    assert (one.code, two.code) == (0, 0), one.err + two.err
+    labels = [answer["label"] for answer in expected]
+    assert [row["label"] for row in read(folder / "one.jsonl")] == labels
+    assert [row["row"] for row in read(folder / "one.jsonl")] == list(range(150))
+    classes = sorted({*labels})
+    best = [classes[row["probabilities_label"]] if isinstance(row["probabilities_label"], int)
+            else row["probabilities_label"] for row in read(folder / "one.jsonl")]  # fmt: skip
+    assert best == labels
+    assert [row["probabilities_labels"][0] for row in read(folder / "two.jsonl")] == [
+        row["probabilities_label"] for row in read(folder / "one.jsonl")
+    ]
+    assert [row["id"] for row in read(folder / "two.jsonl")][:2] == ["000", "001"]

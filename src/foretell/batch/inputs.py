@@ -22,6 +22,7 @@ SUFFIXES = {
     ".csv": "csv", ".tsv": "tsv",
     ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".npy": "npy",
+    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
     ".jpg": "images", ".jpeg": "images", ".png": "images", ".webp": "images", ".bmp": "images", ".gif": "images",
     ".txt": "texts",
 }  # fmt: skip

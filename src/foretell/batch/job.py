@@ -74,7 +74,7 @@ class Plan:
     def wanted(self) -> tuple[str, ...]:
         """Every column that must be read, each once."""
         inputs = [name for names in self.columns.values() for name in names]
-        return tuple(dict.fromkeys((*self.keys, *inputs)))
+        return tuple(dict.fromkeys((*(() if self.row_numbers else self.keys), *inputs)))
 
 
 @dataclass(frozen=True, slots=True)

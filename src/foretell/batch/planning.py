@@ -9,6 +9,7 @@ from dataclasses import replace
 from foretell.batch.job import FILE, ROW, Data, Plan, Wish
 from foretell.batch.shards import ShardSize
 from foretell.batch.sources.source import Field, Source
+from foretell.batch.top import shown
 from foretell.errors import InvalidInput, InvalidSetting, nearest
 from foretell.forms import mapping
 from foretell.forms.intake import UNNAMED
@@ -33,9 +34,10 @@ def plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identit
     _check_kinds(fields, columns, spec, texts=source.cells_are_text)
     source.suit(spec, columns)
     source.check([*(key for key in keys if key in names), *(name for each in columns.values() for name in each)])
-    _check_output(keys, wish, spec)
+    outputs = shown(spec, wish.top)
+    _check_output(keys, wish, outputs)
     shards = source.shards(_size(spec, columns))
-    return Plan(identity, keys, columns, tuple(shards), _group_rows(spec), row_numbers)
+    return Plan(identity, keys, columns, tuple(shards), _group_rows(outputs), row_numbers)
 
 
 def _check_rows_alone(model: Model, name: str) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from foretell.batch.sinks.sink import Part, Sink
 from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Source
 from foretell.batch.store import open_store
+from foretell.batch.top import best, shown
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.replica import Replica
 from foretell.errors import InvalidInput, InvalidModel
@@ -113,7 +114,9 @@ class _Work:
         told = (identity.name, identity.version, identity.artefact_digest)
         stamp = dict(zip(STAMP, told, strict=True)) if job.wish.stamp else {}
         self._committing = Behind("commit")
-        self._sink: Sink = open_sink(job.wish.output, replica.model.spec, metadata, stamp, plan.group_rows)
+        self._spec = replica.model.spec
+        outputs = shown(self._spec, job.wish.top)
+        self._sink: Sink = open_sink(job.wish.output, outputs, metadata, stamp, plan.group_rows)
 
     def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
         self._check_unchanged(shard)
@@ -123,7 +126,7 @@ class _Work:
             for block in self._blocks(shard, care):
                 for scored in self._scorer.score(block, shard.index, care, lost):
                     self._board.enter("write", shard.index)
-                    part.write(scored)
+                    part.write(replace(scored, answer=best(scored.answer, self._spec, self._job.wish.top)))
                     self._board.rest()
                     rows += scored.rows
             self._board.enter("write", shard.index)

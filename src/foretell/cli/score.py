@@ -20,7 +20,7 @@ from foretell.errors import InvalidSetting
 if TYPE_CHECKING:
     from foretell.batch.job import Wish
 
-Format = Literal["csv", "images", "jsonl", "lines", "parquet", "texts", "tsv"]
+Format = Literal["arrow", "csv", "images", "jsonl", "lines", "npy", "parquet", "texts", "tsv"]
 OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 

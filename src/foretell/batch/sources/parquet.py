@@ -10,7 +10,8 @@ from foretell.batch.address import is_address
 from foretell.batch.block import Block
 from foretell.batch.files import Files, ObjectFile, Span
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
-from foretell.batch.sources.source import Field, FieldKind, Source, same_fields
+from foretell.batch.sources.arrow_kinds import first_line, kind_of
+from foretell.batch.sources.source import Field, Source, same_fields
 from foretell.errors import InvalidInput, missing_extra
 
 _BUFFER_BYTES = 2**16
@@ -47,7 +48,7 @@ class ParquetSource(Source):
         first: tuple[Field, ...] = ()
         for number, file in enumerate(self.files):
             schema = self._file(number).schema_arrow
-            fields = tuple(Field(field.name, _kind(field.type), str(field.type)) for field in schema)
+            fields = tuple(Field(field.name, kind_of(field.type), str(field.type)) for field in schema)
             if number:
                 same_fields(first, self.files[0].path, fields, file.path)
             else:
@@ -132,7 +133,7 @@ class ParquetSource(Source):
         except StopIteration:
             raise InvalidInput("the file has fewer rows than it says", where=f"{path}, row {reading.at}") from None
         except (pa.ArrowException, OSError) as error:
-            what = f"the file cannot be read: {_first_line(error)}"
+            what = f"the file cannot be read: {first_line(error)}"
             raise InvalidInput(what, where=f"{path}, near row {reading.at}", fix="write it again") from None
 
     def _file(self, number: int) -> Any:
@@ -160,7 +161,7 @@ def _opened(file: str | ObjectFile, path: str) -> Any:
     try:
         return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        what = f"not a readable Parquet file: {_first_line(error)}"
+        what = f"not a readable Parquet file: {first_line(error)}"
         raise InvalidInput(what, where=path, fix="write it again, or leave it out") from None
 
 
@@ -188,20 +189,3 @@ def _span(chunk: Any) -> Span:
 
 def _is_one_of(path: str, columns: Sequence[str]) -> bool:
     return any(path == name or path.startswith(f"{name}.") for name in columns)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
-def _kind(kind: Any) -> FieldKind:
-    import pyarrow as pa
-
-    kinds = pa.types
-    if kinds.is_dictionary(kind):
-        kind = kind.value_type
-    if kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind):
-        return "number"
-    if kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
-        return "text"
-    return "other"

@@ -16,6 +16,8 @@ def open_source(data: Data) -> Source:
         "csv": _csv,
         "tsv": _tsv,
         "jsonl": _jsonl,
+        "npy": _npy,
+        "arrow": _arrow,
         "images": _images,
         "texts": _texts,
         "lines": _lines,
@@ -68,3 +70,15 @@ def _jsonl() -> type[Source]:
     from foretell.batch.sources.jsonl import JsonLinesSource
 
     return JsonLinesSource
+
+
+def _npy() -> type[Source]:
+    from foretell.batch.sources.npy import NpySource
+
+    return NpySource
+
+
+def _arrow() -> type[Source]:
+    from foretell.batch.sources.arrow import ArrowSource
+
+    return ArrowSource

@@ -1,0 +1,173 @@
+"""Arrow IPC files, which Feather is, too, and Arrow streams: shards are ranges of rows."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, ClassVar
+
+from foretell.batch.address import is_address
+from foretell.batch.block import Block
+from foretell.batch.files import Files
+from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
+from foretell.batch.sources.arrow_kinds import first_line, kind_of
+from foretell.batch.sources.source import Field, Source, same_fields
+from foretell.errors import InvalidInput, missing_extra
+
+
+@dataclass(slots=True)
+class _Batches:
+    """The record batches of a file. Those of a stream come in order: one before the last is found from the start."""
+
+    reader: Any
+    is_file: bool
+    stream: Any
+    next: int = 0
+
+    def count(self) -> list[int]:
+        if self.is_file:
+            return [self.reader.get_batch(at).num_rows for at in range(self.reader.num_record_batches)]
+        return [batch.num_rows for batch in self.reader]
+
+    def get(self, at: int) -> Any:
+        if self.is_file:
+            return self.reader.get_batch(at)
+        while self.next < at:
+            self.reader.read_next_batch()
+            self.next += 1
+        self.next += 1
+        return self.reader.read_next_batch()
+
+
+class ArrowSource(Source):
+    """One or more files with the same columns; only the columns that are asked for are read."""
+
+    whole_columns: ClassVar[bool] = True
+
+    def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
+        super().__init__(files, options)
+        self._files = Files()
+        self._counts: tuple[int, list[int]] | None = None
+        self._open: tuple[int, tuple[str, ...], _Batches] | None = None
+
+    def fields(self) -> tuple[Field, ...]:
+        first: tuple[Field, ...] = ()
+        for number, file in enumerate(self.files):
+            batches = self._opened(number, None)
+            schema = batches.reader.schema
+            batches.stream.close()
+            names = schema.names
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise InvalidInput(f"two columns are named {twice[0]!r}", where=file.path, fix="rename one")
+            fields = tuple(Field(field.name, kind_of(field.type), str(field.type)) for field in schema)
+            if number:
+                same_fields(first, self.files[0].path, fields, file.path)
+            first = first or fields
+        return first
+
+    def shards(self, size: ShardSize) -> list[Shard]:
+        counts = [self._rows(number) for number in range(len(self.files))]
+        total, stored = sum(map(sum, counts)), sum(file.size for file in self.files)
+        most = size.for_data(total, stored).rows_of(stored / max(1, total))
+        made: list[Shard] = []
+        for number, each in enumerate(counts):
+            for start, stop in joined_groups(each, most):
+                for left, right in cut(stop - start, most, first=not made):
+                    made.append(Shard(0, number, start + left, start + right, start + left, right - left))
+        return numbered(made)
+
+    def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
+        import pyarrow as pa
+
+        ends = list(accumulate(self._rows(shard.file)))
+        at, row = bisect_right(ends, shard.start), shard.start
+        held: list[Any] = []
+        first, count = row, 0
+        while row < shard.stop:
+            batch = self._batch(shard.file, tuple(columns), at, row)
+            begin = ends[at] - batch.num_rows
+            stop = min(ends[at], shard.stop)
+            while row < stop:
+                piece = batch.slice(row - begin, min(stop - row, rows - count))
+                held.append(piece)
+                row, count = row + piece.num_rows, count + piece.num_rows
+                if count == rows or row == shard.stop:
+                    table = pa.Table.from_batches(held)
+                    yield Block({name: table[name] for name in columns}, count, shard.file, first)
+                    held, first, count = [], row, 0
+            at += 1
+
+    def close(self) -> None:
+        self._forget()
+        self._counts = None
+        self._files.close()
+
+    def _rows(self, number: int) -> list[int]:
+        """Rows of each batch."""
+        if self._counts is None or self._counts[0] != number:
+            batches = self._opened(number, ())
+            try:
+                self._counts = number, self._told(number, 0, batches.count)
+            finally:
+                batches.stream.close()
+        return self._counts[1]
+
+    def _batch(self, number: int, columns: tuple[str, ...], at: int, row: int) -> Any:
+        known = self._open
+        if known is None or known[:2] != (number, columns) or (not known[2].is_file and known[2].next > at):
+            self._forget()
+            known = self._open = number, columns, self._opened(number, columns)
+        batches = known[2]
+        batch = self._told(number, row, lambda: batches.get(at))
+        return batch.select(columns)
+
+    def _told(self, number: int, row: int, read: Any) -> Any:
+        import pyarrow as pa
+
+        try:
+            return read()
+        except (pa.ArrowException, OSError, StopIteration) as error:
+            what = f"the file cannot be read: {first_line(error) or 'it ends too early'}"
+            where = f"{self.files[number].path}, near row {row}"
+            raise InvalidInput(what, where=where, fix="write it again") from None
+
+    def _forget(self) -> None:
+        if self._open is not None:
+            self._open[2].stream.close()
+        self._open = None
+
+    def _opened(self, number: int, columns: tuple[str, ...] | None) -> _Batches:
+        """`columns`: those that are read; no name: only as much as tells how many rows there are."""
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise missing_extra("pyarrow", "data", "reading Arrow files") from None
+        file = self.files[number]
+        try:
+            stream = pa.PythonFile(self._files.open(file)) if is_address(file.path) else pa.OSFile(file.path)
+        except OSError as error:
+            raise InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path) from None
+        try:
+            return _reader(stream, columns)
+        except (pa.ArrowException, OSError, EOFError) as error:
+            stream.close()
+            what = f"not a readable Arrow file: {first_line(error)}"
+            raise InvalidInput(what, where=file.path, fix="write it again, or leave it out") from None
+
+
+def _reader(stream: Any, columns: tuple[str, ...] | None) -> _Batches:
+    import pyarrow as pa
+
+    is_file = stream.read(6) == b"ARROW1"
+    stream.seek(0)
+    open_ = pa.ipc.open_file if is_file else pa.ipc.open_stream
+    reader = open_(stream)
+    if columns is None:
+        return _Batches(reader, is_file, stream)
+    names = reader.schema.names
+    chosen = [names.index(name) for name in columns] if columns else list(range(min(1, len(names))))
+    stream.seek(0)
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=chosen)
+    return _Batches(open_(stream, options=options), is_file, stream)

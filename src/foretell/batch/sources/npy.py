@@ -1,0 +1,133 @@
+"""Arrays as `numpy.save` writes them: axis 0 is the rows, which are the one input of the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+from numpy.lib import format as npy
+
+from foretell.batch.block import Block
+from foretell.batch.files import Files
+from foretell.batch.shards import InputFile, Shard, ShardSize, cut, numbered
+from foretell.batch.sources.source import Field, FieldKind, Source, same_fields
+from foretell.columns import Array
+from foretell.errors import InvalidInput
+
+_KINDS: Mapping[str, FieldKind] = {"i": "number", "u": "number", "f": "number", "U": "text", "S": "text"}
+_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dtype.itemsize * math.prod(self.shape[1:])
+
+    @property
+    def field(self) -> Field:
+        described = f"{self.dtype.name}{list(self.shape[1:]) if len(self.shape) > 1 else ''}"
+        return Field(NpySource.content, _KINDS.get(self.dtype.kind, "other"), described)
+
+
+class NpySource(Source):
+    """Only the rows that are asked for are read, in either order of axes. They are not mapped into memory: a file that
+    becomes shorter while it is read is an error, where a map would end the process."""
+
+    content: ClassVar[str] = "rows"
+
+    def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
+        super().__init__(files, options)
+        self._files = Files()
+        self._known: tuple[int, _Head] | None = None
+
+    def fields(self) -> tuple[Field, ...]:
+        first = (self._head(0).field,)
+        for number, file in enumerate(self.files[1:], 1):
+            same_fields(first, self.files[0].path, (self._head(number).field,), file.path)
+        return first
+
+    def shards(self, size: ShardSize) -> list[Shard]:
+        heads = [self._head(number) for number in range(len(self.files))]
+        size = size.for_data(sum(head.shape[0] for head in heads), sum(file.size for file in self.files))
+        made: list[Shard] = []
+        for number, head in enumerate(heads):
+            most = size.rows_of(head.row_bytes)
+            for start, stop in cut(head.shape[0], most, first=not made):
+                made.append(Shard(0, number, start, stop, start, stop - start))
+        return numbered(made)
+
+    def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
+        head = self._head(shard.file)
+        with self._open(shard.file) as stream:
+            for start in range(shard.start, shard.stop, rows):
+                stop = min(start + rows, shard.stop)
+                array = _rows(stream, head, start, stop, self.files[shard.file].path)
+                yield Block(dict.fromkeys(columns, array), stop - start, shard.file, start)
+
+    def close(self) -> None:
+        self._known = None
+        self._files.close()
+
+    def _head(self, number: int) -> _Head:
+        if self._known is None or self._known[0] != number:
+            self._known = number, self._read_head(number)
+        return self._known[1]
+
+    def _read_head(self, number: int) -> _Head:
+        file = self.files[number]
+        fix = "save a plain array of numbers or strings with numpy.save"
+        with self._open(number) as stream:
+            try:
+                read = _READERS.get(npy.read_magic(stream))
+                if read is None:
+                    raise ValueError("another version of the format")
+                shape, fortran, dtype = read(stream)
+            except (ValueError, EOFError) as error:
+                raise InvalidInput(f"not a readable .npy file: {error}", where=file.path, fix=fix) from None
+            head = _Head(shape, dtype, fortran, stream.tell())
+        if dtype.hasobject or dtype.names or not shape:
+            got = "Python objects" if dtype.hasobject else "records" if dtype.names else "a single value"
+            raise InvalidInput("this is no array of rows", where=file.path, got=got, fix=fix)
+        if file.size < head.offset + head.row_bytes * shape[0]:
+            raise InvalidInput("the file has fewer rows than it says", where=file.path, expected=f"{shape[0]:,}",
+                               got=f"{max(0, file.size - head.offset) // max(1, head.row_bytes):,}")  # fmt: skip
+        return head
+
+    def _open(self, number: int) -> BinaryIO:
+        file = self.files[number]
+        try:
+            return self._files.open(file)
+        except OSError as error:
+            raise InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path) from None
+
+
+def _rows(stream: BinaryIO, head: _Head, start: int, stop: int, path: str) -> Array:
+    """Rows [start, stop). In Fortran's order the cells of one column stand together."""
+    rows, inner, item = head.shape[0], head.shape[1:], head.dtype.itemsize
+    if not head.fortran or not inner:
+        content = _bytes(stream, head.offset + start * head.row_bytes, (stop - start) * head.row_bytes, path)
+        return np.frombuffer(content, head.dtype).reshape(stop - start, *inner)
+    columns = [
+        np.frombuffer(_bytes(stream, head.offset + (at * rows + start) * item, (stop - start) * item, path), head.dtype)
+        for at in range(math.prod(inner))
+    ]
+    array = np.stack(columns, axis=1) if columns else np.zeros((stop - start, 0), head.dtype)
+    turned = array.reshape(stop - start, *reversed(inner)).transpose(0, *range(len(inner), 0, -1))
+    return np.ascontiguousarray(turned)
+
+
+def _bytes(stream: BinaryIO, offset: int, size: int, path: str) -> bytes:
+    stream.seek(offset)
+    content = stream.read(size)
+    if len(content) != size:
+        raise InvalidInput("the file is shorter than it was", where=path, fix="score it once it is at rest")
+    return content
