@@ -19,8 +19,9 @@ class CallSize:
         self._most, self._fixed = max(1, most), fixed
         self._rates: dict[int, float] = {}
         self._rows = self._best = self._most
-        self._calls, self._seen_rows, self._seconds = 0, 0, 0.0
+        self._calls, self._seconds, self._quickest = 0, 0.0, float("inf")
         self._step = 0 if fixed else 1
+        self._warm = False
 
     @property
     def rows(self) -> int:
@@ -35,15 +36,16 @@ class CallSize:
         """A call of `rows` rows took `seconds`. Calls that are not as large as they may be tell nothing."""
         if not self._step or rows != self._rows:
             return
+        if not self._warm:
+            self._warm = True  # the first call of all pays for much that is made once
+            return
         self._calls += 1
-        if self._calls == 1 and not self._rates:
-            return  # the first call of all pays for much that is made once
-        self._seen_rows += rows
         self._seconds += seconds
+        self._quickest = min(self._quickest, seconds)  # what else the machine does makes calls slower, never quicker
         if self._calls < _CALLS or self._seconds < _SECONDS:
             return
-        self._rates[self._rows] = self._seen_rows / self._seconds
-        self._calls, self._seen_rows, self._seconds = 0, 0, 0.0
+        self._rates[self._rows] = rows / max(self._quickest, 1e-9)
+        self._calls, self._seconds, self._quickest = 0, 0.0, float("inf")
         self._choose()
 
     def shrink(self) -> bool:

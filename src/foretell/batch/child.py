@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import socket
 import sys
 import threading
@@ -63,6 +64,10 @@ def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
                 continue
             doing.do(tasks.decode(message))
     doing.close()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)  # taking all modules apart takes as long as a small shard, and the parent waits for the end
 
 
 if __name__ == "__main__":

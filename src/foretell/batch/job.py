@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -133,7 +133,7 @@ class Commit:
 
 def made_from(data: Data, wish: Wish, model: Mapping[str, Any]) -> dict[str, str]:
     """The digests of `Job.made_from`. `model`: its source, digest of its file, and settings that decide answers."""
-    return {"inputs": _digest(asdict(data)), "model": _digest(model), "settings": _digest(asdict(wish))}
+    return {"inputs": _digest(data), "model": _digest(model), "settings": _digest(wish)}
 
 
 def name_of(parts: Mapping[str, str]) -> str:

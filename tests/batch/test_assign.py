@@ -1,0 +1,44 @@
+"""Which shard a process takes: each reads on where it stands, and none is taken twice or forgotten."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretell.batch.assign import next_shard
+
+
+def test_the_first_takes_the_first_and_the_second_begins_in_the_middle() -> None:
+    assert next_shard(range(10), None, []) == 0
+    assert next_shard(range(1, 10), None, [0]) == 5
+
+
+def test_it_reads_on_where_it_stands() -> None:
+    assert next_shard([1, 2, 6, 7], 5, [0]) == 6
+
+
+def test_who_comes_to_the_end_helps_in_the_middle_of_the_longest_run() -> None:
+    assert next_shard([3, 4, 5, 6, 7, 8], 20, [2]) == 6
+
+
+def test_a_run_to_which_nobody_comes_is_begun_at_its_beginning() -> None:
+    assert next_shard([4, 7, 8, 9], 20, [6]) == 4
+
+
+def test_nothing_is_left_to_take() -> None:
+    assert next_shard([], 3, [2]) is None
+
+
+@given(st.sets(st.integers(0, 200)), st.integers(1, 5), st.randoms())
+def test_every_shard_is_taken_once(missing: set[int], processes: int, random: object) -> None:
+    left, last = sorted(missing), dict.fromkeys(range(processes))
+    taken: list[int] = []
+    while left:
+        who = random.randrange(processes)  # type: ignore[attr-defined]
+        others = [at for other, at in last.items() if other != who and at is not None]
+        shard = next_shard(left, last[who], others)
+        assert shard is not None
+        left.remove(shard)
+        last[who] = shard
+        taken.append(shard)
+    assert sorted(taken) == sorted(missing)
