@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FAULTS = ("500", "503", "lost request", "lost answer", "cut body")
-"""`lost request`: never reaches the server. `lost answer`: the server has done it, and nobody learns of it."""
+"""`lost request`: never reaches the server. `lost answer`: the server has done it, and nobody learns of it. One more is
+`silence`: the request is taken, and no answer comes until the proxy is closed."""
 
 
 class FaultProxy:
@@ -35,6 +36,7 @@ class FaultProxy:
         self.rate, self.faults, self.when, self.most = rate, faults, when, most
         self.met: Counter[str] = Counter()
         """How often each fault came, and "passed"."""
+        self.closed = threading.Event()
         self._random, self._lock = random.Random(seed), threading.Lock()
         proxy = self
 
@@ -56,6 +58,7 @@ class FaultProxy:
             return fault
 
     def close(self) -> None:
+        self.closed.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -90,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.owner.draw(self.command, self.path)
-        if fault == "lost request":
+        if fault == "silence":
+            self.owner.closed.wait()
+        if fault in {"lost request", "silence"}:
             self._drop()
             return
         if fault in {"500", "503"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from s3_server import SECRET_KEY, S3Server
 from foretell.batch.address import Address
 from foretell.batch.bucket import Bucket, Changed, Patience
 from foretell.batch.storage_errors import Refused, Unreachable
-from foretell.errors import InvalidSetting, Unavailable
+from foretell.errors import InvalidSetting, MissingExtra, Unavailable
 
 Behind = Callable[..., tuple[Bucket, FaultProxy]]
 
@@ -118,6 +119,14 @@ def test_every_call_gets_through_where_half_of_all_requests_fail(
     assert proxy.met[fault] > 20
 
 
+def test_a_server_that_does_not_answer_in_time_is_asked_again(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_TIMEOUT", "200ms")
+    bucket, proxy = behind(rate=1.0, faults=("silence",), most=3)
+    bucket.write("a", b"1")
+    assert (bucket.read("a") or (b"",))[0] == b"1"
+    assert proxy.met["silence"] == 3
+
+
 def test_a_server_that_only_fails_is_given_up_and_named(behind: Behind) -> None:
     behind(rate=1.0, faults=("503",))
     with pytest.raises(Unreachable, match=r"s3://box/a: the object storage does not answer .*503 \(SlowDown\); run"):
@@ -158,6 +167,18 @@ def test_plain_http_needs_a_word(s3: S3Server, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InvalidSetting, match=r"plain HTTP.*AWS_ALLOW_HTTP=true"):
         Bucket(Address("s3", "box")).read("a")
     assert s3.asked == []
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(MissingExtra, match=r"s3:// needs the package obstore; pip install 'foretell\[objects\]'"):
+        Bucket(Address("s3", "box"))
+
+
+def test_the_other_kinds_of_storage_are_opened_by_the_same_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    assert Bucket(Address("gs", "box")).address == Address("gs", "box")
+    assert Bucket(Address("az", "box")).address == Address("az", "box")
 
 
 def test_settings_that_are_not_complete_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

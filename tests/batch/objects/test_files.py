@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +119,21 @@ def test_every_kind_of_file_is_the_same_there_as_here(
     assert [each for block in there for column in columns for each in listed(block.columns[column])] == [
         each for block in here for column in columns for each in listed(block.columns[column])
     ]
+
+
+@pytest.mark.parametrize("ending", ["zip", "gztar", "tar"])
+def test_an_archive_is_read_where_it_is(s3: S3Server, tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number:02}.txt").write_text(f"text {number}")
+    path = Path(shutil.make_archive(str(tmp_path / "data"), ending, folder))
+    s3.put("box", path.name, path.read_bytes())
+    there, here = (rows_of(where, ("text",), ShardSize(rows=7)) for where in (f"s3://box/{path.name}", str(path)))
+    assert [text for block in there for text in listed(block.columns["text"])] == [
+        text for block in here for text in listed(block.columns["text"])
+    ]
+    assert sum(block.rows for block in there) == 30
 
 
 def listed(cells: object) -> list[object]:
