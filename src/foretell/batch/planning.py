@@ -10,6 +10,7 @@ from foretell.batch.job import FILE, ROW, Data, Plan, Wish
 from foretell.batch.shards import ShardSize
 from foretell.batch.sources.source import Field, Source
 from foretell.batch.top import shown
+from foretell.engine.padded_calls import padded_inputs
 from foretell.errors import InvalidInput, InvalidSetting, nearest
 from foretell.forms import mapping
 from foretell.forms.intake import UNNAMED
@@ -19,6 +20,8 @@ from foretell.types import DataType, Identity, ModelSpec
 _GROUP_ROWS = 131_072
 _GROUP_BYTES = 8 * 2**20
 _TEXT_ROWS = 2048
+PADDED_ROWS = 1024
+"""Enough for calls of nearly one length each; a shard is no more, so that the last ones end together."""
 STAMP = ("model", "version", "digest")
 """Columns of an output whose rows carry the model's identity."""
 
@@ -101,8 +104,10 @@ def _check_output(keys: Sequence[str], wish: Wish, spec: ModelSpec) -> None:
 
 
 def _size(spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> ShardSize:
-    """Rows of text or bytes cost far more than their size tells."""
+    """Rows of text or bytes, and those that are filled up, cost far more than their size tells."""
     size = ShardSize()
+    if padded_inputs(spec):
+        return replace(size, rows=PADDED_ROWS)
     texts = [name for name in columns if (tensor := spec.input(name)) is not None and tensor.datatype is DataType.BYTES]
     return replace(size, rows=_TEXT_ROWS) if texts else size
 

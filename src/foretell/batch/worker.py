@@ -22,7 +22,7 @@ from foretell.batch.files import names_its_version
 from foretell.batch.inputs import changed
 from foretell.batch.job import Commit, Data, Job, Plan, Wish
 from foretell.batch.ledger import Ledger
-from foretell.batch.planning import STAMP, plan
+from foretell.batch.planning import PADDED_ROWS, STAMP, plan
 from foretell.batch.scorer import Lost, Scorer
 from foretell.batch.shards import Shard
 from foretell.batch.sinks.registry import open_sink
@@ -32,6 +32,7 @@ from foretell.batch.sources.source import Source
 from foretell.batch.store import open_store
 from foretell.batch.top import best, shown
 from foretell.engine.ahead import rows_per_call
+from foretell.engine.padded_calls import padded_inputs
 from foretell.engine.replica import Replica
 from foretell.errors import InvalidInput, InvalidModel
 from foretell.types import Identity
@@ -105,8 +106,10 @@ class _Work:
         self._ledger = Ledger(self._store, job.name)
         self._source: Source = open_source(job.data)
         self._source.suit(replica.model.spec, plan.columns)
-        self._read_rows = batch_size or _rows_per_read(job, self._source)
-        self._size = CallSize(self._read_rows, fixed=batch_size is not None)
+        padded = bool(padded_inputs(replica.model.spec))
+        self._read_rows = batch_size or (PADDED_ROWS if padded else _rows_per_read(job, self._source))
+        # Rows that are filled up are cut into calls by their length, behind this one: its size tells nothing.
+        self._size = CallSize(self._read_rows, fixed=batch_size is not None or padded)
         files = [file.path for file in job.data.files]
         self._scorer = Scorer(replica, plan.columns, plan.keys, self._size, board, files, device, retries)
         identity = plan.identity
