@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
 from foretell.batch.address import is_address, parse
@@ -20,6 +20,8 @@ _BUFFER_BYTES = 2**20
 _PIECE_BYTES = 8 * 2**20
 _GAP_BYTES = 32 * 2**10
 _AT_ONCE = 8
+_AHEAD = 3
+"""Pieces of what is read in order that are on their way, or here and not read."""
 _KEPT = 2
 MOST_AHEAD_BYTES = 32 * 2**20
 """The largest set of spans that is fetched as one."""
@@ -58,6 +60,14 @@ class Files:
             self._threads = None
 
 
+def read_on(stream: BinaryIO, start: int, stop: int) -> None:
+    """Goes to `start` in a file that `Files.open` has opened; what lies before `stop` will be read in order."""
+    raw = getattr(stream, "raw", None)
+    if isinstance(raw, ObjectFile):
+        raw.stream(start, stop)
+    stream.seek(start)
+
+
 class ObjectFile(io.RawIOBase):
     """An object, read by ranges of bytes. Every request names the version of it that is meant."""
 
@@ -66,6 +76,8 @@ class ObjectFile(io.RawIOBase):
         self._key = parse(file.path).key
         self._etag = file.stamp if names_its_version(file) else None
         self._at = 0
+        self._streamed: Span = (0, 0)
+        self._ahead: dict[int, Future[memoryview]] = {}
         self._sets: list[tuple[Span, ...]] = []
         self._fetched: OrderedDict[tuple[Span, ...], list[memoryview]] = OrderedDict()
 
@@ -76,6 +88,11 @@ class ObjectFile(io.RawIOBase):
         """
         joined = [_joined(spans) for spans in sets]
         self._sets = [spans for spans in joined if sum(stop - start for start, stop in spans) <= MOST_AHEAD_BYTES]
+
+    def stream(self, start: int, stop: int) -> None:
+        """The bytes from `start` to `stop` will be read in order: pieces of them are fetched ahead."""
+        self._streamed = start, stop
+        self._ahead.clear()
 
     def readable(self) -> bool:
         return True
@@ -105,13 +122,31 @@ class ObjectFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         wanted = memoryview(buffer).cast("B")
-        content = self.read(len(wanted))
+        start, stop = self._streamed
+        content = self._next(len(wanted)) if start <= self._at < stop else self.read(len(wanted))
         wanted[: len(content)] = content
         return len(content)
 
     def close(self) -> None:
         self._fetched.clear()
+        for future in self._ahead.values():
+            future.cancel()
+        self._ahead.clear()
         super().close()
+
+    def _next(self, most: int) -> memoryview:
+        """Up to `most` of the bytes that are read in order, from where the file stands to the end of a piece."""
+        start, stop = self._streamed
+        number, offset = divmod(self._at - start, _PIECE_BYTES)
+        for each in [each for each in self._ahead if each < number]:
+            del self._ahead[each]
+        for each in range(number, number + _AHEAD):
+            left = start + each * _PIECE_BYTES
+            if each not in self._ahead and left < stop:
+                self._ahead[each] = self._threads.submit(self._range, (left, min(left + _PIECE_BYTES, stop)))
+        content = self._ahead[number].result()[offset : offset + most]
+        self._at += len(content)
+        return content
 
     def _bytes(self, start: int, stop: int) -> memoryview:
         for spans in self._sets:

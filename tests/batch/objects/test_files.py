@@ -15,7 +15,7 @@ from s3_server import S3Server
 
 from foretell.batch.block import Block
 from foretell.batch.bucket import Bucket
-from foretell.batch.files import Files
+from foretell.batch.files import Files, read_on
 from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Data
 from foretell.batch.shards import ShardSize
@@ -119,6 +119,28 @@ def test_every_kind_of_file_is_the_same_there_as_here(
     assert [each for block in there for column in columns for each in listed(block.columns[column])] == [
         each for block in here for column in columns for each in listed(block.columns[column])
     ]
+
+
+def test_what_is_read_in_order_comes_in_large_pieces_and_no_byte_too_many(s3: S3Server, files: Files) -> None:
+    content = os.urandom(21 * 2**20)
+    s3.put("box", "data.csv", content)
+    _, (file,) = find_inputs("s3://box/data.csv")
+    before = len(s3.asked)
+    with files.open(file) as opened:
+        read_on(opened, 1000, 20 * 2**20)
+        read = b"".join(iter(lambda: opened.read(min(300_000, 20 * 2**20 - opened.tell())), b""))
+        assert read == content[1000 : 20 * 2**20]
+        asked = s3.asked[before:]
+        assert len(asked) == 3 and sum(each.sent for each in asked) == len(read)
+        opened.seek(5)
+        assert opened.read(7) == content[5:12]
+        opened.seek(20 * 2**20 - 3)
+        assert opened.read(9) == content[20 * 2**20 - 3 :][:9]
+        read_on(opened, 8, 16)
+        s3.put("box", "data.csv", content)
+        s3.put("box", "data.csv", b"1" * len(content))
+        with pytest.raises(InvalidInput, match="the input changed while it was read"):
+            opened.read(4)
 
 
 @pytest.mark.parametrize("ending", ["zip", "gztar", "tar"])

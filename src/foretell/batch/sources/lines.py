@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from foretell.batch.block import Block
-from foretell.batch.files import Files
+from foretell.batch.files import Files, read_on
 from foretell.batch.shards import MOST_SHARDS, InputFile, Shard, ShardSize, numbered
 from foretell.batch.sources.source import Field, Source
 from foretell.batch.sources.texts import MOST_BLOCK_BYTES, MOST_BYTES, checked
@@ -48,7 +48,7 @@ class LineSource(Source):
         bad: dict[int, RowError] = {}
         first, size = shard.first_row, 0
         with self._open(shard.file) as file:
-            file.seek(shard.start)
+            read_on(file, shard.start, shard.stop)
             for number in range(shard.first_row, shard.first_row + (shard.rows or 0)):
                 line = self._line(file, f"{path}, line {number + 1}", first=number == 0)
                 if isinstance(line, RowError):
@@ -89,6 +89,7 @@ class LineSource(Source):
         starts, lines, at, last = array("q", [0]), 0, 0, b"\n"
         wanted = _FIRST_LINES
         with self._open(number) as content:
+            read_on(content, 0, self.files[number].size)
             while chunk := content.read(_READ_BYTES):
                 found = chunk.count(b"\n")
                 position, seen = 0, lines

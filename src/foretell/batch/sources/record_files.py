@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, ClassVar, Literal
 
 from foretell.batch.block import Block, Cells
-from foretell.batch.files import Files
+from foretell.batch.files import Files, read_on
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
 from foretell.batch.sources.records import Records
@@ -98,6 +98,7 @@ class RecordsSource(Source):
         for number, file in enumerate(self.files):
             start, lines = self.begin(number)
             with self.open(number) as stream:
+                read_on(stream, start, file.size)
                 marks.append(marks_of(stream, file, start, lines, step_of(size), self.find))
         return shards_of(marks, size)
 
@@ -108,7 +109,7 @@ class RecordsSource(Source):
         row_bytes = size / max(1, shard.rows or 1)
         most = int(min(_MOST_BYTES, max(_LEAST_BYTES, rows * row_bytes * _MARGIN)))
         with self.open(shard.file) as stream:
-            stream.seek(shard.start)
+            read_on(stream, shard.start, shard.stop)
             for data, records in pieces(stream, file, size, self.find, lines, most, rows):
                 parsed = self.parse(data, records, kinds, shard.file)
                 count = len(records.row_ends)
