@@ -69,7 +69,8 @@ def find_inputs(data: str | Path, fmt: str | None = None) -> tuple[str, list[Inp
 
 def kind_of(name: str) -> str | None:
     """The format that the ending of a name tells."""
-    return ARCHIVES if is_archive(name) else SUFFIXES.get(os.path.splitext(name)[1].lower())
+    ending = os.path.splitext(name)[1].lower()
+    return SUFFIXES.get(ending) or (ARCHIVES if is_archive(name) else None)
 
 
 def changed(file: InputFile) -> str:
@@ -97,7 +98,7 @@ def _in_folder(listing: Listing, text: str, fmt: str | None) -> tuple[str, list[
         if not kinds[ARCHIVES]:
             raise InvalidInput(f"there are no {fmt} in the folder", where=text, got=_endings(listing.names()))
         kind = ARCHIVES
-    found = listing.only(lambda name: kind_of(name) == kind)
+    found = listing if kinds[kind] == len(listing) else listing.only(lambda name: kind_of(name) == kind)
     if kind == ARCHIVES:
         files = found.inputs()
         return fmt or _kind_in(files[0]), files
