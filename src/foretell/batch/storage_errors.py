@@ -8,7 +8,8 @@ from foretell.errors import InferenceError, InvalidSetting, Unavailable
 
 _CREDENTIALS = "look at the credentials in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _AGAIN = "run the same command again: it goes on where it stopped"
-_NOBODY_GIVES_CREDENTIALS = ("169.254.169.254", "169.254.170.", "metadata.google.internal", "fd00:ec2")
+_NOBODY_GIVES_CREDENTIALS = ("/latest/api/token", "/latest/meta-data", "169.254.", "metadata.google.internal")
+"""Where a machine of a cloud tells its credentials: asked last, when there are no others."""
 _REFUSED, _OFTEN, _BUSY = frozenset({401, 403}), frozenset({408, 409, 425, 429}), 500
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from buckets import QUICK
 from fault_proxy import FAULTS, FaultProxy
 from s3_server import SECRET_KEY, S3Server
 
@@ -152,6 +154,16 @@ def test_refused_credentials_are_named_and_not_told(
         call(Bucket(Address("s3", "box")))
     assert SECRET_KEY not in str(caught.value) and "Signature=" not in str(caught.value)
     assert len(s3.asked) == before + 1, "a refusal is no reason to ask again"
+
+
+def test_credentials_that_nobody_gives_are_named(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
+    with pytest.raises(Refused, match=r"no credentials were found .*AWS_ACCESS_KEY_ID"):
+        Bucket(Address("s3", "box"), QUICK).read("a")
+    assert s3.asked == []
 
 
 @pytest.mark.parametrize("call", [
