@@ -55,7 +55,7 @@ def find_inputs(data: str | Path, fmt: str | None = None) -> tuple[str, list[Inp
     if not files:
         raise _nothing(text)
     kinds = Counter(kind_of(file.path) for file in files)
-    kind = fmt or _only_kind(kinds, _endings(file.path for file in files), text)
+    kind = fmt or _only_kind(kinds, [file.path for file in files], text)
     if fmt is None:
         files = [file for file in files if kind_of(file.path) == kind]
         kind = LINES if kind == "texts" else kind
@@ -93,7 +93,7 @@ def _in_folder(listing: Listing, text: str, fmt: str | None) -> tuple[str, list[
         raise _nothing(text)
     if fmt is not None and fmt not in ROWS_ARE_FILES:
         return fmt, listing.inputs()
-    kind = _only_kind(kinds, _endings(listing.names()), text) if fmt is None else fmt
+    kind = _only_kind(kinds, listing.names(), text) if fmt is None else fmt
     if fmt is not None and not kinds[fmt]:
         if not kinds[ARCHIVES]:
             raise InvalidInput(f"there are no {fmt} in the folder", where=text, got=_endings(listing.names()))
@@ -113,7 +113,7 @@ def _kind_in(archive: InputFile) -> str:
     if not kinds:
         raise InvalidInput("neither images nor texts are in the archive", where=archive.path, got=_endings(names),
                            fix="unpack it, and name the folder")  # fmt: skip
-    return _only_kind(kinds, "", archive.path)
+    return _only_kind(kinds, names, archive.path)
 
 
 @contextmanager
@@ -152,12 +152,12 @@ def _endings(names: Iterable[str]) -> str:
     return ", ".join(sorted({os.path.splitext(name)[1] or "no ending" for name in names})[:_SHOWN])
 
 
-def _only_kind(found: Mapping[str | None, int], endings: str, text: str) -> str:
+def _only_kind(found: Mapping[str | None, int], names: Iterable[str], text: str) -> str:
     known = sorted(kind for kind in found if kind is not None)
     if len(known) > 1 and "texts" in known:
         known.remove("texts")  # a note beside the data
     if not known:
-        raise InvalidInput("the kind of file is not known", where=text, got=endings,
+        raise InvalidInput("the kind of file is not known", where=text, got=_endings(names),
                            expected=", ".join(SUFFIXES), fix="name it with --format")  # fmt: skip
     if len(known) > 1:
         got = ", ".join(f"{found[kind]:,} of {kind}" for kind in known)
