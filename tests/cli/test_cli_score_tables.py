@@ -156,3 +156,30 @@ def test_arrays_and_arrow_files_give_the_same_answers(foretell: Any, folder: Pat
         row["probabilities_label"] for row in read(folder / "one.jsonl")
     ]
     assert [row["id"] for row in read(folder / "two.jsonl")][:2] == ["000", "001"]
+
+
+@pytest.mark.parametrize("data", ["data.csv", "data.jsonl", "data.parquet"])
+def test_only_rows_that_are_asked_for_are_scored(foretell: Any, folder: Path, data: str) -> None:
+    WRITERS[data](folder / data)
+    where = ["--where", "a >= 6", "--where", "note in x, a,b", "--where", "id != 077"]
+    result = foretell("score", "iris.onnx", data, "-o", "out.jsonl", "--json", *where[:2], *where[4:], *HOW)
+    assert result.code == 0, result.err
+    wanted = [record["id"] for record in records() if np.float32(record["a"]) >= 6 and record["id"] != "077"]
+    assert [row["id"] for row in read(folder / "out.jsonl")] == wanted
+    assert (result.json["rows"], result.json["quarantined"]) == (len(wanted), 0)
+
+
+def test_bad_rows_that_nobody_asks_for_are_not_quarantined(foretell: Any, folder: Path) -> None:
+    lines = ["1,x,1,2,3,4", "2,y,1,2,3,four", "3,x,1,2,3,four", "4,x", *["5,y,1,2,3,4"] * 30]
+    (folder / "data.csv").write_text("\n".join(["id,kind,a,b,c,d", *lines]))
+    result = foretell("score", "iris.onnx", "data.csv", "-o", "out.jsonl", "--json", "--where", "kind = x", *HOW)
+    assert (result.code, result.json["rows"], result.json["quarantined"]) == (3, 1, 2)
+    quarantined = [json.loads(line) for line in Path(result.json["quarantine"]).read_text().splitlines()]
+    assert [line["row"] for line in quarantined] == [2, 3]
+    assert [row["id"] for row in read(folder / "out.jsonl")] == ["1"]
+
+
+def test_a_condition_on_a_column_that_is_not_there_is_refused(foretell: Any, folder: Path) -> None:
+    write_csv(folder / "data.csv")
+    result = foretell("score", "iris.onnx", "data.csv", "-o", "out.csv", "--where", "idd = 1", *HOW)
+    assert "there is no column 'idd' for --where; did you mean 'id'?" in result.error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.columns import Batch, Index
+from foretell.columns import Batch, Index, Mask
 from foretell.errors import RowError
 from foretell.forms.chunking import cut
 from foretell.forms.form import Kind, library
@@ -21,7 +21,8 @@ Cells = Any
 class Block:
     """Consecutive rows that were read. `first_row`: the number of the first of them in its file.
 
-    `bad`: rows that could not be read, by their number in the block, and why; their cells mean nothing.
+    `bad`: rows that could not be read, by their number in the block, and why; their cells mean nothing. `set_aside`:
+    bool, True for rows that nobody asks for; None where there are none.
     """
 
     columns: Mapping[str, Cells]
@@ -29,13 +30,15 @@ class Block:
     file: int
     first_row: int
     bad: Mapping[int, RowError] = field(default_factory=dict)
+    set_aside: Mask | None = None
 
     def slice(self, start: int, stop: int) -> Block:
         if start == 0 and stop == self.rows:
             return self
         bad = {row - start: error for row, error in self.bad.items() if start <= row < stop}
         columns = {name: cut(cells, start, stop) for name, cells in self.columns.items()}
-        return Block(columns, stop - start, self.file, self.first_row + start, bad)
+        aside = None if self.set_aside is None else self.set_aside[start:stop]
+        return Block(columns, stop - start, self.file, self.first_row + start, bad, aside)
 
     def take(self, rows: Sequence[int]) -> dict[str, Cells]:
         """The columns with these rows only."""

@@ -36,7 +36,7 @@ class Condition:
 
     column: str
     op: str
-    value: str | float | int | bool
+    value: str | float | int | tuple[str | float | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,15 @@ class Plan:
     shards: tuple[Shard, ...]
     group_rows: int
     row_numbers: bool
+    where: tuple[Condition, ...] = ()
+    """The conditions, with values of the kind of their column."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """Every column that must be read, each once."""
         inputs = [name for names in self.columns.values() for name in names]
-        return tuple(dict.fromkeys((*(() if self.row_numbers else self.keys), *inputs)))
+        keys = () if self.row_numbers else self.keys
+        return tuple(dict.fromkeys((*keys, *inputs, *(each.column for each in self.where))))
 
 
 @dataclass(frozen=True, slots=True)

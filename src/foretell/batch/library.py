@@ -13,6 +13,7 @@ from foretell.batch.output import open_output
 from foretell.batch.progress import Onlooker
 from foretell.batch.report import Report
 from foretell.batch.score import Request, run
+from foretell.batch.where import parse
 from foretell.config import JobSettings, Layer, ModelSettings, resolve
 from foretell.errors import InvalidSetting, nearest
 from foretell.repository.plan import plan
@@ -28,6 +29,7 @@ def score(
     *,
     key: str | Sequence[str] = (),
     mapping: Mapping[str, Sequence[str]] | None = None,
+    where: str | Sequence[str] = (),
     top: int | None = None,
     stamp: bool = False,
     format: str | None = None,
@@ -52,7 +54,8 @@ def score(
     output = open_output(out, output_format)
     keys = (key,) if isinstance(key, str) else tuple(key)
     columns = {name: tuple(names) for name, names in (mapping or {}).items()} or None
-    wish = Wish(output.format, keys, columns, (), top, stamp)
+    conditions = tuple(parse(text) for text in ([where] if isinstance(where, str) else where))
+    wish = Wish(output.format, keys, columns, conditions, top, stamp)
     request = Request(source, known, number, settings, data, wish, job, format, fresh,
                       dict(source_options or {}), retry=retry)  # fmt: skip
     return run(request, output, onlooker)

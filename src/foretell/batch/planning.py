@@ -10,6 +10,7 @@ from foretell.batch.job import FILE, ROW, Data, Plan, Wish
 from foretell.batch.shards import ShardSize
 from foretell.batch.sources.source import Field, Source
 from foretell.batch.top import shown
+from foretell.batch.where import checked
 from foretell.engine.padded_calls import padded_inputs
 from foretell.errors import InvalidInput, InvalidSetting, nearest
 from foretell.forms import mapping
@@ -36,11 +37,14 @@ def plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identit
     columns = _columns(fields, keys, wish, spec, source)
     _check_kinds(fields, columns, spec, texts=source.cells_are_text)
     source.suit(spec, columns)
-    source.check([*(key for key in keys if key in names), *(name for each in columns.values() for name in each)])
+    where = checked(wish.where, fields, data.files[0].path)
+    plan = Plan(identity, keys, columns, (), 1, row_numbers, where)
+    source.check(plan.wanted)
+    source.narrow(where)
     outputs = shown(spec, wish.top)
     _check_output(keys, wish, outputs)
     shards = source.shards(_size(spec, columns))
-    return Plan(identity, keys, columns, tuple(shards), _group_rows(outputs), row_numbers)
+    return replace(plan, shards=tuple(shards), group_rows=_group_rows(outputs))
 
 
 def _check_rows_alone(model: Model, name: str) -> None:

@@ -14,7 +14,7 @@ from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care, calls
 from foretell.batch.job import ROW
-from foretell.columns import Batch
+from foretell.columns import Batch, Index
 from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
 from foretell.engine.replica import Replica
@@ -63,7 +63,7 @@ class Scorer:
             first, at = calls(at, end - at, self._size.rows, care.ranges)[0]
             part = block.slice(first - block.first_row, at - block.first_row)
             bad = {row - first: error for row, error in care.left_out.items() if first <= row < at}
-            scored, failed = self._part(part, {**part.bad, **bad}, shard)
+            scored, failed = self._part(part, _asked(part, {**part.bad, **bad}), shard)
             for row, error in sorted(failed.items()):
                 key = {name: _plain(take(cells, np.array([row]))) for name, cells in self._keyed(part).items()}
                 lost.append(Lost(block.file, first + row, key, error))
@@ -73,7 +73,7 @@ class Scorer:
 
     def _part(self, part: Block, bad: Mapping[int, RowError], shard: int) -> tuple[Scored, Mapping[int, RowError]]:
         """The rows of one call that have an answer, and the errors of the others by their number in it."""
-        good = np.array([row for row in range(part.rows) if row not in bad], np.int64) if bad else None
+        good = _good(part, bad)
         columns = part.columns if good is None else {name: take(c, good) for name, c in part.columns.items()}
         rows = part.rows if good is None else len(good)
         self._board.enter("predict", shard, part.first_row, part.rows)
@@ -84,7 +84,7 @@ class Scorer:
         numbers = np.arange(rows) if good is None else good
         failed = {**bad, **{int(numbers[row]): error for row, error in answer.errors.items()}}
         keys = self._keyed(part)
-        if not failed:
+        if good is None and not failed:
             return Scored(keys, answer), failed
         kept = np.array([row for row in range(answer.rows) if row not in answer.errors], np.int64)
         answered = answer.take(kept) if len(kept) and answer.columns else Batch({}, 0)
@@ -155,6 +155,21 @@ class Scorer:
         answer = self._answer({name: take(cells, good) for name, cells in columns.items()}, len(good))
         errors = {**bad, **{int(good[row]): error for row, error in answer.errors.items()}}
         return Batch({name: spread(column, good, rows) for name, column in answer.columns.items()}, rows, errors)
+
+
+def _asked(part: Block, bad: Mapping[int, RowError]) -> Mapping[int, RowError]:
+    """Of the rows that are bad those that somebody asks for."""
+    aside = part.set_aside
+    return bad if aside is None else {row: error for row, error in bad.items() if not aside[row]}
+
+
+def _good(part: Block, bad: Mapping[int, RowError]) -> Index | None:
+    """The rows of a call, None for all."""
+    if part.set_aside is None and not bad:
+        return None
+    good = np.ones(part.rows, np.bool_) if part.set_aside is None else ~part.set_aside
+    good[list(bad)] = False
+    return np.flatnonzero(good)
 
 
 def _failed(rows: int, error: InferenceError, attempts: int = 1) -> Batch:

@@ -31,6 +31,7 @@ from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Source
 from foretell.batch.store import open_store
 from foretell.batch.top import best, shown
+from foretell.batch.where import asked_for
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.padded_calls import padded_inputs
 from foretell.engine.replica import Replica
@@ -176,7 +177,8 @@ class _Work:
             self._board.rest()
             if block is None:
                 return
-            yield block
+            if (wanted := asked_for(block, self._job.plan.where)) is not None:
+                yield wanted
 
     def _check_unchanged(self, shard: Shard) -> None:
         file = self._job.data.files[shard.file]

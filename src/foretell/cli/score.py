@@ -31,6 +31,9 @@ class RowFlags:
     """A column that stands beside each answer; repeat for more. If not set: the number of the row."""
     map: tuple[str, ...] = ()
     """INPUT=COLUMN,COLUMN,... where column names differ; repeat for more inputs."""
+    where: tuple[str, ...] = ()
+    """Score only rows for which COLUMN OP VALUE holds; repeat for more. OP: =, !=, <, <=, >, >=, or "in" before values
+    with commas between. All other rows are left out, and not quarantined."""
     top: Annotated[int | None, Parameter(converter=whole)] = None
     """For outputs of class scores: the K best, by name where the model carries names."""
     stamp: bool = False
@@ -43,11 +46,13 @@ class RowFlags:
     def wish(self, output: str) -> Wish:
         """Raises `InvalidSetting`."""
         from foretell.batch.job import Wish
+        from foretell.batch.where import parse
 
         if self.top is not None and self.top < 1:
             raise InvalidSetting("--top is out of range", expected="1 or more", got=self.top)
         mapping = {name: tuple(columns) for name, columns in (read_mapping(self.map) or {}).items()}
-        return Wish(output, tuple(self.key), mapping or None, (), self.top, self.stamp)
+        where = tuple(parse(text) for text in self.where)
+        return Wish(output, tuple(self.key), mapping or None, where, self.top, self.stamp)
 
 
 def score(

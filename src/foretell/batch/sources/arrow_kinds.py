@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 from foretell.batch.sources.source import FieldKind
 
@@ -24,3 +27,21 @@ def kind_of(kind: Any) -> FieldKind:
 def first_line(error: Exception) -> str:
     """What pyarrow says, without its trace."""
     return str(error).strip().partition("\n")[0]
+
+
+def plain_cells(array: Any) -> Any:
+    """The cells of an array in NumPy or Python: numbers without nulls as an array, all else as a list."""
+    import pyarrow as pa
+
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if kind_of(array.type) == "number" and not array.null_count and not pa.types.is_dictionary(array.type):
+        if pa.types.is_decimal(array.type):
+            array = array.cast(pa.float64())
+        return array.to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        absent = array.is_null().to_numpy(zero_copy_only=False)
+        blank = pa.scalar(0).cast(array.type)
+        return np.ma.MaskedArray(array.fill_null(blank).to_numpy(zero_copy_only=False), absent)
+    cells = array.to_pylist()
+    return [float(cell) if isinstance(cell, Decimal) else cell for cell in cells]

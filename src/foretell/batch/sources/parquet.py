@@ -9,8 +9,10 @@ from typing import Any
 from foretell.batch.address import is_address
 from foretell.batch.block import Block
 from foretell.batch.files import Files, ObjectFile, Span
+from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
 from foretell.batch.sources.arrow_kinds import first_line, kind_of
+from foretell.batch.sources.row_groups import may_match
 from foretell.batch.sources.source import Field, Source, same_fields
 from foretell.errors import InvalidInput, missing_extra
 
@@ -43,6 +45,10 @@ class ParquetSource(Source):
         self._open: dict[int, Any] = {}
         self._object: ObjectFile | None = None
         self._reading: _Reading | None = None
+        self._where: Sequence[Condition] = ()
+
+    def narrow(self, where: Sequence[Condition]) -> None:
+        self._where = where
 
     def fields(self) -> tuple[Field, ...]:
         first: tuple[Field, ...] = ()
@@ -64,10 +70,26 @@ class ParquetSource(Source):
         most = size.for_data(rows, raw).rows_of(raw / max(1, rows))
         made: list[Shard] = []
         for number, each in enumerate(groups):
-            for start, stop in joined_groups([group.num_rows for group in each], most):
-                for left, right in cut(stop - start, most, first=not made):
-                    made.append(Shard(0, number, start + left, start + right, start + left, right - left))
+            for begin, counts in self._runs(each):
+                for start, stop in joined_groups(counts, most):
+                    for left, right in cut(stop - start, most, first=not made):
+                        first = begin + start + left
+                        made.append(Shard(0, number, first, first + right - left, first, right - left))
         return numbered(made)
+
+    def _runs(self, groups: Sequence[Any]) -> Iterator[tuple[int, list[int]]]:
+        """Neighbouring groups that may hold a row that is asked for: the first row, and the rows of each."""
+        row, begin, counts = 0, 0, list[int]()
+        for group in groups:
+            if may_match(group, self._where):
+                begin = begin if counts else row
+                counts.append(group.num_rows)
+            elif counts:
+                yield begin, counts
+                counts = []
+            row += group.num_rows
+        if counts:
+            yield begin, counts
 
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
         """Goes on where the last shard ended, if it can: rows in the middle of a row group are found by reading."""

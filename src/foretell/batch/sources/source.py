@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from foretell.batch.block import Block
+from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.errors import InvalidInput, RowError
 from foretell.types import ModelSpec
@@ -76,6 +77,10 @@ class Source(ABC):
     def row_bytes(self) -> int | None:
         """Memory of one row, where it has nothing to do with the size of the files."""
         return None
+
+    def narrow(self, where: Sequence[Condition]) -> None:  # noqa: B027 (optional hook)
+        """Before `shards`: only rows for which all of these hold are asked for. What cannot hold one may be left out of
+        the shards; the job looks at every row itself."""
 
     def check(self, columns: Sequence[str]) -> None:  # noqa: B027 (optional hook)
         """Once, when the job is planned. Raises `InvalidInput` where one of the files cannot give these columns."""

@@ -1,0 +1,163 @@
+"""Which rows are asked for: conditions as people write them, checked against the data, and put to rows."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from foretell.batch.block import Block, Cells, take
+from foretell.batch.job import Condition
+from foretell.batch.sources.source import Field
+from foretell.columns import Mask
+from foretell.errors import InvalidInput, InvalidSetting, nearest
+from foretell.forms.form import Kind, library
+
+_PATTERN = re.compile(r"\s*(?P<column>.*?)\s*(?P<op>!=|<=|>=|=|<|>|\sin\s)\s*(?P<value>.*?)\s*", re.DOTALL)
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+Value = str | float | int
+
+
+def parse(text: str) -> Condition:
+    """COLUMN OP VALUE, with OP one of =, !=, <, <=, >, >=, or "in" before values with commas between. Raises
+    `InvalidSetting`."""
+    found = _PATTERN.fullmatch(text)
+    if found is None or not found["column"] or not found["value"]:
+        raise InvalidSetting("--where does not hold a condition", expected='COLUMN OP VALUE, such as "age >= 18"',
+                             got=repr(text), fix=f"OP is one of {', '.join(OPERATORS)}, in")  # fmt: skip
+    op, value = found["op"].strip(), found["value"]
+    if op == "in":
+        return Condition(found["column"], op, tuple(each.strip() for each in value.split(",")))
+    return Condition(found["column"], op, value)
+
+
+def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str) -> tuple[Condition, ...]:
+    """The same with values of the kind of their column. Raises `InvalidInput` for a column that is not there, or one
+    whose cells cannot be compared with the value."""
+    known = {field.name: field for field in fields}
+    made = []
+    for each in conditions:
+        if each.column not in known:
+            raise InvalidInput(f"there is no column {each.column!r} for --where", where=where,
+                               fix=nearest(each.column, known))  # fmt: skip
+        field = known[each.column]
+        if field.kind == "other":
+            raise InvalidInput(f"column {each.column!r} cannot be compared", expected="a column of numbers or text",
+                               got=field.described or "values of another kind")  # fmt: skip
+        if field.kind != "number":
+            made.append(each)
+        elif isinstance(each.value, tuple):
+            made.append(replace(each, value=tuple(_number(value, each.column) for value in each.value)))
+        else:
+            made.append(replace(each, value=_number(each.value, each.column)))
+    return tuple(made)
+
+
+def asked_for(block: Block, conditions: Sequence[Condition]) -> Block | None:
+    """The block with its other rows set aside; None where it has no row that is asked for.
+
+    A row that could not be read is set aside only where what was read of it tells that nobody asks for it.
+    """
+    if not conditions:
+        return block
+    matched = np.ones(block.rows, np.bool_)
+    for each in conditions:
+        matched &= holds(block.columns[each.column], each)
+    for row in block.bad:
+        if not matched[row] and any(_is_null(block.columns[each.column], row) for each in conditions):
+            matched[row] = True
+    rows = np.flatnonzero(matched)
+    if not len(rows):
+        return None
+    if len(rows) == block.rows:
+        return block
+    return replace(block, set_aside=~matched).slice(int(rows[0]), int(rows[-1]) + 1)
+
+
+def holds(cells: Cells, condition: Condition) -> Mask:
+    """For which cells the condition holds. A null, and a text that is no number where numbers are compared: not."""
+    numbers = not isinstance(_first(condition.value), str)
+    if isinstance(cells, np.ndarray) and numbers and cells.dtype.kind in "iuf":
+        mask = _compared(np.asarray(cells), condition)
+        present = np.ones(len(mask), np.bool_) if cells.dtype.kind != "f" else ~np.isnan(np.asarray(cells))
+        if isinstance(cells, np.ma.MaskedArray):
+            present &= ~np.ma.getmaskarray(cells)
+        return np.asarray(mask & present)
+    if library(cells) is Kind.ARROW:
+        from foretell.batch.sources.arrow_kinds import plain_cells
+
+        cells = plain_cells(cells)
+        if isinstance(cells, np.ndarray):
+            return holds(cells, condition)
+    made = (_as_number(cell) if numbers else cell for cell in cells)
+    return np.fromiter((cell is not None and _one(cell, condition) for cell in made), np.bool_, len(cells))
+
+
+def may_hold(least: Value, most: Value, condition: Condition) -> bool:
+    """Whether the condition may hold for any cell between two values, both included."""
+    value = condition.value
+    if isinstance(value, tuple):
+        return any(least <= each <= most for each in value)  # type: ignore[operator]
+    match condition.op:
+        case "=":
+            return bool(least <= value <= most)  # type: ignore[operator]
+        case "!=":
+            return not least == value == most
+        case "<" | "<=":
+            return bool(OPERATORS[condition.op](least, value))
+    return bool(OPERATORS[condition.op](most, value))
+
+
+def _compared(cells: Any, condition: Condition) -> Any:
+    if isinstance(condition.value, tuple):
+        masks = [cells == value for value in condition.value]
+        return np.logical_or.reduce(masks)
+    return OPERATORS[condition.op](cells, condition.value)
+
+
+def _one(cell: Any, condition: Condition) -> bool:
+    if isinstance(condition.value, tuple):
+        return cell in condition.value
+    try:
+        return bool(OPERATORS[condition.op](cell, condition.value))
+    except TypeError:
+        return False  # in JSON Lines a cell may be anything
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _is_null(cells: Cells, row: int) -> bool:
+    one = take(cells, np.array([row]))
+    cell = one.to_pylist()[0] if hasattr(one, "to_pylist") else one[0]
+    return cell is None or cell is np.ma.masked or bool(isinstance(cell, (float, np.floating)) and np.isnan(cell))
+
+
+def _as_number(cell: Any) -> float | int | None:
+    if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
+        return None
+    if not isinstance(cell, str):
+        return cell if cell == cell else None  # noqa: PLR0124 (a NaN is not itself)
+    if "_" in cell:
+        return None
+    for kind in (int, float):
+        try:
+            made: float | int = kind(cell)
+        except ValueError:
+            continue
+        return made if made == made else None  # noqa: PLR0124
+    return None
+
+
+def _number(value: Any, column: str) -> float | int:
+    made = _as_number(value)
+    if made is None:
+        raise InvalidInput(f"--where compares column {column!r} with no number", expected="a number", got=repr(value))
+    return made
