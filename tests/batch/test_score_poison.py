@@ -62,6 +62,8 @@ def test_too_many_bad_rows_stop_the_job_with_their_count(folder: Path) -> None:
     done = scoring.score(folder, "--key", "id", "--max-quarantined", "9", code=1)
     assert "10 rows have no answer (10 model_error)" in done.stderr
     assert "expected at most 9" in done.stderr
+    assert f"such as {folder / 'data' / '00.parquet'}, row 10: Sum.predict: ValueError: minus twenty-two" in done.stderr
+    assert [line["key"]["id"] for line in scoring.quarantine(folder)] == list(bad)
     assert not (folder / "out" / "data").exists()
     scoring.score(folder, "--key", "id", "--max-quarantined", "10", code=3)
     assert scoring.answers(scoring.table(folder)) == scoring.expected(without=list(bad))

@@ -132,6 +132,8 @@ class Commit:
     seconds: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     """How many of the quarantined rows ended with each code."""
+    example: str = ""
+    """What the first of them ended with, and which it is."""
 
 
 def made_from(data: Data, wish: Wish, model: Mapping[str, Any]) -> dict[str, str]:

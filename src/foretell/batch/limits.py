@@ -27,14 +27,14 @@ class Limits:
     max_crashes: int = 100
     row_attempts: int = 2
 
-    def check_quarantine(self, quarantined: int, rows: int, reasons: Mapping[str, int]) -> None:
-        """Raises `TooManyBad`."""
+    def check_quarantine(self, quarantined: int, rows: int, reasons: Mapping[str, int], example: str) -> None:
+        """Raises `TooManyBad`. `example`: what one of the rows ended with."""
         most = max(_FEW, int(rows * _SHARE)) if self.max_quarantined is None else self.max_quarantined
         if quarantined <= most:
             return
         counted = ", ".join(f"{count:,} {code}" for code, count in sorted(reasons.items(), key=lambda each: -each[1]))
-        what = f"{quarantined:,} rows have no answer ({counted}), of {rows + quarantined:,} so far"
-        fix = "look into the quarantine; --max-quarantined lets more through, and the job goes on where it stopped"
+        what = f"{quarantined:,} rows have no answer ({counted}), of {rows + quarantined:,} so far; such as {example}"
+        fix = "--max-quarantined lets more through, and the job goes on where it stopped"
         raise TooManyBad(what, expected=f"at most {most:,}", fix=fix)
 
     def crashed_too_often(self, crashes: int, how: str) -> InferenceError | None:

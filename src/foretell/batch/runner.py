@@ -53,6 +53,7 @@ class Totals:
     scored_now: int = 0
     crashes: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    example: str = ""
 
     def add(self, commit: Commit) -> None:
         """Raises `ModelError` where the outputs of the model are not what they were."""
@@ -64,6 +65,7 @@ class Totals:
         self.quarantined += commit.quarantined
         self.bytes += commit.bytes
         self.reasons.update(commit.reasons)
+        self.example = self.example or commit.example
 
 
 class Runner:
@@ -222,7 +224,8 @@ class Runner:
         self.totals.add(commit)
         self.totals.scored_now += commit.rows
         state.shards.remove(commit.shard)
-        self._limits.check_quarantine(self.totals.quarantined, self.totals.rows, self.totals.reasons)
+        seen = self.totals
+        self._limits.check_quarantine(seen.quarantined, seen.rows, seen.reasons, seen.example)
         self._assign(state)
 
     def _ended(self, state: _State, event: Ended) -> None:

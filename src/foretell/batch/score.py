@@ -16,7 +16,7 @@ from foretell.batch.crew import AnyCrew
 from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Commit, Data, Job, ModelRef, Wish, differences, made_from, name_of
 from foretell.batch.ledger import Ledger
-from foretell.batch.limits import Limits
+from foretell.batch.limits import Limits, TooManyBad
 from foretell.batch.local_crew import crew_for
 from foretell.batch.model_mark import MOST_ROWS, mark_of, settings_for
 from foretell.batch.output import CURRENT, QUARANTINE, REPORT, Output
@@ -177,7 +177,11 @@ class _Run:
             committed, totals = ledger.committed(), Totals()
             for record in ledger.records():
                 totals.add(record)
-            runner.run(plan, ledger.store.address, job.batch_size, committed, totals)
+            try:
+                runner.run(plan, ledger.store.address, job.batch_size, committed, totals)
+            except TooManyBad:
+                self._put_aside(plan, list(ledger.records()))
+                raise
             stages, shards_now = runner.stages, len(plan.plan.shards) - len(committed)
             self._onlooker.publishes()
             records = list(ledger.records())
@@ -198,13 +202,8 @@ class _Run:
             runner.close()
 
     def _publish(self, job: Job, records: list[Commit], runner: Runner) -> None:
-        lines = [self._ledger.store.read(f"{job.name}/quarantine/{each.quarantine}") for each in records
-                 if each.quarantine]  # fmt: skip
+        self._put_aside(job, records)
         store = self._output.store
-        if lines:
-            store.put(QUARANTINE, b"".join(line or b"" for line in lines))
-        else:
-            store.remove(QUARANTINE)
         parts = [{"file": r.part, "rows": r.rows, "bytes": r.bytes, "sha256": r.sha256} for r in records if r.part]
         manifest = {"job": job.name, "model": asdict(job.plan.identity), "inputs": [asdict(f) for f in job.data.files],
                     "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
@@ -214,6 +213,16 @@ class _Run:
         self._output.publish(
             self._ledger, names, manifest, lambda path: runner.join(job, root, names, str(path)), self._held
         )
+
+    def _put_aside(self, job: Job, records: list[Commit]) -> None:
+        """Writes down the rows without an answer, of all shards that are done."""
+        lines = [self._ledger.store.read(f"{job.name}/quarantine/{each.quarantine}") for each in records
+                 if each.quarantine]  # fmt: skip
+        store = self._output.store
+        if lines:
+            store.put(QUARANTINE, b"".join(line or b"" for line in lines))
+        else:
+            store.remove(QUARANTINE)
 
     def _finish(
         self, job: Job, records: list[Commit], totals: Totals, stages: dict[str, float], shards_now: int

@@ -202,7 +202,13 @@ class _Work:
             self._store.add_file(path, f"{self._ledger.data}/{name}")
         reasons = Counter(each.error.code for each in lost)
         return Commit(shard.index, rows, len(lost), name, size, f"sha256:{digest}" if digest else "", part.schema,
-                      quarantine, {}, dict(reasons))  # fmt: skip
+                      quarantine, {}, dict(reasons), self._example(lost))  # fmt: skip
+
+    def _example(self, lost: list[Lost]) -> str:
+        if not lost:
+            return ""
+        said, where = lost[0].error.message, self._source.where(lost[0].file, lost[0].row)
+        return said if said.startswith(self._job.data.files[lost[0].file].path) else f"{where}: {said}"
 
     def _line(self, lost: Lost) -> dict[str, object]:
         error = lost.error
