@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import program
 import psutil
 import pytest
 import scoring
@@ -134,3 +135,21 @@ def test_a_model_that_changes_its_outputs_between_shards_is_refused(folder: Path
     scoring.write_files(folder)
     done = scoring.score(folder, "--key", "id", model="models.py:Changing", code=1)
     assert "the model changed the types of its outputs between shards" in done.stderr
+
+
+@pytest.mark.parametrize("most", [1, 24], ids=["the record of the job", "a part"])
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_disk_without_room_stops_the_job_which_goes_on_later(folder: Path, most: int, suffix: str) -> None:
+    scoring.write_files(folder, files=2, rows=20_000)
+    words = program.command("score", "models.py:Sum", "data", "-o", f"out.{suffix}", "--key", "id")
+    # A limit on the size of files is what a test can have of a full disk without being root.
+    shell = ["bash", "-c", f'ulimit -f {most}; exec "$@"', "bash", *words]
+    done = subprocess.run(shell, cwd=folder, env=program.environment(), capture_output=True, text=True, timeout=60,
+                          check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert "the output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / f"out.{suffix}").exists()
+    done = program.run(*words[3:], cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "40,000 rows" in done.stdout

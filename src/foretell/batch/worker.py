@@ -29,7 +29,7 @@ from foretell.batch.sinks.registry import open_sink
 from foretell.batch.sinks.sink import Part, Sink
 from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Source
-from foretell.batch.store import open_store
+from foretell.batch.store import open_store, told
 from foretell.batch.top import best, shown
 from foretell.batch.where import asked_for
 from foretell.engine.ahead import rows_per_call
@@ -130,11 +130,13 @@ class _Work:
             for block in self._blocks(shard, care):
                 for scored in self._scorer.score(block, shard.index, care, lost):
                     self._board.enter("write", shard.index)
-                    part.write(replace(scored, answer=best(scored.answer, self._spec, self._job.wish.top)))
+                    with told(path):
+                        part.write(replace(scored, answer=best(scored.answer, self._spec, self._job.wish.top)))
                     self._board.rest()
                     rows += scored.rows
             self._board.enter("write", shard.index)
-            part.close()
+            with told(path):
+                part.close()
             self._check_unchanged(shard)
         except BaseException:
             with contextlib.suppress(OSError):
