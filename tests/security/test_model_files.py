@@ -230,5 +230,5 @@ def test_nothing_reads_code_or_unpacks_archives_but_where_it_is_said() -> None:
     assert found == {
         ("backends/pickle_file.py", "pickle"), ("backends/pickle_file.py", "joblib"),  # with opt-in and digest
         ("backends/python/source.py", "exec"),  # the file that a person has named
-        ("batch/archives.py", "tarfile"), ("batch/sources/holders.py", "tarfile"),  # read in place, never unpacked to disk
+        ("batch/archives.py", "tarfile"), ("batch/sources/holders.py", "tarfile"),  # read in place
     }  # fmt: skip
