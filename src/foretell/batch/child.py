@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
 import os
 import socket
 import sys
 import threading
 
-from foretell.remote.child import end_with_parent, leave_the_end_to_parent
+from foretell.remote.child import connected
 from foretell.remote.recipe import Recipe, read_recipe
 
 
 def main(arguments: list[str]) -> None:
-    leave_the_end_to_parent()
-    end_with_parent(int(arguments[1]))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
-    connection = socket.socket(fileno=int(arguments[0]))
+    connection = connected(int(arguments[0]), int(arguments[1]))
     _import(arguments[3:])
     recipe = read_recipe(connection)
     sys.path[:] = recipe.search  # modules are looked for where the parent does, in the same order

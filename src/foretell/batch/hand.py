@@ -25,7 +25,6 @@ class AnyHand(ABC):
 
     number: int
     board: Board
-    pid: int
 
     @abstractmethod
     def give(self, task: Task) -> None:
@@ -55,7 +54,6 @@ class Hand(AnyHand):
         self.number = number
         self.board = Board.make()
         self._inbox = inbox
-        self._killed = threading.Event()
         with ExitStack() as ours, ExitStack() as theirs:
             ours.callback(self.board.close)
             mine, connection = socket.socketpair()
@@ -68,7 +66,6 @@ class Hand(AnyHand):
             self._connection, self._channel = mine, Channel(mine)
             arguments = [*(str(each) for each in given), *hints]
             self._process = Process(_CHILD, arguments, given, _nothing, f"score-{number}")
-            self.pid = self._process.pid
             self._held = ours.pop_all()
         self._thread = threading.Thread(target=self._listen, name=f"foretell-score-{number}", daemon=True)
         self._thread.start()
@@ -85,7 +82,6 @@ class Hand(AnyHand):
 
     def kill(self) -> None:
         """Ends the process at once."""
-        self._killed.set()
         self._process.kill()
 
     def leave(self) -> None:
@@ -111,7 +107,7 @@ class Hand(AnyHand):
         if not self._process.wait(_END_S):
             self._process.kill()
             self._process.wait(_END_S)
-        self._inbox.put((self, Ended(self._process.ending, self._killed.is_set())))
+        self._inbox.put((self, Ended(self._process.ending)))
 
 
 def _nothing() -> None:

@@ -118,7 +118,7 @@ class Job:
 class Commit:
     """The record of one shard. `part` is None where no row of it has an answer; then there is no file.
 
-    `quarantine`: the file that holds its rows without an answer, or None. `seconds`: what each stage took.
+    `quarantine`: the file that holds its rows without an answer, or None.
     """
 
     shard: int
@@ -129,7 +129,6 @@ class Commit:
     sha256: str
     schema: str
     quarantine: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     """How many of the quarantined rows ended with each code."""
     example: str = ""

@@ -48,9 +48,13 @@ class Ledger:
         """The numbers of the shards that are done."""
         return {int(name.partition(".")[0]) for name in self.store.names(f"{self.name}/shards")}
 
-    def commit(self, record: Commit) -> bool:
-        """Makes a shard done; False where it was done already, and that record holds."""
-        return self.store.put_new(self._record(record.shard), msgspec.json.encode(record))
+    def commit(self, record: Commit) -> Commit:
+        """Makes a shard done. Gives the record that holds: where it was done already, the one that is there."""
+        name = self._record(record.shard)
+        if self.store.put_new(name, msgspec.json.encode(record)):
+            return record
+        content = self.store.read(name)
+        return record if content is None else msgspec.json.decode(content, type=Commit)
 
     def records(self) -> Iterator[Commit]:
         """Of every shard that is done, in order."""

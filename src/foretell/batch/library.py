@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.batch.job import Wish
+from foretell.batch.model_mark import called
 from foretell.batch.output import open_output
 from foretell.batch.progress import Onlooker
 from foretell.batch.report import Report
@@ -79,13 +80,4 @@ def _named(model: object, name: str | None, version: str | None) -> tuple[Any, s
         named = name or str(getattr(model, "__name__", type(model).__name__))
         return model, named, version or f"live-{secrets.token_hex(8)}"
     (*_, planned) = plan([str(model)], newest=True)
-    return planned.source, name or planned.name or _stem(planned.source), version or planned.version
-
-
-def _stem(source: str) -> str:
-    from foretell.backends.artefact_file import find_artefact
-    from foretell.backends.python.source import is_reference
-
-    if is_reference(source) and not Path(source).exists():
-        return source.rpartition(":")[2].rpartition(".")[2]
-    return find_artefact(Path(source)).stem
+    return planned.source, name or planned.name or called(planned.source), version or planned.version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -20,7 +19,7 @@ class LocalHand(AnyHand):
     """A thread that does tasks. A call that crashes ends this process, and one that hangs cannot be ended."""
 
     def __init__(self, loading: Callable[[Load], Loaded], inbox: Inbox) -> None:
-        self.number, self.pid, self.board = 0, os.getpid(), Board.make()
+        self.number, self.board = 0, Board.make()
         self._inbox = inbox
         self._given: queue.Queue[Task | None] = queue.Queue()
         self._doing = Tasks(loading, self.board, self._tell)
@@ -49,4 +48,4 @@ class LocalHand(AnyHand):
         while (task := self._given.get()) is not None:
             self._doing.do(task)
         self._doing.close()
-        self._tell(Ended("ended", killed=True))
+        self._tell(Ended("ended"))

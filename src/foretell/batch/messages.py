@@ -8,7 +8,6 @@ from foretell.batch.careful import Care
 from foretell.batch.job import Commit, Data, Job, Plan, Wish
 from foretell.batch.shards import Shard
 from foretell.remote.messages import FaultNote
-from foretell.types import Identity
 
 
 class Load(msgspec.Struct, array_like=True, tag=0):
@@ -53,11 +52,7 @@ Task = Load | MakePlan | Begin | Score | Join
 
 
 class Loaded(msgspec.Struct, array_like=True, tag=0):
-    """`resident_bytes`: memory of the process with the model in it."""
-
-    identity: Identity
-    framework: str
-    resident_bytes: int
+    """The model is ready."""
 
 
 class Planned(msgspec.Struct, array_like=True, tag=1):
@@ -82,7 +77,6 @@ class Ended(msgspec.Struct, array_like=True, tag=4):
     """Never sent: the process is gone. `how`: the end of a sentence."""
 
     how: str
-    killed: bool
 
 
 Event = Loaded | Planned | Scored | Joined | Failed | Ended

@@ -31,6 +31,13 @@ def mark_of(source: str | Path | None, settings: ModelSettings, name: str, numbe
     return {"source": str(source), "name": name, "version": number, "file": _digest(source), **decide, **runtimes}
 
 
+def called(source: str) -> str:
+    """The name of a model that nobody has named: of its file, or of its class. Raises `InvalidModel`."""
+    if is_reference(source) and not Path(source).exists():
+        return source.rpartition(":")[2].rpartition(".")[2]
+    return find_artefact(Path(source)).stem
+
+
 def settings_for(settings: ModelSettings, device: str, threads: int, most_rows: int) -> ModelSettings:
     """Of one engine of a job: one replica on one device, with calls as large as they may be."""
     return dataclasses.replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -120,9 +119,3 @@ def _group_rows(spec: ModelSpec) -> int:
     """Rows of a row group of the output: about 8 MiB, as far as the outputs are known."""
     width = sum(tensor.width or 64 for tensor in spec.outputs or ())
     return max(1024, min(_GROUP_ROWS, _GROUP_BYTES // max(1, 8 * width))) if spec.outputs else 16_384
-
-
-def describe_size(total: int) -> str:
-    """Bytes for people."""
-    power = min(3, int(math.log(max(1, total), 1024)))
-    return f"{total / 1024**power:,.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB')[power]}"

@@ -99,7 +99,6 @@ class Runner:
         self._spent: Counter[str] = Counter()
         self._began = self._looked = time.monotonic()
         self.totals = Totals()
-        self.framework = ""
 
     def plan(self, data: Data, wish: Wish) -> Plan:
         """The plan that the first process with a loaded model makes. Raises what loading and planning raise."""
@@ -108,7 +107,7 @@ class Runner:
         while True:
             state, event = self._next()
             if isinstance(event, Loaded):
-                self._loaded(state, event)
+                state.ready = True
                 if not asked:
                     state.hand.give(MakePlan(data, wish))
                 asked = True
@@ -130,7 +129,7 @@ class Runner:
         while self._missing or any(state.shards for state in self._hands.values()):
             state, event = self._next()
             if isinstance(event, Loaded):
-                self._loaded(state, event)
+                state.ready = True
                 self._begin(state)
             elif isinstance(event, Scored):
                 self._scored(state, event.commit)
@@ -151,7 +150,7 @@ class Runner:
                 asked = True
             state, event = self._next()
             if isinstance(event, Loaded):
-                self._loaded(state, event)
+                state.ready = True
             elif isinstance(event, Joined):
                 return
             elif isinstance(event, Ended):
@@ -198,9 +197,6 @@ class Runner:
             if isinstance(event, Failed):
                 raise fault(event.note)
             return self._hands[hand.number], event
-
-    def _loaded(self, state: _State, event: Loaded) -> None:
-        state.ready, self.framework = True, event.framework
 
     def _begin(self, state: _State) -> None:
         if self._job is not None:

@@ -24,7 +24,6 @@ from foretell.batch.messages import (
 from foretell.batch.worker import Worker
 from foretell.engine.identity import identity_of
 from foretell.errors import InferenceError, ModelError
-from foretell.observe.process import process_memory
 from foretell.remote.faults import fault_note
 from foretell.remote.loading import Loaded as OneLoaded
 
@@ -65,8 +64,7 @@ class Tasks:
             model = self._loading(task)
             identity = identity_of(model.replica.model, task.name, task.version, model.opened.digest)
             self._worker = Worker(model.replica, identity, task.device, task.retries, self._board)
-            resident = process_memory().get("rss_bytes") or 0
-            return Loaded(identity, model.opened.framework, int(resident))
+            return Loaded()
         if self._worker is None:
             raise RuntimeError("no model is loaded")
         if isinstance(task, MakePlan):

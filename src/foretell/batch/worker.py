@@ -115,8 +115,8 @@ class _Work:
         self._scorer = Scorer(replica, plan.columns, plan.keys, self._size, board, files, device, retries)
         identity = plan.identity
         metadata = {"model": json.dumps(asdict(identity))}
-        told = (identity.name, identity.version, identity.artefact_digest)
-        stamp = dict(zip(STAMP, told, strict=True)) if job.wish.stamp else {}
+        whose = (identity.name, identity.version, identity.artefact_digest)
+        stamp = dict(zip(STAMP, whose, strict=True)) if job.wish.stamp else {}
         self._committing = Behind("commit")
         self._spec = replica.model.spec
         outputs = shown(self._spec, job.wish.top)
@@ -151,8 +151,7 @@ class _Work:
         committed: Callable[[Commit], None], failed: Failing,
     ) -> None:  # fmt: skip
         try:
-            record = self._keep(shard, part, path, rows, lost)
-            self._ledger.commit(record)
+            record = self._ledger.commit(self._keep(shard, part, path, rows, lost))
         except Exception as error:
             failed(error)
         else:
@@ -204,7 +203,7 @@ class _Work:
             self._store.add_file(path, f"{self._ledger.data}/{name}")
         reasons = Counter(each.error.code for each in lost)
         return Commit(shard.index, rows, len(lost), name, size, f"sha256:{digest}" if digest else "", part.schema,
-                      quarantine, {}, dict(reasons), self._example(lost))  # fmt: skip
+                      quarantine, dict(reasons), self._example(lost))  # fmt: skip
 
     def _example(self, lost: list[Lost]) -> str:
         if not lost:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -119,19 +118,11 @@ def request_of(
     options: dict[str, Any],
 ) -> Any:
     """What the command line asks for."""
+    from foretell.batch.model_mark import called
     from foretell.batch.score import Request
 
     planned = only(source)
     check_there(planned)
     its = settings_of(planned, flags).settings
-    name = planned.name or _name(planned.source)
+    name = planned.name or called(planned.source)
     return Request(planned.source, name, planned.version, its, data, wish, settings, fmt, fresh, options)
-
-
-def _name(source: str) -> str:
-    from foretell.backends.artefact_file import find_artefact
-    from foretell.backends.python.source import is_reference
-
-    if is_reference(source) and not Path(source).exists():
-        return source.rpartition(":")[2].rpartition(".")[2]
-    return find_artefact(Path(source)).stem

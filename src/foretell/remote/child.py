@@ -20,12 +20,7 @@ from foretell.remote.recipe import read_recipe
 
 
 def main(arguments: list[str]) -> None:
-    leave_the_end_to_parent()
-    end_with_parent(int(arguments[1]))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
-    connection = socket.socket(fileno=int(arguments[0]))
+    connection = connected(int(arguments[0]), int(arguments[1]))
     recipe = read_recipe(connection)
     sys.path[:] = recipe.search  # modules are looked for where the parent does, in the same order
 
@@ -35,7 +30,17 @@ def main(arguments: list[str]) -> None:
     work(recipe, connection, requests, answers, spare)
 
 
-def leave_the_end_to_parent() -> None:
+def connected(number: int, lifeline: int) -> socket.socket:
+    """The inherited socket. From now on this process ends with its parent, and not before, and prints line by line."""
+    _leave_the_end_to_parent()
+    _end_with_parent(lifeline)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    return socket.socket(fileno=number)
+
+
+def _leave_the_end_to_parent() -> None:
     """A supervisor may signal all processes of a service at once, while the parent still answers what it accepted."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Not ignored, which what the model starts itself would inherit, and could then not be ended by it.
@@ -52,7 +57,7 @@ def _end_as_usual() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def end_with_parent(lifeline: int) -> None:
+def _end_with_parent(lifeline: int) -> None:
     """Ends this process, with what it has started itself, once the parent has ended, whatever it is doing."""
     if sys.platform == "linux":
         # The kernel does it when the other end closes: also under code that never lets another thread run.
