@@ -125,6 +125,15 @@ def test_the_commands_that_predict_and_inspect_work(demo: Ran) -> None:
     assert "/v2/models/digits/infer" in inspected.stdout
 
 
+def test_the_command_that_scores_works(demo: Ran) -> None:
+    (line,) = [line for line in demo.commands if " score " in line]
+    done = run(*shlex.split(line)[1:], cwd=demo.cwd)
+    assert done.returncode == 0, done.stderr
+    lines = (demo.cwd / "foretell-demo" / "scores.csv").read_text().splitlines()
+    assert lines[0].startswith("row,label,")
+    assert len(lines) > 10
+
+
 def test_the_server_and_the_requests_to_it_work(demo: Ran) -> None:
     lines = [line for line in demo.commands if " serve " in line or line.startswith("curl ")]
     assert len(lines) == 4

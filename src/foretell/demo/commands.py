@@ -26,6 +26,10 @@ def commands(program: str, folder: DemoFolder, tasks: Sequence[Task]) -> list[Co
         Command("classify an image", _line(program, "predict", digits.model, inputs / "digit.png", "--top", 3)),
         Command("answer a table", _line(program, "predict", cancer.model, cancer.sample)),
         Command("read a file of reviews", _line(program, "predict", reviews.model, reviews.sample)),
+        Command(
+            "score a table as a job that can be killed and run again",
+            _line(program, "score", cancer.model, cancer.sample, "-o", folder.path / "scores.csv"),
+        ),
         Command("see what a model takes and gives", _line(program, "inspect", f"{digits.name}={digits.model}")),
         Command("serve all three", _line(program, "serve", *sources(tasks))),
         *[
