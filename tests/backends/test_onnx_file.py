@@ -131,7 +131,7 @@ def archive() -> bytes:
         (b"this is not a model\n", "text"),
         (pickle.dumps({"a": 1}), "a pickle"),
         (archive(), "a zip archive"),
-        (gzip.compress(b"a"), "a gzip file"),
+        (gzip.compress(b"a", mtime=0), "a gzip file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "a Git LFS pointer"),
         (b"<!DOCTYPE html><html></html>", "an HTML or XML page"),
         (b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file"),
