@@ -9,7 +9,8 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from http_servers import ManyServer, QuietHandler
 
 FAULTS = ("500", "503", "lost request", "lost answer", "cut body")
 """`lost request`: never reaches the server. `lost answer`: the server has done it, and nobody learns of it. One more is
@@ -43,7 +44,7 @@ class FaultProxy:
         class Handler(_Handler):
             owner = proxy
 
-        self._http = _Server(("127.0.0.1", 0), Handler)
+        self._http = ManyServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -70,25 +71,8 @@ class FaultProxy:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    """Many connections come at once; one that is dropped is tried again a second later only."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(QuietHandler):
     owner: FaultProxy
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except (OSError, http.client.HTTPException):
-            self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Tests print nothing."""
 
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -13,10 +13,11 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from http_servers import ManyServer, QuietHandler
 
 ACCESS_KEY, SECRET_KEY = "tests", "a-secret-that-no-message-may-tell"
 _MOST_KEYS = 1000
@@ -67,7 +68,7 @@ class S3Server:
         class Handler(_Handler):
             s3 = server
 
-        self._http = _Server(("127.0.0.1", 0), Handler)
+        self._http = ManyServer(("127.0.0.1", 0), Handler)
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -107,25 +108,8 @@ class S3Server:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    """Many connections come at once; one that is dropped is tried again a second later only."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(QuietHandler):
     s3: S3Server
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Tests print nothing."""
 
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
