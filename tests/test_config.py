@@ -225,3 +225,17 @@ def test_several_devices_of_one_kind() -> None:
 )
 def test_devices_that_cannot_be(device: str, sentence: str) -> None:
     assert refusal(device=device).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4096", 4096), ("4KiB", 4096), ("1.5 gb", 1_500_000_000), ("2GiB", 2**31), ("0", 0), ("10B", 10)],
+)
+def test_sizes_may_have_a_unit(text: str, size: int) -> None:
+    assert settings(JobSettings, file_size=text).file_size == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1", "1k", "4 apples", "1e3", "4KiBB", "0x10", "1PB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="a size such as 512MiB"):
+        settings(JobSettings, file_size=text)

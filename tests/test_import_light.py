@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,12 @@ def test_every_error_is_public() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'foretell' has no attribute 'Predicter'"):
         _ = foretell.Predicter  # type: ignore[attr-defined]
+
+
+def test_a_job_reads_scores_and_writes_in_other_processes_only(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("class Model:\n    def predict(self, x):\n        return x\n")
+    (tmp_path / "data.csv").write_text("id,x\n1,2\n")
+    words = ["score", f"{tmp_path}/model.py:Model", f"{tmp_path}/data.csv", "-o", f"{tmp_path}/out.csv", "--key", "id"]
+    loaded = loaded_by(f"from foretell.cli import main; assert main({words}) == 0")
+    assert loaded & (_HEAVY - {"cyclopts", "msgspec"} | {"email"}) == set()
+    assert (tmp_path / "out.csv").read_text().startswith("id,")

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from foretell.config_checks import ENV_PREFIX, check_idle, check_values
+from foretell.config_checks import ENV_PREFIX, check_idle, check_values, is_size, size_of
 from foretell.errors import InvalidSetting, nearest
 
 
@@ -156,14 +155,20 @@ class JobSettings:
     """Threads of host work that run ahead of the model; 0: none; None: as the model and the data need."""
     processes: int | None = None
     """Processes that score, each with the model; None: one for each core, or for each device."""
+    memory: int | None = None
+    """Bytes that all processes of a job together may take; None: what the machine has left when the job begins."""
     max_quarantined: int | None = None
     """Rows without an answer that a job may have; None: 100, and beyond that one in a hundred."""
     max_crashes: int = 100
     """Ends of processes that one run of a job bears."""
     row_attempts: int = 2
     """How often a row may end its process before it is left out."""
+    file_size: int = 128 * 2**20
+    """Bytes of a file of the output, about: smaller parts that are neighbours become one file; 0: none do."""
     price_per_hour: float | None = None
     """Of this machine, in any currency, for the cost in the report; None: no cost is told."""
+    metrics_file: str | None = None
+    """Where a job writes its metrics while it runs, for Prometheus; None: nowhere."""
 
 
 _SECRETS = frozenset(("token",))
@@ -237,6 +242,8 @@ def toml_layer(path: Path, section: str | None = None) -> Layer:
     """The settings of a TOML file, or of one table in it; a file that is not there is an empty layer."""
     if not path.is_file():
         return Layer(str(path))
+    import tomllib
+
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -266,6 +273,8 @@ def _convert(cls: type[Any], key: str, value: Any, origin: str) -> Any:
     if isinstance(value, str) and "Mapping" in str(kind):
         pairs = (part.partition("=") for part in value.split(","))
         value = {name.strip(): number.strip() for name, _, number in pairs}
+    if isinstance(value, str) and is_size(key):
+        value = size_of(value, origin, key)
     try:
         return msgspec.convert(value, kind, strict=not isinstance(value, (str, dict)))
     except msgspec.ValidationError:

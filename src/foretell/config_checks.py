@@ -66,6 +66,7 @@ _AT_LEAST = {
     "max_header_bytes": 1024, "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1,
     "max_pipelined": 1, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
     "processes": 1, "max_quarantined": 0, "max_crashes": 0, "row_attempts": 1, "price_per_hour": 0,
+    "file_size": 0, "memory": 1,
 }  # fmt: skip
 _AT_MOST = {"http_port": 65535, "workers": 256, "processes": 1024, "rate_per_s": 1e9, "rate_burst": 10**9}
 _POSITIVE = {
@@ -94,6 +95,26 @@ def check_values(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
             raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=most, got=value)
 
 
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?(?:I?B)?)", re.IGNORECASE)
+
+
+def is_size(key: str) -> bool:
+    """Whether a setting is a number of bytes, which may be written with a unit."""
+    return key.endswith("_bytes") or key in ("file_size", "memory")
+
+
+def size_of(text: str, origin: str, key: str) -> int:
+    """`"4GiB"`, `"1.5 GB"` or `"4096"` as bytes. Raises `InvalidSetting`."""
+    found = _SIZE.fullmatch(text.strip())
+    unit = _UNITS.get(found[2].upper()) if found else None
+    if found is None or unit is None:
+        expected = "bytes, or a size such as 512MiB or 4GB"
+        raise InvalidSetting(f"{key}: wrong value", where=origin, expected=expected, got=repr(text))
+    return int(float(found[1]) * unit)
+
+
 def _check_devices(device: str, origin: str) -> None:
     """Several must be of one kind: the same row gets the same answer wherever it is computed."""
     names = [name.strip() for name in device.split(",")]
@@ -107,7 +128,9 @@ def _check_devices(device: str, origin: str) -> None:
 
 _PATH = (re.compile(r"[^\0]+"), "a path")
 _FORMS = {
-    **dict.fromkeys(("unix_socket", "tls_cert", "tls_key", "tls_client_ca", "tokens_file", "access_log_file"), _PATH),
+    **dict.fromkeys(
+        ("unix_socket", "tls_cert", "tls_key", "tls_client_ca", "tokens_file", "access_log_file", "metrics_file"), _PATH
+    ),
     "unix_socket_mode": (re.compile(r"0?[0-7]{3}"), "permissions in octal, such as 0660"),
     "device": (re.compile(r"\s*[^\s,]+\s*(,\s*[^\s,]+\s*)*"), "a device, or several with commas between"),
     "cors_origins": (re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+"), "origins such as https://a.example, or *"),

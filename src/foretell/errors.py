@@ -19,7 +19,6 @@ InferenceError
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
@@ -150,6 +149,8 @@ def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that does not exist: the nearest known one, else all of them."""
     names = sorted(map(str, known))
+    import difflib  # for a failure that is told: nobody else waits for its import
+
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -42,3 +42,23 @@ def test_memory_that_ran_out_halves_it_for_good() -> None:
     assert size.shrink()
     assert _learned(size, lambda rows: 0.1) == 50
     assert [size.shrink() for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_a_limit_holds_until_another_is_said() -> None:
+    size = CallSize(1024)
+    size.limit(16)
+    assert _learned(size, lambda rows: rows * 0.01) == 16
+    size.limit(64)
+    assert _learned(size, lambda rows: rows * 0.01) == 64
+    size.limit(10**6)
+    assert _learned(size, lambda rows: rows * 0.001) == 1024
+    size.limit(0)
+    assert size.rows == 1
+
+
+def test_a_limit_holds_for_a_size_that_was_named_too() -> None:
+    size = CallSize(100, fixed=True)
+    size.limit(16)
+    assert (size.rows, size.settled) == (16, True)
+    size.limit(200)
+    assert size.rows == 100

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,36 @@ def test_one_file_is_written_whole_where_the_name_says_so(folder: Path) -> None:
     assert left == set()
 
 
+def test_small_parts_become_files_of_the_size_that_is_asked_for(folder: Path) -> None:
+    scoring.write_files(folder)
+    names = {}
+    for size in ("0", "1", "11kB", "1GiB"):
+        scoring.score(folder, "--key", "id", "-o", f"out-{size}", "--file-size", size)
+        files = sorted((folder / f"out-{size}" / "data").glob("*.parquet"))
+        names[size] = [file.name[:11] for file in files]
+        whole = pa.concat_tables([pq.read_table(file) for file in files])
+        assert scoring.answers(whole) == scoring.expected()
+        manifest = json.loads((folder / f"out-{size}" / "data" / "_foretell.json").read_text())
+        told = [(part["file"], part["bytes"], part["sha256"].removeprefix("sha256:")) for part in manifest["parts"]]
+        assert told == [(f.name, f.stat().st_size, hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
+        assert sum(part["rows"] for part in manifest["parts"]) == len(whole)
+    assert names["0"] == names["1"] == [f"part-00000{number}" for number in range(4)]
+    assert names["11kB"] == ["part-000000", "part-000002"]
+    assert names["1GiB"] == ["part-000000"]
+    done = scoring.score(folder, "--key", "id", "-o", "out-1", "--file-size", "2GB", code=1)
+    assert "the job is done, with files of another size" in done.stderr
+
+
+def test_an_output_that_somebody_took_away_is_made_again(folder: Path) -> None:
+    scoring.write_files(folder)
+    for out in ("out", "scores.parquet"):
+        scoring.score(folder, "--key", "id", "-o", out)
+        target = folder / out
+        shutil.rmtree(target / "data") if target.is_dir() else target.unlink()
+        scoring.score(folder, "--key", "id", "-o", out)
+        assert scoring.answers(pq.read_table(target / "data" if target.is_dir() else target)) == scoring.expected()
+
+
 def test_a_second_run_finds_nothing_to_do(folder: Path) -> None:
     scoring.write_files(folder)
     scoring.score(folder, "--key", "id")
@@ -73,6 +105,15 @@ def test_columns_that_the_model_does_not_ask_for_are_not_read(folder: Path) -> N
     assert scoring.table(folder).to_pydict() == {"id": [1, 2], "output": [3.0, 7.0]}
 
 
+def test_two_columns_of_one_name_are_refused_where_they_are_needed(folder: Path) -> None:
+    arrays = [pa.array([number], pa.float32()) for number in (1, 2, 3, 4, 5)]
+    pq.write_table(pa.Table.from_arrays(arrays, ["id", "a", "a", "b", "c"]), folder / "twice.parquet")
+    done = scoring.score(folder, "twice.parquet", "--key", "id", "--map", "x=a,b", code=1)
+    assert "twice.parquet: there are two columns 'a'; rename one of them" in done.stderr
+    scoring.score(folder, "twice.parquet", "--key", "id", "--map", "x=b,c")
+    assert scoring.table(folder)["output"].to_pylist() == [9.0]
+
+
 def test_data_and_model_must_go_together_before_a_row_is_read(folder: Path) -> None:
     data = folder / "data"
     data.mkdir()
@@ -95,11 +136,11 @@ def test_files_of_different_columns_are_refused_by_name(folder: Path) -> None:
 
 
 def test_a_truncated_file_is_named(folder: Path) -> None:
-    data = scoring.write_files(folder, files=2)
-    whole = (data / "01.parquet").read_bytes()
-    (data / "01.parquet").write_bytes(whole[: len(whole) // 2])
+    data = scoring.write_files(folder, files=1)
+    whole = (data / "00.parquet").read_bytes()
+    (data / "00.parquet").write_bytes(whole[: len(whole) // 2])
     done = scoring.score(folder, "--key", "id", code=1)
-    assert "01.parquet: not a readable Parquet file" in done.stderr
+    assert "00.parquet: not a readable Parquet file" in done.stderr
 
 
 def test_an_empty_file_is_no_rows(folder: Path) -> None:
@@ -122,5 +163,6 @@ def test_what_stands_at_the_output_is_not_touched_unasked(folder: Path) -> None:
 def test_no_process_is_left_and_nothing_is_printed_but_the_report(folder: Path) -> None:
     scoring.write_files(folder, files=1)
     done = program.run("score", "models.py:Sum", "data", "-o", "out", "--key", "id", cwd=folder)
-    assert done.stdout.count("\n") == 1
-    assert "400 rows in" in done.stdout
+    first, second = done.stdout.splitlines()
+    assert "400 rows in" in first
+    assert second == f"report: {folder / 'out' / '_foretell' / 'report.html'}"

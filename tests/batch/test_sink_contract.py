@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from foretell.batch.block import Scored
+from foretell.batch.joins.registry import join
 from foretell.batch.sinks.registry import SUFFIXES, open_sink
 from foretell.batch.sinks.sink import Sink
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged, concat
@@ -147,13 +149,15 @@ def test_parts_join_to_one_file(tmp_path: Path, kind: str) -> None:
     paths = [tmp_path / name for name in "abc"]
     for path, (first, rows) in zip(paths, [(0, 3), (3, 11), (14, 1)], strict=True):
         write(sink, path, [some(first, rows)])
-    open_sink(kind, ModelSpec(), {"job": "j"}, {}, 4).join(paths, tmp_path / "joined")
+    size, digest = join(kind, paths, tmp_path / "joined")
     write(sink, tmp_path / "whole", [some(0, 15)])
     assert rows_of(tmp_path / "joined", kind) == rows_of(tmp_path / "whole", kind)
+    content = (tmp_path / "joined").read_bytes()
+    assert (size, digest) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 def test_no_parts_join_to_a_file_without_rows(tmp_path: Path, kind: str) -> None:
-    sink_of(kind).join([], tmp_path / "joined")
+    join(kind, [], tmp_path / "joined")
     assert rows_of(tmp_path / "joined", kind) == []
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.batch.block import Scored
+from foretell.batch.joins.registry import join
 from foretell.batch.sinks.registry import open_sink
 from foretell.batch.sinks.texts import csv_texts, json_texts
 from foretell.columns import Batch, Bytes, Column, Dense
@@ -67,7 +68,7 @@ def test_names_of_columns_are_quoted_and_left_out_where_parts_join(tmp_path: Pat
         part = sink.part(tmp_path / name)
         part.write(rows({'two\n"lines"': [name]}, y=Dense(np.array([1]))))
         part.close()
-    sink.join([tmp_path / "a", tmp_path / "b"], tmp_path / "joined")
+    join("csv", [tmp_path / "a", tmp_path / "b"], tmp_path / "joined")
     with (tmp_path / "joined").open(newline="") as file:
         assert list(csv.reader(file)) == [['two\n"lines"', "y"], ["a", "1"], ["b", "1"]]
 

@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.batch.block import Block
+from foretell.batch.conditions import parse
 from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Condition, Data
 from foretell.batch.library import score
 from foretell.batch.shards import ShardSize
 from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Field
-from foretell.batch.where import asked_for, checked, holds, parse
+from foretell.batch.where import asked_for, checked, holds
 from foretell.errors import InvalidInput, InvalidSetting, RowError
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {

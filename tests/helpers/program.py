@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -37,6 +38,20 @@ def run(
         command(*arguments), cwd=cwd, env=environment(env), input=stdin.decode() if stdin is not None else None,
         capture_output=True, text=True, timeout=WAIT_S, check=False,
     )  # fmt: skip
+
+
+@contextmanager
+def started(*arguments: object, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A command under way, in the environment `env`; what is left of it at the end is killed."""
+    process = subprocess.Popen(
+        command(*arguments), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 class Server:

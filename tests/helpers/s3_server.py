@@ -39,6 +39,7 @@ class Asked:
     query: str
     status: int
     sent: int
+    content_type: str = ""
 
 
 @dataclass
@@ -129,7 +130,8 @@ class _Handler(QuietHandler):
             status, answer = refusal.status, _xml("Error", f"<Code>{refusal.code}</Code><Message>no</Message>")
         sent = len(answer) if self.command == "GET" and key and status < 300 else 0
         with self.s3.lock:
-            self.s3.asked.append(Asked(self.command, key, parts.query, status, sent))
+            kind = self.headers.get("Content-Type") or ""
+            self.s3.asked.append(Asked(self.command, key, parts.query, status, sent, kind))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

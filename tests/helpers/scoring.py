@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,9 +19,13 @@ ROWS = 400
 
 MODELS = '''
 import os
+import re
 import signal
 import threading
+import time
 from pathlib import Path
+
+import numpy as np
 
 from foretell import DataType, TensorSpec, TransientError
 
@@ -70,6 +72,25 @@ class Outage(Sum):
     def predict(self, x):
         if -66.0 in x[:, 0].tolist() and not Path("mended").exists():
             raise ValueError("not there")
+        return super().predict(x)
+
+
+class Wide(Sum):
+    """Takes 2 MiB for a row while it computes, and writes down its calls and the most memory that it had."""
+
+    def predict(self, x):
+        wide = np.ones((len(x), 2**18))
+        peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
+        with open(f"calls-{os.getpid()}", "a") as file:
+            file.write(f"{len(x)} {int(peak) * 1024}\\n")
+        return super().predict(x) + 0 * wide[:, 0]
+
+
+class Waits(Sum):
+    """Leaves the processor to others, as one does that asks a service."""
+
+    def predict(self, x):
+        time.sleep(0.1)
         return super().predict(x)
 
 
@@ -125,16 +146,9 @@ def score(
 @contextmanager
 def started(folder: Path, *arguments: object, model: str = "models.py:Sum") -> Iterator[subprocess.Popen[str]]:
     """The same, under way; what is left of it at the end is killed."""
-    process = subprocess.Popen(
-        program.command("score", model, "data", "-o", "out", *arguments), cwd=folder, env=program.environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
+    words = ["score", model, "data", "-o", "out", *arguments]
+    with program.started(*words, cwd=folder, env=program.environment()) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def table(folder: Path) -> pa.Table:

@@ -34,16 +34,8 @@ def started(
     folder: Path, storage: Mapping[str, str], *arguments: object, model: str = "models.py:Sum"
 ) -> Iterator[subprocess.Popen[str]]:
     """The same, under way; what is left of it at the end is killed."""
-    process = subprocess.Popen(
-        program.command("score", model, *arguments), cwd=folder, env=_environment(storage),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
+    with program.started("score", model, *arguments, cwd=folder, env=_environment(storage)) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def _environment(storage: Mapping[str, str]) -> dict[str, str]:

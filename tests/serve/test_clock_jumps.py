@@ -21,6 +21,11 @@ from foretell.config import ModelSettings
 PACKAGE = Path(foretell.__file__).parent
 HOURS = [-30, -1, 1, 30]
 SHOWN = {
+    "batch/diary.py": "when a job began",
+    "batch/ending.py": "when a job ended",
+    "batch/job_metrics.py": "when a job began and succeeded, for Prometheus",
+    "batch/sql/publishing.py": "when a table was written",
+    "batch/sql/spooling.py": "when a query was read",
     "cli/telling.py": "the time of a message",
     "observe/process.py": "when the process started, for Prometheus",
     "serve/access_log.py": "the time of a line",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 from dataclasses import dataclass, field
@@ -144,6 +143,8 @@ def _missing(path: Path) -> InvalidModel:
 
 def _nearest_file(path: Path, names: list[str]) -> str:
     """Compares stems: every two names of models look alike by their endings."""
+    import difflib
+
     close = difflib.get_close_matches(path.stem, [Path(name).stem for name in names], n=1, cutoff=0.6)
     if close:
         return f"did you mean {next(name for name in names if Path(name).stem == close[0])!r}?"
@@ -162,5 +163,7 @@ def _unknown_suffix(path: Path) -> InvalidModel:
 
 
 def _nearest_suffix(suffix: str) -> str:
+    import difflib
+
     close = difflib.get_close_matches(suffix.lower(), SUFFIXES, n=1, cutoff=0.75)
     return f"did you mean {close[0]!r}?" if close else ""

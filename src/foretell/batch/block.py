@@ -12,6 +12,7 @@ from foretell.columns import Batch, Index, Mask
 from foretell.errors import RowError
 from foretell.forms.chunking import cut
 from foretell.forms.form import Kind, library
+from foretell.forms.record import Record
 
 Cells = Any
 """The cells of one column: an Arrow array, a NumPy array or a list."""
@@ -36,7 +37,11 @@ class Block:
         if start == 0 and stop == self.rows:
             return self
         bad = {row - start: error for row, error in self.bad.items() if start <= row < stop}
-        columns = {name: cut(cells, start, stop) for name, cells in self.columns.items()}
+        columns: Mapping[str, Cells]
+        if isinstance(self.columns, Record):
+            columns = self.columns.slice(start, stop)
+        else:
+            columns = {name: cut(cells, start, stop) for name, cells in self.columns.items()}
         aside = None if self.set_aside is None else self.set_aside[start:stop]
         return Block(columns, stop - start, self.file, self.first_row + start, bad, aside)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +34,13 @@ class Seen:
     call_rows: int
     longest_ns: int
 
+    def seconds(self, now_ns: int | None = None) -> dict[str, float]:
+        """What the process has spent in each stage; with `now_ns`, the stage that is under way until then counts."""
+        spent = {"read": self.read_ns, "predict": self.predict_ns, "write": self.write_ns}
+        if now_ns is not None and self.stage != "idle":
+            spent["read" if self.stage == "decode" else self.stage] += max(0, now_ns - self.since_ns)
+        return {stage: each / 1e9 for stage, each in spent.items()}
+
 
 class Board:
     """One writer, one reader in another process; each number is written at once."""
@@ -51,6 +57,8 @@ class Board:
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("foretell-board")
         else:
+            import tempfile
+
             descriptor, path = tempfile.mkstemp(prefix="foretell-board-")
             os.unlink(path)
         os.ftruncate(descriptor, _BYTES)

@@ -160,7 +160,10 @@ class Bucket:
             self._called(lambda some=some: delete(some), some[0])  # type: ignore[misc]
 
     def _put(self, key: str, content: bytes, mode: str | Version) -> Version:
-        return _version(self._library.put(self._store, key, content, mode=mode, use_multipart=False))
+        # A browser shows a page only where the store says that it is one.
+        kind = {"Content-Type": "text/html; charset=utf-8"} if key.endswith(".html") else None
+        put = self._library.put
+        return _version(put(self._store, key, content, mode=mode, use_multipart=False, attributes=kind))
 
     def _written(self, key: str, content: bytes, mode: str | Version) -> Version | None:
         kinds = self._library.exceptions

@@ -12,11 +12,12 @@ class CallSize:
     """Climbs from `start` rows to the size that answers the most rows in a second, of `most` and its halves.
 
     A neighbouring size is tried for a few calls, and kept where it is clearly faster. It settles, and starts anew only
-    when memory has run out. Where `fixed`, nothing is tried.
+    when memory allows another number of rows. Where `fixed`, nothing is tried.
     """
 
     def __init__(self, most: int, *, fixed: bool = False) -> None:
-        self._most, self._fixed = max(1, most), fixed
+        self._most = self._top = max(1, most)
+        self._fixed = fixed
         self._rates: dict[int, float] = {}
         self._rows = self._best = self._most
         self._calls, self._seconds, self._quickest = 0, 0.0, float("inf")
@@ -48,11 +49,20 @@ class CallSize:
         self._calls, self._seconds, self._quickest = 0, 0.0, float("inf")
         self._choose()
 
+    def limit(self, rows: int) -> None:
+        """No call may have more than `rows` rows, until this is said again. What was learned holds for other sizes."""
+        rows = max(1, min(rows, self._top))
+        if rows != self._most:
+            self._most = self._rows = self._best = rows
+            self._rates.clear()
+            self._calls, self._seconds, self._quickest = 0, 0.0, float("inf")
+            self._step = 0 if self._fixed else 1
+
     def shrink(self) -> bool:
         """Memory has run out in a call: no call is as large again. False where calls have one row already."""
         if self._rows == 1:
             return False
-        self._most = self._rows = self._best = max(1, self._rows // 2)
+        self._most = self._top = self._rows = self._best = max(1, self._rows // 2)
         self._step = 0
         return True
 

@@ -51,6 +51,8 @@ def calls(first: int, rows: int, most: int, ranges: Sequence[Range]) -> list[tup
 
     Calls never cross the border of a range; where ranges overlap, the one with the fewest rows holds.
     """
+    if not ranges:
+        return [(at, min(at + most, first + rows)) for at in range(first, first + rows, max(1, most))]
     edges = {first, first + rows}
     for each in ranges:
         edges |= {edge for edge in (each.start, each.stop) if first < edge < first + rows}

@@ -21,6 +21,9 @@ class AnyCrew(ABC):
     def hire(self, recipe: Recipe | None) -> AnyHand:
         """One that knows its model. Raises `Unavailable`."""
 
+    def keep(self, count: int) -> None:  # noqa: B027 (optional hook)
+        """No more than so many will be needed soon: ends others that were started already."""
+
     def close(self) -> None:  # noqa: B027 (optional hook)
         """Ends those that were not needed."""
 
@@ -53,13 +56,16 @@ class Crew(AnyCrew):
         hand.know(recipe)
         return hand
 
+    def keep(self, count: int) -> None:
+        ended, self._waiting = self._waiting[count:], self._waiting[:count]
+        for hand in ended:
+            hand.kill()
+        for hand in ended:
+            hand.close()
+
     def close(self) -> None:
         """Ends those that were not needed."""
-        for hand in self._waiting:
-            hand.kill()
-        for hand in self._waiting:
-            hand.close()
-        self._waiting.clear()
+        self.keep(0)
 
     def _new(self, hints: Sequence[str]) -> Hand:
         self._started += 1

@@ -42,7 +42,7 @@ class Files:
     def open(self, file: InputFile) -> BinaryIO:
         """The file, to be read and sought in. Raises `OSError` where a local one cannot be opened.
 
-        Reading an object raises `InvalidInput` once it is not what `file` says any more, and `Unreachable`.
+        Reading an object raises `ChangedInput` once it is not what `file` says any more, and `Unreachable`.
         """
         if not is_address(file.path):
             return open(file.path, "rb")
@@ -66,6 +66,10 @@ def read_on(stream: BinaryIO, start: int, stop: int) -> None:
     if isinstance(raw, ObjectFile):
         raw.stream(start, stop)
     stream.seek(start)
+
+
+class ChangedInput(InvalidInput):
+    """An input is not what it was when the job was planned: then nothing of it counts."""
 
 
 class ObjectFile(io.RawIOBase):
@@ -178,7 +182,7 @@ class ObjectFile(io.RawIOBase):
             content = memoryview(self._bucket.read_range(self._key, *span, self._etag))
         except Changed as error:
             fix = "run with --fresh once it is at rest, to score what it holds then"
-            raise InvalidInput(
+            raise ChangedInput(
                 f"the input changed while it was read: {error}", where=self._file.path, fix=fix
             ) from None
         if len(content) != span[1] - span[0]:

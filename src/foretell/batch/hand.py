@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,8 +11,8 @@ from contextlib import ExitStack, suppress
 from foretell.batch.board import Board
 from foretell.batch.messages import Ended, Event, Task, events
 from foretell.remote.channel import Channel, ChannelClosed, Garbage
-from foretell.remote.process import Process
 from foretell.remote.recipe import Recipe
+from foretell.remote.start import start
 
 _CHILD = "foretell.batch.child"
 _END_S = 10.0
@@ -25,6 +23,8 @@ class AnyHand(ABC):
 
     number: int
     board: Board
+    pid: int | None = None
+    """Of its process; None where that is this one."""
 
     @abstractmethod
     def give(self, task: Task) -> None:
@@ -54,18 +54,12 @@ class Hand(AnyHand):
         self.number = number
         self.board = Board.make()
         self._inbox = inbox
-        with ExitStack() as ours, ExitStack() as theirs:
+        with ExitStack() as ours:
             ours.callback(self.board.close)
-            mine, connection = socket.socketpair()
-            ours.callback(mine.close)
-            theirs.callback(connection.close)
-            lifeline, held = os.pipe()
-            ours.callback(os.close, held)
-            theirs.callback(os.close, lifeline)
-            given = (connection.fileno(), lifeline, self.board.descriptor)
-            self._connection, self._channel = mine, Channel(mine)
-            arguments = [*(str(each) for each in given), *hints]
-            self._process = Process(_CHILD, arguments, given, _nothing, f"score-{number}")
+            files = (self.board.descriptor,)
+            self._connection, self._process = start(_CHILD, f"score-{number}", ours, _nothing, files, hints)
+            self._channel = Channel(self._connection)
+            self.pid = self._process.pid
             self._held = ours.pop_all()
         self._thread = threading.Thread(target=self._listen, name=f"foretell-score-{number}", daemon=True)
         self._thread.start()

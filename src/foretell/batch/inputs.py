@@ -15,6 +15,7 @@ from foretell.batch.address import is_address
 from foretell.batch.archives import is_archive, names_in
 from foretell.batch.listing import Listing, is_listing
 from foretell.batch.shards import InputFile
+from foretell.batch.sql.naming import is_query
 from foretell.errors import InvalidInput, nearest
 
 SUFFIXES = {
@@ -76,6 +77,8 @@ def kind_of(name: str) -> str | None:
 def changed(file: InputFile) -> str:
     """How a file differs from what it was, for people; "" where it does not. The files of a folder that is one input
     are looked at one by one when they are read."""
+    if is_query(file):
+        return ""
     if is_listing(file):
         return "" if Path(file.path).is_dir() else "there is no such folder any more"
     try:

@@ -12,12 +12,14 @@ import msgspec
 from foretell.batch.inputs import changed
 from foretell.batch.listing import difference, is_listing
 from foretell.batch.shards import InputFile, Shard
+from foretell.batch.sql.naming import difference as query_difference
+from foretell.batch.sql.naming import is_query
 from foretell.types import Identity
 
 ROW, FILE = "row", "file"
 """Columns of the output that tell rows apart where nobody has named a key."""
 
-FORMAT = 1
+FORMAT = 2
 """Of the records; a job that another format was written for is not gone on with."""
 
 
@@ -71,6 +73,8 @@ class Plan:
     row_numbers: bool
     where: tuple[Condition, ...] = ()
     """The conditions, with values of the kind of their column."""
+    broken: Mapping[int, str] = field(default_factory=dict)
+    """Files that cannot be read, by their number, and why. Each has a shard without rows."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -135,6 +139,11 @@ class Commit:
     """What the first of them ended with, and which it is."""
 
 
+def part_name(shard: int, digest: str, suffix: str) -> str:
+    """Of a file whose first rows are those of this shard: in order, and other content has another name."""
+    return f"part-{shard:06}-{digest[:16]}{suffix}"
+
+
 def made_from(data: Data, wish: Wish, model: Mapping[str, Any]) -> dict[str, str]:
     """The digests of `Job.made_from`. `model`: its source, digest of its file, and settings that decide answers."""
     return {"inputs": _digest(data), "model": _digest(model), "settings": _digest(wish)}
@@ -155,6 +164,8 @@ def differences(job: Job, parts: Mapping[str, str], data: Data) -> str:
 
 
 def _changed_inputs(before: Sequence[InputFile], now: Sequence[InputFile]) -> str:
+    if all(map(is_query, (*before, *now))):
+        return query_difference(before[0], now[0])
     old, new = {file.path: file for file in before}, {file.path: file for file in now}
     for path, file in old.items():
         if path not in new:

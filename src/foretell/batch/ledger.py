@@ -67,14 +67,19 @@ class Ledger:
         """Makes a shard undone, so that it is scored again."""
         self.store.remove(self._record(shard))
 
-    def reopen(self) -> list[str]:
-        """Makes the shards undone that have rows without an answer; the parts of the others."""
-        records = list(self.records())
-        for record in records:
+    def reopen(self) -> None:
+        """Makes the shards undone that have rows without an answer."""
+        for record in list(self.records()):
             if record.quarantined:
                 self.forget(record.shard)
         self.unfinish()
-        return [record.part for record in records if record.part and not record.quarantined]
+
+    def check_parts(self) -> None:
+        """Makes the shards undone whose parts somebody has taken away."""
+        there = set(self.store.names(self.data))
+        for record in list(self.records()):
+            if record.part and record.part not in there:
+                self.forget(record.shard)
 
     def finish(self, summary: Mapping[str, object]) -> None:
         """Writes down that the output stands where it belongs."""

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from foretell.batch.conditions import parse
 from foretell.batch.job import Wish
 from foretell.batch.model_mark import called
 from foretell.batch.output import open_output
 from foretell.batch.progress import Onlooker
 from foretell.batch.report import Report
 from foretell.batch.score import Request, run
-from foretell.batch.where import parse
 from foretell.config import JobSettings, Layer, ModelSettings, resolve
 from foretell.errors import InvalidSetting, nearest
 from foretell.repository.plan import plan
@@ -38,6 +38,9 @@ def score(
     source_options: Mapping[str, Any] | None = None,
     fresh: bool = False,
     retry: bool = False,
+    query: str | None = None,
+    table: str | None = None,
+    work: str | Path | None = None,
     name: str | None = None,
     version: str | None = None,
     onlooker: Onlooker | None = None,
@@ -52,13 +55,13 @@ def score(
     """
     settings, job = _settings(options)
     source, known, number = _named(model, name, version)
-    output = open_output(out, output_format)
+    output = open_output(out, output_format, table, work)
     keys = (key,) if isinstance(key, str) else tuple(key)
     columns = {name: tuple(names) for name, names in (mapping or {}).items()} or None
     conditions = tuple(parse(text) for text in ([where] if isinstance(where, str) else where))
     wish = Wish(output.format, keys, columns, conditions, top, stamp)
     request = Request(source, known, number, settings, data, wish, job, format, fresh,
-                      dict(source_options or {}), retry=retry)  # fmt: skip
+                      dict(source_options or {}), retry=retry, query=query)  # fmt: skip
     return run(request, output, onlooker)
 
 

@@ -15,6 +15,11 @@ class TooManyBad(ModelError):
     """More rows ended without an answer than the job may have."""
 
 
+def without_answer(rows: int) -> str:
+    """The beginning of a sentence about so many rows."""
+    return "1 row has no answer" if rows == 1 else f"{rows:,} rows have no answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`max_quarantined` None: 100 rows, and beyond that one in a hundred of those that were scored.
@@ -33,7 +38,7 @@ class Limits:
         if quarantined <= most:
             return
         counted = ", ".join(f"{count:,} {code}" for code, count in sorted(reasons.items(), key=lambda each: -each[1]))
-        what = f"{quarantined:,} rows have no answer ({counted}), of {rows + quarantined:,} so far; such as {example}"
+        what = f"{without_answer(quarantined)} ({counted}), of {rows + quarantined:,} so far; such as {example}"
         fix = "--max-quarantined lets more through, and the job goes on where it stopped"
         raise TooManyBad(what, expected=f"at most {most:,}", fix=fix)
 

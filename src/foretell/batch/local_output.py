@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,13 @@ from pathlib import Path
 
 import msgspec
 
+from foretell.batch.job import Commit, part_name
+from foretell.batch.joins.grouping import grouped
+from foretell.batch.joins.registry import join
 from foretell.batch.ledger import Ledger
-from foretell.batch.output import STATE, Join, Output, format_of
+from foretell.batch.output import STATE, Output, format_of
 from foretell.batch.sinks.registry import SUFFIXES
-from foretell.batch.store import Held, LocalStore
+from foretell.batch.store import Held, LocalStore, told
 from foretell.errors import InvalidSetting
 
 MANIFEST = "_foretell.json"
@@ -48,29 +51,49 @@ class LocalOutput(Output):
     def _target(self) -> Path:
         return self.path if self.is_file else self.path / "data"
 
+    @property
+    def parts_stay(self) -> bool:
+        return False
+
     def publish(
-        self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, object], join: Join, held: Held
+        self, ledger: Ledger, parts: Sequence[Commit], manifest: Mapping[str, object], held: Held, file_size: int
     ) -> None:
-        """A run that ended between this and the next step has done it already: then the parts are there, not here."""
+        """A run that ended after the last step of this has done it already."""
         held.check()
         if self.is_file:
-            joined = self.store.scratch(f"joined{self.path.suffix}")
-            join(joined)
-            self.store.replace(joined, self._target)
+            self.store.replace(self._joined(ledger, parts)[0], self._target)
             return
-        if self._manifest() == msgspec.json.decode(msgspec.json.encode(manifest)):
+        content = hashlib.sha256(repr([file_size, *(each.sha256 for each in parts)]).encode()).hexdigest()
+        if self._manifest().get("content") == content and self.published(ledger.name):
             return
-        self.store.clear(ledger.data, frozenset(parts))
-        self.store.put(f"{ledger.data}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-        _take_place(self.store.root / ledger.data, self._target)
+        folder = f"{ledger.name}/files"
+        self.store.remove(folder)
+        groups = grouped(parts, file_size)
+        files = [self._file(ledger, group, folder) for group in groups]
+        self.store.share([f"{ledger.data}/{each['file']}" for each, of in zip(files, groups, strict=True)
+                          if len(of) == 1], folder)  # fmt: skip
+        told = {**manifest, "content": content, "parts": files}
+        self.store.put(f"{folder}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(told), indent=1))
+        _take_place(self.store.root / folder, self._target)
+
+    def _file(self, ledger: Ledger, group: Sequence[Commit], folder: str) -> dict[str, object]:
+        """What the manifest tells of a file, which is made in `folder` where it is no part as it is."""
+        name, size, digest = group[0].part, group[0].bytes, group[0].sha256
+        if len(group) > 1:
+            made, size, digest = self._joined(ledger, group)
+            name = part_name(group[0].shard, digest, made.suffix)
+            self.store.add_file(made, f"{folder}/{name}")
+            digest = f"sha256:{digest}"
+        return {"file": name, "rows": sum(each.rows for each in group), "bytes": size, "sha256": digest}
+
+    def _joined(self, ledger: Ledger, parts: Sequence[Commit]) -> tuple[Path, int, str]:
+        path = self.store.scratch(f"joined.{self.format}")
+        with told(path):
+            files = self.store.files([f"{ledger.data}/{each.part}" for each in parts])
+            return path, *join(self.format, files, path)
 
     def published(self, name: str) -> bool:
         return self._target.exists() if self.is_file else self._manifest().get("job") == name
-
-    def reopen(self, ledger: Ledger, parts: Sequence[str]) -> None:
-        if not self.is_file:
-            for part in parts:
-                self.store.share(self._target / part, f"{ledger.data}/{part}")
 
     def _is_taken(self) -> bool:
         return self._target.exists() if self.is_file else self.path.is_file() or _has_entries(self.path)
@@ -106,6 +129,8 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 def _exchange(one: Path, other: Path) -> None:
     """renameat2(2) with RENAME_EXCHANGE; where the system has it not, two renames with a moment between."""
+    import ctypes
+
     with contextlib.suppress(OSError, AttributeError):
         call = ctypes.CDLL(None, use_errno=True).renameat2
         if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:

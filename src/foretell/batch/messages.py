@@ -27,11 +27,14 @@ class MakePlan(msgspec.Struct, array_like=True, tag=1):
 
 
 class Begin(msgspec.Struct, array_like=True, tag=2):
-    """The job whose shards come; not answered. `root`: the folder of its state."""
+    """The job whose shards come; not answered. `root`: the folder of its state. `memory`: bytes that the process may
+    have, if anybody knows; `scarce`: whether it must be careful from its first call on."""
 
     job: Job
     root: str
     batch_size: int | None
+    memory: int | None
+    scarce: bool
 
 
 class Score(msgspec.Struct, array_like=True, tag=3):
@@ -41,14 +44,13 @@ class Score(msgspec.Struct, array_like=True, tag=3):
     care: Care
 
 
-class Join(msgspec.Struct, array_like=True, tag=4):
-    """Make one file at `path` of the parts of the job. Answered by `Joined`."""
+class Allow(msgspec.Struct, array_like=True, tag=4):
+    """The process may have so many bytes from now on; not answered."""
 
-    parts: list[str]
-    path: str
+    memory: int
 
 
-Task = Load | MakePlan | Begin | Score | Join
+Task = Load | MakePlan | Begin | Score | Allow
 
 
 class Loaded(msgspec.Struct, array_like=True, tag=0):
@@ -60,11 +62,10 @@ class Planned(msgspec.Struct, array_like=True, tag=1):
 
 
 class Scored(msgspec.Struct, array_like=True, tag=2):
+    """`seconds`: from the first look at the file of the shard until its record was written."""
+
     commit: Commit
-
-
-class Joined(msgspec.Struct, array_like=True, tag=5):
-    """The file is whole."""
+    seconds: float
 
 
 class Failed(msgspec.Struct, array_like=True, tag=3):
@@ -79,7 +80,7 @@ class Ended(msgspec.Struct, array_like=True, tag=4):
     how: str
 
 
-Event = Loaded | Planned | Scored | Joined | Failed | Ended
+Event = Loaded | Planned | Scored | Failed | Ended
 
 tasks = msgspec.msgpack.Decoder(Task)
 events = msgspec.msgpack.Decoder(Event)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
-from importlib.metadata import PackageNotFoundError, version
+import os
+import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from foretell.backends.artefact_file import find_artefact
@@ -27,7 +30,7 @@ def mark_of(source: str | Path | None, settings: ModelSettings, name: str, numbe
     if source is None:
         return {"name": name, "version": number}
     decide = {key: repr(getattr(settings, key)) for key in _DECIDE}
-    runtimes = {f"runtime {package}": _version(package) for package in _RUNTIMES}
+    runtimes = {f"runtime {package}": number for package, number in _versions(_RUNTIMES).items()}
     return {"source": str(source), "name": name, "version": number, "file": _digest(source), **decide, **runtimes}
 
 
@@ -38,6 +41,15 @@ def called(source: str) -> str:
     return find_artefact(Path(source)).stem
 
 
+def bytes_of(source: str | Path) -> int:
+    """Of the file of a model, with those beside it that may hold its weights; 0 for what only code tells."""
+    text = str(source)
+    if is_reference(text) and not Path(text).exists():
+        return 0
+    path = find_artefact(Path(source))
+    return path.stat().st_size + sum(each.stat().st_size for each in _beside(path))
+
+
 def settings_for(settings: ModelSettings, device: str, threads: int, most_rows: int) -> ModelSettings:
     """Of one engine of a job: one replica on one device, with calls as large as they may be."""
     return dataclasses.replace(
@@ -46,11 +58,20 @@ def settings_for(settings: ModelSettings, device: str, threads: int, most_rows: 
     )  # fmt: skip
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+def _versions(packages: Collection[str]) -> dict[str, str]:
+    """Of installed packages, from the names of the folders of their metadata; "" where there is none.
+
+    `importlib.metadata` imports a parser of e-mail for it, which takes longer than all else that is found out here.
+    """
+    found = dict.fromkeys(packages, "")
+    folders = {name.replace("-", "_"): name for name in packages}
+    for path in sys.path:
+        with contextlib.suppress(OSError):
+            for entry in os.listdir(path or "."):
+                name = folders.get(entry.partition("-")[0])
+                if name and not found[name] and entry.endswith((".dist-info", ".egg-info")):
+                    found[name] = entry.partition("-")[2].rpartition(".")[0]
+    return found
 
 
 def _digest(source: str | Path) -> str:
@@ -59,9 +80,12 @@ def _digest(source: str | Path) -> str:
     if is_reference(text) and not Path(text).exists():
         return _digest_of_module(text.rpartition(":")[0])
     path = find_artefact(Path(source))
-    beside = sorted(each for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path)
-    stats = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in beside]
+    stats = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in _beside(path)]
     return f"{_sha256(path)} {hashlib.sha256(repr(stats).encode()).hexdigest()}"
+
+
+def _beside(path: Path) -> list[Path]:
+    return sorted(each for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path)
 
 
 def _digest_of_module(name: str) -> str:

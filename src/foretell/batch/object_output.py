@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from foretell.batch.address import Address, parse
+from foretell.batch.job import Commit
+from foretell.batch.joins.registry import join
 from foretell.batch.ledger import Ledger
 from foretell.batch.manifest import MANIFEST, parts_of, read_manifest
 from foretell.batch.object_store import ObjectStore
-from foretell.batch.output import STATE, Join, Output, format_of
+from foretell.batch.output import STATE, Output, format_of
 from foretell.batch.sinks.registry import SUFFIXES
 from foretell.batch.store import Held, Occupied
 
@@ -50,23 +52,31 @@ class ObjectOutput(Output):
             committed = {record.part for record in Ledger(self.store, name).records() if record.part}
             self.store.clear(f"{name}/data", published | committed)
 
+    @property
+    def parts_stay(self) -> bool:
+        return not self.is_file
+
     def publish(
-        self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, Any], join: Join, held: Held
+        self, ledger: Ledger, parts: Sequence[Commit], manifest: Mapping[str, Any], held: Held, file_size: int
     ) -> None:
+        """Parts are never joined here, unless the output is one object: each would have to be fetched for that."""
         bucket, key = self.store.bucket, parse(self.target).key
+        names = [each.part for each in parts if each.part]
         if self.is_file:
             joined = self.store.scratch(f"joined{PurePosixPath(key).suffix}")
-            join(joined)
+            join(self.format, self.store.files([f"{ledger.data}/{name}" for name in names]), joined)
             held.check()
             bucket.upload(key, joined)
             return
         folder = f"{STATE}/{ledger.data}"
-        told = {**manifest, "parts": [{**part, "file": f"{folder}/{part['file']}"} for part in manifest["parts"]]}
+        files = [{"file": f"{folder}/{each.part}", "rows": each.rows, "bytes": each.bytes, "sha256": each.sha256}
+                 for each in parts]  # fmt: skip
+        told = {**manifest, "parts": files}
         content = msgspec.json.format(msgspec.json.encode(told), indent=1)
         found = bucket.read(key)
         if found is not None and found[0] == content:
             return
-        self.store.clear(ledger.data, frozenset(parts) | self._published_parts(ledger.name))
+        self.store.clear(ledger.data, frozenset(names) | self._published_parts(ledger.name))
         held.check()
         # Between the two another job may have come: then the object is not the known one any more.
         done = bucket.create(key, content) if found is None else bucket.replace(key, content, found[1])

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from foretell.batch.address import is_address
+from foretell.batch.job import Commit
 from foretell.batch.ledger import Ledger
 from foretell.batch.sinks.registry import SUFFIXES
+from foretell.batch.sql.address import is_database
 from foretell.batch.store import Held, Store
+from foretell.config import JobSettings
 from foretell.errors import InvalidSetting
 
 STATE = "_foretell"
 QUARANTINE = "quarantine.jsonl"
-REPORT = "report.json"
+REPORT, PAGE = "report.json", "report.html"
 CURRENT = "job"
 """The file that names the job whose state stands in the store."""
-
-Join = Callable[[Path], None]
-"""Makes one file, at a path of this machine, of all parts."""
 
 
 class Output(ABC):
@@ -43,16 +43,23 @@ class Output(ABC):
 
     @abstractmethod
     def publish(
-        self, ledger: Ledger, parts: Sequence[str], manifest: Mapping[str, object], join: Join, held: Held
+        self, ledger: Ledger, parts: Sequence[Commit], manifest: Mapping[str, object], held: Held, file_size: int
     ) -> None:
         """Puts the output of a job in its place; the same once more where that was done already.
 
-        Raises `Unavailable` where that cannot be, and `Occupied` where another job has gone on here.
+        `parts`: the records of those there are, in order. `manifest`: what is told of the job beside them. `file_size`:
+        bytes up to which neighbours become one file, where that can be. Raises `Unavailable` where that cannot be, and
+        `Occupied` where another job has gone on here.
         """
 
     @abstractmethod
     def published(self, name: str) -> bool:
         """Whether what stands there is the output of the job of this name."""
+
+    @property
+    @abstractmethod
+    def parts_stay(self) -> bool:
+        """Whether the parts of a published job are what readers read, where they are."""
 
     @abstractmethod
     def _is_taken(self) -> bool:
@@ -64,13 +71,19 @@ class Output(ABC):
             what = "there is something already, and no job of foretell made it"
             raise InvalidSetting(what, where=str(self), fix="name another output, or give --fresh to replace it")
 
+    def check_file_size(self, size: int) -> None:
+        """Raises `InvalidSetting` for a size that somebody has asked for, and that changes nothing here."""
+        if self.parts_stay and size not in (0, JobSettings().file_size):
+            fix = "leave file_size out"
+            raise InvalidSetting("the parts stay as they are in object storage", where=str(self), fix=fix)
+
     def begin(self, name: str, *, fresh: bool) -> None:
         """Makes room for the job of this name: what is left of others goes, with `fresh` what is left of it too.
 
         What is published stays.
         """
         goes_on = not fresh and self.store.read(CURRENT) == name.encode()
-        kept = {name, CURRENT, "lock", *((QUARANTINE, REPORT) if goes_on else ())}
+        kept = {name, CURRENT, "lock", *((QUARANTINE, REPORT, PAGE) if goes_on else ())}
         if fresh:
             self._forget(name)
         if not goes_on:
@@ -80,21 +93,31 @@ class Output(ABC):
             if other not in kept:
                 self._forget(other)
 
-    def reopen(self, ledger: Ledger, parts: Sequence[str]) -> None:  # noqa: B027 (optional hook)
-        """Puts `parts`, which are published, where the parts of a job are that goes on. What is published stays."""
-
     def end(self, ledger: Ledger, *, keep: bool) -> None:
         """The job is done and published. `keep`: its parts may be needed again."""
         self.store.clear_scratch()
-        if self.is_file and not keep:
+        if not self.parts_stay and not keep:
             self.store.remove(ledger.data)
 
     def _forget(self, name: str) -> None:
         self.store.remove(name)
 
 
-def open_output(out: str | Path, fmt: str | None = None) -> Output:
-    """A path, or an address in object storage. Raises `InvalidSetting` for a format that does not fit the name."""
+def open_output(
+    out: str | Path, fmt: str | None = None, table: str | None = None, work: str | Path | None = None
+) -> Output:
+    """A path, an address in object storage, or that of a database with a table. `work`: see `SqlOutput`.
+
+    Raises `InvalidSetting` for a format that does not fit the name, and for what would do nothing.
+    """
+    if is_database(str(out)):
+        from foretell.batch.sql.output import SqlOutput
+
+        return SqlOutput(str(out), table, work, fmt)
+    if idle := [name for name, value in (("table", table), ("work", work)) if value is not None]:
+        raise InvalidSetting(
+            f"--{idle[0]} would do nothing: the output is no database", where=str(out), fix="leave it out"
+        )
     if is_address(str(out)):
         from foretell.batch.object_output import ObjectOutput
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from foretell.batch.job import FILE, ROW, Data, Plan, Wish
-from foretell.batch.shards import ShardSize
-from foretell.batch.sources.source import Field, Source
+from foretell.batch.shards import Shard, ShardSize, numbered
+from foretell.batch.sources.source import Field, Source, Unreadable
 from foretell.batch.top import shown
 from foretell.batch.where import checked
 from foretell.engine.padded_calls import padded_inputs
@@ -20,6 +20,7 @@ from foretell.types import DataType, Identity, ModelSpec
 _GROUP_ROWS = 131_072
 _GROUP_BYTES = 8 * 2**20
 _TEXT_ROWS = 2048
+_MOST_BROKEN = 100
 PADDED_ROWS = 1024
 """Enough for calls of nearly one length each; a shard is no more, so that the last ones end together."""
 STAMP = ("model", "version", "digest")
@@ -27,7 +28,25 @@ STAMP = ("model", "version", "digest")
 
 
 def plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identity) -> Plan:
-    """Raises `InvalidInput` where data and model do not go together, before any row is read."""
+    """Files that cannot be read are put aside, as long as there are others.
+
+    Raises `InvalidInput` where data and model do not go together, before any row is read, and where no file, or many of
+    them, cannot be read.
+    """
+    while True:
+        try:
+            made = _plan(source, data, wish, model, identity)
+            break
+        except Unreadable as error:
+            if not source.sets_aside or len(source.whole) == 1 or len(source.broken) == _MOST_BROKEN:
+                raise
+            source.broken[error.file] = str(error)
+            source.close()
+    aside = [Shard(0, file, 0, 0, 0, 0) for file in sorted(source.broken)]
+    return replace(made, shards=tuple(numbered([*made.shards, *aside])), broken=dict(source.broken))
+
+
+def _plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identity) -> Plan:
     spec = model.spec
     _check_rows_alone(model, identity.name)
     fields = source.fields()
@@ -38,6 +57,9 @@ def plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identit
     source.suit(spec, columns)
     where = checked(wish.where, fields, data.files[0].path)
     plan = Plan(identity, keys, columns, (), 1, row_numbers, where)
+    twice = next((name for name in plan.wanted if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidInput(f"there are two columns {twice!r}", where=data.files[0].path, fix="rename one of them")
     source.check(plan.wanted)
     source.narrow(where)
     outputs = shown(spec, wish.top)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,25 @@ import msgspec
 
 from foretell.backends.artefact_file import has_threads
 from foretell.batch.crew import AnyCrew
+from foretell.batch.diary import Diary
 from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Commit, Data, Job, ModelRef, Wish, differences, made_from, name_of
+from foretell.batch.job_metrics import Metrics, metrics_of
 from foretell.batch.ledger import Ledger
 from foretell.batch.limits import Limits, TooManyBad
 from foretell.batch.local_crew import crew_for
-from foretell.batch.model_mark import MOST_ROWS, mark_of, settings_for
-from foretell.batch.output import CURRENT, QUARANTINE, REPORT, Output
+from foretell.batch.manning import Manning
+from foretell.batch.model_mark import MOST_ROWS, bytes_of, mark_of, settings_for
+from foretell.batch.output import CURRENT, QUARANTINE, Output
 from foretell.batch.progress import Nobody, Onlooker
-from foretell.batch.report import Report
-from foretell.batch.runner import Runner, Totals
+from foretell.batch.report import Outcome, Report
+from foretell.batch.runner import Runner, Terms
+from foretell.batch.sql.query import as_asked, asked_data, forget, whole
+from foretell.batch.staffing import Staff, staff
 from foretell.batch.store import Held
+from foretell.batch.totals import Totals
 from foretell.config import JobSettings, ModelSettings, usable_cores
-from foretell.errors import InvalidInput
+from foretell.errors import InferenceError, InvalidInput, Unavailable
 from foretell.remote.recipe import Recipe
 
 
@@ -51,6 +56,8 @@ class Request:
     """Of the source, see its class."""
     folder: str = ""
     retry: bool = False
+    query: str | None = None
+    """Where `data` is the address of a database."""
 
     @property
     def source(self) -> str | Path | None:
@@ -68,24 +75,40 @@ def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew
     if crew is None:
         with crew_for(request.model, request.settings, request.name) as hired:
             return run(request, output, onlooker, hired)
-    began = time.monotonic()
+    with metrics_of(request.job.metrics_file, request.name, request.version) as metrics:
+        report = _run(request, output, Diary([onlooker or Nobody(), metrics]), crew, metrics)
+        metrics.ended(report)
+    return report
+
+
+def _run(request: Request, output: Output, diary: Diary, crew: AnyCrew, metrics: Metrics) -> Report:
     output.check_free(fresh=request.fresh)
+    output.check_file_size(request.job.file_size)
     data = _data(request)
     parts = made_from(data, request.wish, mark_of(request.source, request.settings, request.name, request.version))
     with output.store.lock(str(output)) as held:
+        metrics.runs()
         ledger = _ledger(output, request, parts, data)
         done = ledger.finished()
         if done is not None and output.published(ledger.name):
             if not (request.retry and done.get("quarantined")):
-                return _unchanged(done)
-            output.reopen(ledger, ledger.reopen())
+                if not done.get("quarantined"):
+                    forget(data, ledger)
+                return _unchanged(done, request, output)
+            ledger.reopen()
         ledger.unfinish()
-        return _Run(request, output, ledger, data, parts, onlooker or Nobody(), crew, held, began).report()
+        ledger.check_parts()
+        address = None if isinstance(request.data, Data) else str(request.data)
+        data = whole(data, address, ledger, request.wish.keys, diary.queried)
+        return _Run(request, output, ledger, data, parts, diary, crew, held).report()
 
 
 def _data(request: Request) -> Data:
     if isinstance(request.data, Data):
-        return request.data
+        return as_asked(request.data)
+    asked = asked_data(request.data, request.query, request.format, request.options)
+    if asked is not None:
+        return asked
     kind, files = find_inputs(request.data, request.format)
     return Data(kind, tuple(files), request.options)
 
@@ -123,9 +146,20 @@ def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data)
     return Ledger(store, name)
 
 
-def _unchanged(done: dict[str, object]) -> Report:
+_NOTHING_NOW = {"scored_now": 0, "shards_now": 0, "seconds": 0.0, "stages": {}, "cost": None, "crashes": 0,
+                "phases": {}, "events": (), "shard_times": None}  # fmt: skip
+"""What a report says of a run that did nothing."""
+
+
+def _unchanged(done: dict[str, object], request: Request, output: Output) -> Report:
+    """Raises `InvalidInput` where files of another size are asked for."""
+    made, asked = done.get("file_size"), request.job.file_size
+    if made != asked and not output.is_file and not output.parts_stay:
+        fix = "run with --fresh to score it again"
+        raise InvalidInput("the job is done, with files of another size", where=str(output), expected=asked, got=made,
+                           fix=fix)  # fmt: skip
     report = msgspec.convert({k: v for k, v in done.items() if k in Report.__dataclass_fields__}, Report)
-    values = {**asdict(report), "scored_now": 0, "shards_now": 0, "seconds": 0.0, "stages": {}, "cost": None}
+    values = {**asdict(report), **_NOTHING_NOW}
     return Report(**values)
 
 
@@ -138,6 +172,24 @@ def _reference(request: Request) -> ModelRef:
                     request.folder or str(Path.cwd()))  # fmt: skip
 
 
+def _manning(request: Request) -> Manning:
+    """Raises `InvalidSetting` for a limit of memory that cannot be kept."""
+    job, cores = request.job, usable_cores()
+    if request.source is None:
+        return Manning(Staff(1, 0, 1), cores, job.memory, grows=False)
+    size = bytes_of(request.source)
+    hands = staff(job.processes, cores, request.settings.devices, size, job.memory)
+    return Manning(hands, cores, job.memory, grows=job.processes is None)
+
+
+def _recipes(request: Request, source: str | Path, cores: int) -> Iterator[Recipe]:
+    """How the model is loaded on each device, with so many threads for a call where that can be chosen."""
+    threads, most = cores if has_threads(source) else 0, request.job.batch_size or MOST_ROWS
+    for device in request.settings.devices:
+        recipe = Recipe.of(source, settings_for(request.settings, device, threads, most), name=request.name)
+        yield replace(recipe, folder=request.folder or recipe.folder)
+
+
 class _Run:
     def __init__(
         self,
@@ -146,73 +198,81 @@ class _Run:
         ledger: Ledger,
         data: Data,
         parts: dict[str, str],
-        onlooker: Onlooker,
+        diary: Diary,
         crew: AnyCrew,
         held: Held,
-        began: float,
     ) -> None:
         self._request, self._output, self._ledger, self._data = request, output, ledger, data
-        self._parts, self._onlooker, self._crew, self._held, self._began = parts, onlooker, crew, held, began
-        devices = request.settings.devices
-        cores = usable_cores()
+        self._parts, self._diary, self._crew, self._held = parts, diary, crew, held
+        self._plan: Job | None = None
         self._recipes: list[Recipe | None] = [None]
-        self._processes = 1
+        self._manning = _manning(request)
         if request.source is not None:
-            self._processes = request.job.processes or (cores if devices[0] == "cpu" else len(devices))
-            threads = max(1, cores // self._processes) if has_threads(request.source) else 0
-            most = request.job.batch_size or MOST_ROWS
-            each = [settings_for(request.settings, device, threads, most) for device in devices]
-            recipes = [Recipe.of(request.source, settings, name=request.name) for settings in each]
-            self._recipes = [replace(recipe, folder=request.folder or recipe.folder) for recipe in recipes]
+            self._recipes = list(_recipes(request, request.source, self._manning.threads))
+            crew.keep(self._manning.processes)
 
     def report(self) -> Report:
+        try:
+            return self._done()
+        except Unavailable:
+            raise  # where the output belongs nothing can be written, or it is another job's
+        except (InferenceError, KeyboardInterrupt) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            with suppress(InferenceError):  # what stopped the job is what matters
+                self._tell(list(self._ledger.records()), "interrupted" if interrupted else "stopped",
+                           "" if interrupted else str(error))  # fmt: skip
+            raise
+
+    def _done(self) -> Report:
         request, ledger, job = self._request, self._ledger, self._request.job
         limits = Limits(job.max_quarantined, job.max_crashes, job.row_attempts)
         with self._runner(limits) as runner:
             plan = ledger.job()
-            if plan is None:
+            if plan is not None:
+                plan = replace(plan, data=self._data)  # the rows of a query lie where the output lies now
+            else:
                 made = runner.plan(self._data, request.wish)
                 plan = Job(ledger.name, self._parts, self._data, request.wish, made, _reference(request))
                 ledger.begin(plan)
+            self._plan = plan
             committed, totals = ledger.committed(), Totals()
             for record in ledger.records():
                 totals.add(record)
             try:
-                runner.run(plan, ledger.store.address, job.batch_size, committed, totals)
+                runner.run(plan, ledger.store.address, committed, totals)
             except TooManyBad:
                 self._put_aside(plan, list(ledger.records()))
                 raise
-            stages, shards_now = runner.stages, len(plan.plan.shards) - len(committed)
-            self._onlooker.publishes()
+            self._diary.publishes()
             records = list(ledger.records())
-            self._publish(plan, records, runner)
-        return self._finish(plan, records, runner.totals, stages, shards_now)
+            runner.dismiss()
+            self._publish(plan, records)
+        report = self._tell(records, "done")
+        ledger.finish({**report.summary(), "file_size": request.job.file_size})
+        self._output.end(ledger, keep=bool(report.quarantined))
+        if not report.quarantined:
+            forget(self._data, ledger)
+        return report
 
     @contextmanager
     def _runner(self, limits: Limits) -> Iterator[Runner]:
         request, crew = self._request, self._crew
-        runner = Runner(
-            lambda number: crew.hire(self._recipes[number]), crew.inbox, request.name, request.version,
-            request.settings.devices, self._processes, limits, self._onlooker, request.settings.call_timeout_s,
-            request.settings.retries,
-        )  # fmt: skip
+        settings, batch_size = request.settings, request.job.batch_size
+        terms = Terms(request.name, request.version, settings.devices, limits, settings.call_timeout_s,
+                      settings.retries, batch_size)  # fmt: skip
+        runner = Runner(lambda number: crew.hire(self._recipes[number]), crew.inbox, terms, self._manning, self._diary)
         try:
             yield runner
         finally:
             runner.close()
 
-    def _publish(self, job: Job, records: list[Commit], runner: Runner) -> None:
+    def _publish(self, job: Job, records: list[Commit]) -> None:
         self._put_aside(job, records)
-        store = self._output.store
-        parts = [{"file": r.part, "rows": r.rows, "bytes": r.bytes, "sha256": r.sha256} for r in records if r.part]
+        parts = [record for record in records if record.part]
         manifest = {"job": job.name, "model": asdict(job.plan.identity), "inputs": [asdict(f) for f in job.data.files],
                     "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
-                    "columns": next((r.schema for r in records if r.schema), ""), "parts": parts}  # fmt: skip
-        names = [r.part for r in records if r.part]
-        root = store.address
-        self._output.publish(
-            self._ledger, names, manifest, lambda path: runner.join(job, root, names, str(path)), self._held
-        )
+                    "columns": next((r.schema for r in parts), "")}  # fmt: skip
+        self._output.publish(self._ledger, parts, manifest, self._held, self._request.job.file_size)
 
     def _put_aside(self, job: Job, records: list[Commit]) -> None:
         """Writes down the rows without an answer, of all shards that are done."""
@@ -224,31 +284,14 @@ class _Run:
         else:
             store.remove(QUARANTINE)
 
-    def _finish(
-        self, job: Job, records: list[Commit], totals: Totals, stages: dict[str, float], shards_now: int
-    ) -> Report:
-        identity, output, store = job.plan.identity, self._output, self._output.store
-        seconds = time.monotonic() - self._began
-        price = self._request.job.price_per_hour
-        report = Report(
-            out=output.target,
-            rows=totals.rows,
-            quarantined=totals.quarantined,
-            scored_now=totals.scored_now,
-            seconds=seconds,
-            shards=len(records),
-            shards_now=shards_now,
-            bytes_in=sum(file.size for file in self._data.files),
-            bytes_out=totals.bytes,
-            processes=self._processes,
-            crashes=totals.crashes,
-            model={"name": identity.name, "version": identity.version, "digest": identity.artefact_digest},
-            stages=stages,
-            reasons=dict(totals.reasons),
-            quarantine=store.where(QUARANTINE) if totals.quarantined else None,
-            cost=None if price is None else seconds / 3600 * price,
-        )
-        store.put(REPORT, report.encoded())
-        self._ledger.finish(report.to_dict())
-        output.end(self._ledger, keep=bool(totals.quarantined))
+    def _tell(self, records: list[Commit], outcome: Outcome, error: str = "") -> Report:
+        from foretell.batch.ending import put, report_of  # nothing at the start of a job needs it
+
+        request, ledger = self._request, self._ledger
+        report = report_of(
+            self._output, ledger, self._plan, self._data, self._diary, records, name=request.name,
+            version=request.version, memory=self._manning.peak_bytes, price=request.job.price_per_hour,
+            outcome=outcome, error=error,
+        )  # fmt: skip
+        put(self._output, report)
         return report

@@ -14,6 +14,7 @@ from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care, calls
 from foretell.batch.job import ROW
+from foretell.batch.watch import Watch
 from foretell.columns import Batch, Index
 from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
@@ -28,12 +29,14 @@ _NOT_THE_ROWS = (Cancelled, NotReady, Unavailable)
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A row without an answer. `row`: its number in its file, from 0."""
+    """A row without an answer. `row`: its number in its file, from 0. `rows`: how many follow it that cannot be read
+    either, itself included; None where nobody knows."""
 
     file: int
     row: int
     key: Mapping[str, Any]
     error: RowError
+    rows: int | None = 1
 
 
 class Scorer:
@@ -49,11 +52,13 @@ class Scorer:
         files: Sequence[str] = (),
         device: str = "cpu",
         retries: int = 0,
+        watch: Watch | None = None,
     ) -> None:
-        """`columns`: input -> its columns. `keys`: what stands beside each answer. `files`: names for `FILE`."""
+        """`columns`: input -> its columns. `keys`: what stands beside each answer. `files`: names for `FILE`. `watch`:
+        is told of each call once what came of it was written."""
         self._replica, self._columns, self._keys, self._size, self._board = replica, columns, keys, size, board
         self._context = Context(device=device)
-        self._files, self._retries = files, retries
+        self._files, self._retries, self._watch = files, retries, watch
 
     def score(self, block: Block, shard: int, care: Care, lost: list[Lost]) -> Iterator[Scored]:
         """The answers of `block`, a call at a time; rows without one go to `lost`. Raises where no row is to blame."""
@@ -70,6 +75,8 @@ class Scorer:
             self._board.count(scored.rows, len(failed), self._size.rows)
             if scored.rows:
                 yield scored
+            if self._watch is not None:
+                self._watch.after(part.rows)
 
     def _part(self, part: Block, bad: Mapping[int, RowError], shard: int) -> tuple[Scored, Mapping[int, RowError]]:
         """The rows of one call that have an answer, and the errors of the others by their number in it."""

@@ -164,10 +164,13 @@ class LocalStore(Store):
             os.replace(file, target)
             _sync(target.parent)
 
-    def share(self, file: Path, name: str) -> None:
-        """Gives a file that is whole a further name here, and leaves it where it is. Harmless where it has it."""
-        with told(self.root / name):
-            self._link(file, self.root / name)
+    def share(self, names: Sequence[str], folder: str) -> None:
+        """Gives files a further name each, in `folder`, and leaves them where they are."""
+        with told(self.root / folder):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+            for name in names:
+                self._link(self.root / name, self.root / folder / name.rpartition("/")[2], sync=False)
+            _sync(self.root / folder)
 
     def scratch(self, name: str) -> Path:
         folder = self.root / "tmp"
@@ -213,7 +216,7 @@ class LocalStore(Store):
     def _temporary(self, name: str) -> Path:
         return self.scratch(f"{threading.get_ident()}-{name.replace('/', '-')}")
 
-    def _link(self, file: Path, target: Path) -> bool:
+    def _link(self, file: Path, target: Path, *, sync: bool = True) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(file, target)
@@ -225,8 +228,10 @@ class LocalStore(Store):
             if target.exists():  # no hard links here: under the lock of the job nobody else comes between
                 return False
             shutil.copyfile(file, target.with_name(f".{target.name}"))
+            _sync(target.with_name(f".{target.name}"))
             os.replace(target.with_name(f".{target.name}"), target)
-        _sync(target.parent)
+        if sync:
+            _sync(target.parent)
         return True
 
 

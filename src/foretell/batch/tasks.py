@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 from foretell.batch.board import Board
 from foretell.batch.messages import (
+    Allow,
     Begin,
     Event,
     Failed,
-    Join,
-    Joined,
     Load,
     Loaded,
     MakePlan,
@@ -70,12 +69,18 @@ class Tasks:
         if isinstance(task, MakePlan):
             return Planned(self._worker.plan(task.data, task.wish))
         if isinstance(task, Begin):
-            self._worker.begin(task.job, task.root, task.batch_size)
+            self._worker.begin(task)
+            return None
+        if isinstance(task, Allow):
+            self._worker.allow(task.memory)
             return None
         if isinstance(task, Score):
-            self._worker.run(task.shard, task.care, lambda commit: self._tell(Scored(commit)), self._failed)
+            self._score(self._worker, task)
             return None
-        if isinstance(task, Join):
-            self._worker.join(task.parts, Path(task.path))
-            return Joined()
         raise TypeError(type(task).__name__)
+
+    def _score(self, worker: Worker, task: Score) -> None:
+        began = time.monotonic()
+        worker.run(
+            task.shard, task.care, lambda commit: self._tell(Scored(commit, time.monotonic() - began)), self._failed
+        )

@@ -1,40 +1,22 @@
-"""Which rows are asked for: conditions as people write them, checked against the data, and put to rows."""
+"""Which rows are asked for: conditions are checked against the data, and put to rows."""
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from foretell.batch.block import Block, Cells, take
+from foretell.batch.conditions import OPERATORS
 from foretell.batch.job import Condition
 from foretell.batch.sources.source import Field
 from foretell.columns import Mask
-from foretell.errors import InvalidInput, InvalidSetting, nearest
+from foretell.errors import InvalidInput, nearest
 from foretell.forms.form import Kind, library
 
-_PATTERN = re.compile(r"\s*(?P<column>.*?)\s*(?P<op>!=|<=|>=|=|<|>|\sin\s)\s*(?P<value>.*?)\s*", re.DOTALL)
-OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
 Value = str | float | int
-
-
-def parse(text: str) -> Condition:
-    """COLUMN OP VALUE, with OP one of =, !=, <, <=, >, >=, or "in" before values with commas between. Raises
-    `InvalidSetting`."""
-    found = _PATTERN.fullmatch(text)
-    if found is None or not found["column"] or not found["value"]:
-        raise InvalidSetting("--where does not hold a condition", expected='COLUMN OP VALUE, such as "age >= 18"',
-                             got=repr(text), fix=f"OP is one of {', '.join(OPERATORS)}, in")  # fmt: skip
-    op, value = found["op"].strip(), found["value"]
-    if op == "in":
-        return Condition(found["column"], op, tuple(each.strip() for each in value.split(",")))
-    return Condition(found["column"], op, value)
 
 
 def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str) -> tuple[Condition, ...]:

@@ -20,27 +20,31 @@ from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care
 from foretell.batch.files import names_its_version
 from foretell.batch.inputs import changed
-from foretell.batch.job import Commit, Data, Job, Plan, Wish
+from foretell.batch.job import Commit, Data, Job, Plan, Wish, part_name
 from foretell.batch.ledger import Ledger
+from foretell.batch.messages import Begin
 from foretell.batch.planning import PADDED_ROWS, STAMP, plan
 from foretell.batch.scorer import Lost, Scorer
 from foretell.batch.shards import Shard
 from foretell.batch.sinks.registry import open_sink
 from foretell.batch.sinks.sink import Part, Sink
 from foretell.batch.sources.registry import open_source
-from foretell.batch.sources.source import Source
+from foretell.batch.sources.source import Source, Unreadable
 from foretell.batch.store import open_store, told
 from foretell.batch.top import best, shown
+from foretell.batch.watch import Watch
 from foretell.batch.where import asked_for
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.padded_calls import padded_inputs
 from foretell.engine.replica import Replica
-from foretell.errors import InvalidInput, InvalidModel
+from foretell.errors import InvalidInput, InvalidModel, RowError
 from foretell.types import Identity
 
 _CLOSE_S = 5.0
 Failing = Callable[[Exception], None]
 _HASHED_AT_ONCE = 2**20
+_LEAST_ROWS = 16
+"""Of a block, where a place that cannot be read is looked for."""
 _MOST_ROWS = 16_384
 """Of one block: larger ones cost memory and were no faster."""
 
@@ -62,12 +66,18 @@ class Worker:
         finally:
             source.close()
 
-    def begin(self, job: Job, root: str, batch_size: int | None) -> None:
+    def begin(self, task: Begin) -> None:
         """The job whose shards come. Raises `InvalidModel` where the model is not the one that began it."""
+        job = task.job
         if job.plan.identity != self._identity:
             what = "the model, its runtime or its settings are not those that began this job"
             raise InvalidModel(what, where=job.model.source, fix="run with --fresh to start again")
-        self._work = _Work(self._replica, self._device, self._retries, self._board, job, root, batch_size)
+        self._work = _Work(self._replica, self._device, self._retries, self._board, task)
+
+    def allow(self, memory: int) -> None:
+        """This process may have so many bytes from now on."""
+        if self._work is not None and self._work.watch is not None:
+            self._work.watch.allow(memory)
 
     def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
         """Scores a shard. One of the two is told, in order: `committed` of its record once that lies where it belongs,
@@ -78,12 +88,6 @@ class Worker:
         if self._work is None:
             raise RuntimeError("there is no job yet")
         self._work.run(shard, care, committed, failed)
-
-    def join(self, parts: list[str], path: Path) -> None:
-        """Makes one file at `path` of the parts with these names."""
-        if self._work is None:
-            raise RuntimeError("there is no job yet")
-        self._work.join(parts, path)
 
     def close(self) -> None:
         if self._work is not None:
@@ -98,21 +102,22 @@ class _Work:
         device: str,
         retries: int,
         board: Board,
-        job: Job,
-        root: str,
-        batch_size: int | None,
+        task: Begin,
     ) -> None:
-        self._job, self._board, plan = job, board, job.plan
-        self._store = open_store(root)
+        self._job, self._board = task.job, board
+        job, plan, batch_size = task.job, task.job.plan, task.batch_size
+        self._store = open_store(task.root)
         self._ledger = Ledger(self._store, job.name)
         self._source: Source = open_source(job.data)
+        self._source.broken = dict(plan.broken)
         self._source.suit(replica.model.spec, plan.columns)
         padded = bool(padded_inputs(replica.model.spec))
         self._read_rows = batch_size or (PADDED_ROWS if padded else _rows_per_read(job, self._source))
         # Rows that are filled up are cut into calls by their length, behind this one: its size tells nothing.
         self._size = CallSize(self._read_rows, fixed=batch_size is not None or padded)
+        self.watch = None if task.memory is None else Watch(self._size, task.memory, scarce=task.scarce)
         files = [file.path for file in job.data.files]
-        self._scorer = Scorer(replica, plan.columns, plan.keys, self._size, board, files, device, retries)
+        self._scorer = Scorer(replica, plan.columns, plan.keys, self._size, board, files, device, retries, self.watch)
         identity = plan.identity
         metadata = {"model": json.dumps(asdict(identity))}
         whose = (identity.name, identity.version, identity.artefact_digest)
@@ -127,7 +132,7 @@ class _Work:
         path = self._store.scratch(f"{shard.index:06}{self._sink.suffix}")
         part, lost, rows = self._sink.part(path), list[Lost](), 0
         try:
-            for block in self._blocks(shard, care):
+            for block in self._blocks(shard, care, lost):
                 for scored in self._scorer.score(block, shard.index, care, lost):
                     self._board.enter("write", shard.index)
                     with told(path):
@@ -160,26 +165,51 @@ class _Work:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def join(self, parts: list[str], path: Path) -> None:
-        self._sink.join(self._store.files([f"{self._ledger.data}/{part}" for part in parts]), path)
-
     def close(self) -> None:
         self._committing.close()
         self._source.close()
         self._store.close()
 
-    def _blocks(self, shard: Shard, care: Care) -> Iterator[Block]:
+    def _blocks(self, shard: Shard, care: Care, lost: list[Lost]) -> Iterator[Block]:
+        """What can be read of a shard; the rest of it goes to `lost`."""
+        if shard.file in self._source.broken:
+            why = RowError(InvalidInput.code, self._source.broken[shard.file])
+            lost.append(Lost(shard.file, 0, {}, why, None))
+            return
+        rows, at = self._read_rows, shard.first_row
+        # Where shards are cut by rows, what stands before the place that cannot be read is found with smaller blocks.
+        by_rows = shard.start == shard.first_row and shard.rows == shard.stop - shard.start
+        while True:
+            try:
+                for block in self._read(replace(shard, start=at, first_row=at) if by_rows else shard, care, rows):
+                    at = block.first_row + block.rows
+                    if (wanted := asked_for(block, self._job.plan.where)) is not None:
+                        yield wanted
+                return
+            except Unreadable as error:
+                self._check_unchanged(shard)
+                if not self._source.sets_aside:
+                    raise
+                if by_rows and rows > _LEAST_ROWS:
+                    rows = max(_LEAST_ROWS, rows // 32)
+                    continue
+                left = None if shard.rows is None else shard.first_row + shard.rows - at
+                lost.append(Lost(shard.file, at, {}, RowError.of(error), left))
+                return
+            finally:
+                self._board.rest()
+
+    def _read(self, shard: Shard, care: Care, rows: int) -> Iterator[Block]:
         self._source.left_out = care.left_out
         self._source.decodes = lambda row: self._board.enter("decode", shard.index, row, 1)
-        source = self._source.read(shard, self._job.plan.wanted, self._read_rows)
+        source = self._source.read(shard, self._job.plan.wanted, rows)
         while True:
             self._board.enter("read", shard.index, shard.first_row, shard.rows or 0)
             block = next(source, None)
             self._board.rest()
             if block is None:
                 return
-            if (wanted := asked_for(block, self._job.plan.where)) is not None:
-                yield wanted
+            yield block
 
     def _check_unchanged(self, shard: Shard) -> None:
         file = self._job.data.files[shard.file]
@@ -199,7 +229,7 @@ class _Work:
         name, size, digest = None, 0, ""
         if rows:
             digest, size = _digest(path), path.stat().st_size
-            name = f"part-{shard.index:06}-{digest[:16]}{self._sink.suffix}"
+            name = part_name(shard.index, digest, self._sink.suffix)
             self._store.add_file(path, f"{self._ledger.data}/{name}")
         reasons = Counter(each.error.code for each in lost)
         return Commit(shard.index, rows, len(lost), name, size, f"sha256:{digest}" if digest else "", part.schema,
@@ -214,7 +244,8 @@ class _Work:
     def _line(self, lost: Lost) -> dict[str, object]:
         error = lost.error
         return {"file": self._job.data.files[lost.file].path, "row": lost.row, "key": lost.key, "code": error.code,
-                "error": error.message, "attempts": error.attempts}  # fmt: skip
+                "error": error.message, "attempts": error.attempts,
+                **({} if lost.rows == 1 else {"rows": lost.rows})}  # fmt: skip
 
 
 def _rows_per_read(job: Job, source: Source) -> int:

@@ -9,7 +9,7 @@ import warnings
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 import foretell
-from foretell.cli.notes import one_line
+from foretell.cli.notes import one_line, visible
 from foretell.errors import InferenceError, InvalidSetting
 
 _ABOUT = "One trained model, one answer: served online, scored in batches, from one definition."
@@ -70,5 +70,5 @@ def _plain(error: CycloptsError) -> Exception:
 
 
 def _failed(error: Exception, code: int) -> int:
-    print(f"foretell: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"foretell: {visible(' '.join(str(error).split()))}", file=sys.stderr)
     return code

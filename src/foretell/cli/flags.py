@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from cyclopts import Parameter
 
 from foretell.config import JobSettings, Layer, ModelSettings, ServerSettings
+from foretell.config_checks import is_size, size_of
 from foretell.errors import InvalidSetting
 
 FlagsT = TypeVar("FlagsT")
@@ -24,6 +25,11 @@ def whole(_: Any, tokens: Sequence[Any]) -> int:
                              got=repr(tokens[0].value)) from None  # fmt: skip
 
 
+def size(_: Any, tokens: Sequence[Any]) -> int:
+    """Bytes, with a unit or without."""
+    return size_of(tokens[0].value, "", tokens[0].keyword or "a size")
+
+
 def _flags_of(settings: type[Any]) -> Callable[[type[FlagsT]], type[FlagsT]]:
     """Lets help show the default of each setting, and holds whole numbers to be whole."""
 
@@ -33,7 +39,7 @@ def _flags_of(settings: type[Any]) -> Callable[[type[FlagsT]], type[FlagsT]]:
         for name, hint in typing.get_type_hints(cls, include_extras=True).items():
             default = defaults[name]
             says_nothing = default is None or default is False or default == ()
-            converter = whole if int in typing.get_args(bare[name]) else None
+            converter = (size if is_size(name) else whole) if int in typing.get_args(bare[name]) else None
             parameter = Parameter(show_default=False if says_nothing else shown(default), converter=converter)
             cls.__annotations__[name] = Annotated[hint, parameter]
         return cls
@@ -163,15 +169,21 @@ class ScoreFlags:
     batch_size: int | None = None
     """Rows of one call. If not set: tuned while the job runs."""
     processes: int | None = None
-    """Processes that score. If not set: one for each core, or for each device."""
+    """Processes that score. If not set: one for each core, or for each device, and more where that is faster."""
+    memory: int | None = None
+    """What all processes together may take, such as 4GiB. If not set: what the machine has left."""
     max_quarantined: int | None = None
     """Rows without an answer before the job stops. If not set: 100, and beyond that one in a hundred."""
     max_crashes: int | None = None
     """Ends of processes before the job stops."""
     row_attempts: int | None = None
     """How often a row may end its process before it is left out."""
+    file_size: int | None = None
+    """About how large a file of the output is, such as 512MiB: parts become one file up to this; 0: none do."""
     price_per_hour: float | None = None
     """Of this machine, for the cost in the report. If not set: no cost is told."""
+    metrics_file: str | None = None
+    """Write the metrics of the job to this file every few seconds, in the text format of Prometheus."""
 
 
 @Parameter(name="*", group="Server")

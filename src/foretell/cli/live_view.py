@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from foretell.cli.scoring_view import duration, shares
+from foretell.cli.notes import visible
+from foretell.cli.scoring_view import crash_line, left, left_out_line, processes, shares
 from foretell.errors import RowError
 
 if TYPE_CHECKING:
@@ -19,19 +21,22 @@ if TYPE_CHECKING:
 
 _LAST = 3
 _BAR = 24
+_NARROW = 76
+"""Columns below which numbers stand under each other, and only the rows have a bar."""
 
 
 class LiveView:
     """Rows and time left; what each stage takes of the processes' time; the last things that were unusual."""
 
     def __init__(self) -> None:
-        self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-        self._events: list[str] = []
-        self._state = "loading the model"
+        console = Console(stderr=True)
+        self._narrow = console.width < _NARROW
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._events: deque[str] = deque(maxlen=_LAST)
 
     def __enter__(self) -> Self:
         self._live.start()
-        self._live.update(Text(f"{self._state} ..."))
+        self._live.update(Text("loading the model ..."))
         return self
 
     def __exit__(
@@ -39,34 +44,57 @@ class LiveView:
     ) -> None:
         self._live.stop()
 
+    def queried(self, rows: int) -> None:
+        self._live.update(Text(f"reading the query: {rows:,} rows ..."))
+
     def began(self, progress: Progress) -> None:
-        self._state = "scoring"
         self.went_on(progress)
 
     def went_on(self, progress: Progress) -> None:
         self._live.update(self._drawn(progress))
 
     def crashed(self, how: str, rows: str) -> None:
-        self._events.append(f"a process {how} in {rows}; it is scored again with more care")
+        self._events.append(crash_line(how, rows))
 
     def left_out(self, rows: str, why: RowError) -> None:
-        self._events.append(f"left out: {rows}: {why.message}")
+        self._events.append(left_out_line(rows, why))
 
     def publishes(self) -> None:
         self._live.update(Text("putting the output in its place ..."))
 
     def _drawn(self, progress: Progress) -> Group:
+        lines: list[RenderableType] = [*self._head(progress), "", f"What {processes(progress)} are doing:"]
+        if progress.processes == 1:
+            lines[-1] = "What the process is doing:"
+        lines += [self._stages(progress), "", Text(self._counts(progress))]
+        if progress.quarantined:
+            rows = "row" if progress.quarantined == 1 else "rows"
+            lines.append(Text(f"{progress.quarantined:,} {rows} put aside without an answer", style="yellow"))
+        return Group(*lines, *[Text(visible(event)) for event in self._events])
+
+    def _head(self, progress: Progress) -> list[RenderableType]:
         done, total = progress.rows + progress.quarantined, progress.total_rows
-        head = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=total or progress.shards, completed=done if total else progress.shards_done, width=_BAR)
-        left = f"{duration(progress.left_s)} left" if progress.left_s is not None else ""
-        of = f" of {total:,}" if total is not None else ""
-        head.add_row(bar, f"{done:,}{of} rows", f"{progress.rate:,.0f} rows/s", left)
-        stages = Table.grid(padding=(0, 2))
+        part = (done, total) if total else (progress.shards_done, progress.shards)
+        bar = ProgressBar(total=max(1, part[1]), completed=part[0], width=_BAR)
+        share = f"{min(1.0, part[0] / max(1, part[1])):.0%}"
+        rows = f"{done:,} of {total:,} rows" if total is not None else f"{done:,} rows"
+        rate = f"{progress.rate:,.0f} rows/s"
+        table = Table.grid(padding=(0, 2))
+        if self._narrow:
+            table.add_row(bar, share)
+            soon = [Text(left(progress.left_s))] if progress.left_s is not None else []
+            return [table, Text(rows), Text(rate), *soon]
+        table.add_row(bar, share, rows, rate, left(progress.left_s) if progress.left_s is not None else "")
+        return [table]
+
+    def _stages(self, progress: Progress) -> Table:
+        table = Table.grid(padding=(0, 2))
         for stage, share in shares(progress).items():
-            note = "  <- the bottleneck" if stage == progress.bottleneck and stage != "idle" else ""
-            stages.add_row(stage, ProgressBar(total=1, completed=share, width=_BAR), f"{share:.0%}{note}")
-        processes = f"{progress.processes} processes" if progress.processes != 1 else "1 process"
-        counts = (f"{progress.shards_done:,} of {progress.shards:,} shards; {processes}, {progress.call_rows:,} rows "
-                  f"a call; {progress.quarantined:,} rows without an answer")  # fmt: skip
-        return Group(head, stages, Text(counts), *[Text(event) for event in self._events[-_LAST:]])
+            mark = "<- the bottleneck" if stage == progress.bottleneck else ""
+            bar = [] if self._narrow else [ProgressBar(total=1, completed=share, width=_BAR)]
+            table.add_row(stage, *bar, Text(f"{share:.0%}", justify="right"), mark)
+        return table
+
+    def _counts(self, progress: Progress) -> str:
+        calls = f"; {progress.call_rows:,} rows a call" if progress.call_rows else ""
+        return f"{progress.shards_done:,} of {progress.shards:,} shards done{calls}"

@@ -11,6 +11,11 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def visible(text: str) -> str:
+    """Without what moves the cursor, changes colours or turns the line around: names of files may hold anything."""
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+
+
 def one_line(message: Warning | str, *_: object, **__: object) -> None:
     """Shows a warning, as `warnings.showwarning`."""
-    say(f"foretell: warning: {message}")
+    say(f"foretell: warning: {visible(str(message))}")

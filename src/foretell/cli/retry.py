@@ -7,9 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from foretell.cli.ended import like_ctrl_c
 from foretell.cli.flags import ScoreFlags
 from foretell.cli.meant import job_settings
 from foretell.cli.scoring_view import onlooker, say_report
+from foretell.cli.sql_flags import TableFlags
 
 
 def retry(
@@ -17,6 +19,7 @@ def retry(
     /,
     *,
     json: bool = False,
+    table: TableFlags = TableFlags(),
     job: ScoreFlags = ScoreFlags(),
 ) -> int:
     """Score the rows once more that a finished job has put aside. What is there stays until the new output takes its
@@ -34,14 +37,14 @@ def retry(
     from foretell.cli.storage import prepare
 
     prepare([out], os.environ)
-    output = open_output(out)
+    output = open_output(out, None, table.table, table.work)
     request = again(output, job_settings(job).settings)
-    with onlooker(json=json) as looks:
+    with like_ctrl_c(), onlooker(json=json) as looks:
         report = run(request, output, looks)
     if json:
         from foretell.cli.output import print_json
 
-        print_json(report.to_dict())
+        print_json(report.summary())
     else:
         say_report(report)
     return 3 if report.quarantined else 0

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from foretell.cli.early import early
+from foretell.cli.ended import like_ctrl_c
 from foretell.cli.flags import ModelFlags, RetryFlags, ScoreFlags, given, read_mapping, whole
 from foretell.cli.image_flags import ImageFlags
 from foretell.cli.meant import check_there, job_settings, only, settings_of
 from foretell.cli.scoring_view import onlooker, say_report
+from foretell.cli.sql_flags import SqlFlags
 from foretell.config import JobSettings
 from foretell.errors import InvalidSetting
 
@@ -44,8 +46,8 @@ class RowFlags:
 
     def wish(self, output: str) -> Wish:
         """Raises `InvalidSetting`."""
+        from foretell.batch.conditions import parse
         from foretell.batch.job import Wish
-        from foretell.batch.where import parse
 
         if self.top is not None and self.top < 1:
             raise InvalidSetting("--top is out of range", expected="1 or more", got=self.top)
@@ -63,6 +65,7 @@ def score(
     fresh: bool = False,
     json: bool = False,
     rows: RowFlags = RowFlags(),
+    sql: SqlFlags = SqlFlags(),
     images: ImageFlags = ImageFlags(),
     model: ModelFlags = ModelFlags(),
     calls: RetryFlags = RetryFlags(),
@@ -76,9 +79,10 @@ def score(
         A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version answers.
     data
         A file, a folder of files, or a pattern such as "data/*.parquet"; also in object storage ("s3://bucket/data").
+        With --query, the address of a database.
     out
         A file that ends in .parquet, .csv or .jsonl; or a folder, which gets data/ with a file for each part. In object
-        storage ("s3://bucket/out") a manifest.json names the parts.
+        storage ("s3://bucket/out") a manifest.json names the parts. With --table, the address of a database.
     fresh
         Start again, and replace what is there.
     json
@@ -89,18 +93,18 @@ def score(
     from foretell.cli.storage import prepare
 
     prepare([data, out], os.environ)
-    output = open_output(out, rows.output_format)
+    output = open_output(out, rows.output_format, sql.table, sql.work)
     wish = rows.wish(output.format)
     settings = job_settings(job).settings
     flags = {**model.given(), **given(calls)}
     request = request_of(source, flags, data, wish, settings, fmt=rows.format, fresh=fresh,
-                         options=images.options())  # fmt: skip
-    with onlooker(json=json) as looks:
+                         options=images.options(), query=sql.query)  # fmt: skip
+    with like_ctrl_c(), onlooker(json=json) as looks:
         report = run(request, output, looks, early.get())
     if json:
         from foretell.cli.output import print_json
 
-        print_json(report.to_dict())
+        print_json(report.summary())
     else:
         say_report(report)
     return 3 if report.quarantined else 0
@@ -116,6 +120,7 @@ def request_of(
     fmt: str | None,
     fresh: bool,
     options: dict[str, Any],
+    query: str | None,
 ) -> Any:
     """What the command line asks for."""
     from foretell.batch.model_mark import called
@@ -125,4 +130,5 @@ def request_of(
     check_there(planned)
     its = settings_of(planned, flags).settings
     name = planned.name or called(planned.source)
-    return Request(planned.source, name, planned.version, its, data, wish, settings, fmt, fresh, options)
+    return Request(planned.source, name, planned.version, its, data, wish, settings, fmt, fresh, options,
+                   query=query)  # fmt: skip

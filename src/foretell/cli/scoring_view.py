@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from foretell.cli.notes import visible
+from foretell.clock import Clock, SystemClock
 from foretell.errors import RowError
 
 if TYPE_CHECKING:
@@ -15,13 +17,14 @@ if TYPE_CHECKING:
     from foretell.batch.report import Report
 
 _LINE_S = 10.0
+_CANNOT_DRAW = ("dumb", "unknown")
 _STAGES = ("read", "predict", "write", "idle")
 
 
 @contextmanager
 def onlooker(*, json: bool) -> Iterator[Onlooker]:
-    """A live view on a terminal; lines on standard error elsewhere, and beside JSON."""
-    if sys.stderr.isatty() and not json:
+    """A live view on a terminal that can draw; lines on standard error elsewhere, and beside JSON."""
+    if sys.stderr.isatty() and not json and os.environ.get("TERM", "dumb") not in _CANNOT_DRAW:
         from foretell.cli.live_view import LiveView
 
         with LiveView() as view:
@@ -33,28 +36,39 @@ def onlooker(*, json: bool) -> Iterator[Onlooker]:
 class Lines:
     """A line every ten seconds, and one for whatever is unusual."""
 
-    def __init__(self) -> None:
-        self._next = time.monotonic() + _LINE_S
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._next = self._clock.monotonic() + _LINE_S
+
+    def queried(self, rows: int) -> None:
+        if self._is_time():
+            say(f"{rows:,} rows of the query are read")
 
     def began(self, progress: Progress) -> None:
         done = f", {progress.shards_done:,} of them done before" if progress.shards_done else ""
         rows = f"{progress.total_rows:,} rows in " if progress.total_rows is not None else ""
-        processes = "1 process" if progress.processes == 1 else f"{progress.processes} processes"
-        say(f"{rows}{progress.shards:,} shards{done}; {processes}")
+        shards = "1 shard" if progress.shards == 1 else f"{progress.shards:,} shards"
+        say(f"{rows}{shards}{done}; {processes(progress)}")
 
     def went_on(self, progress: Progress) -> None:
-        if time.monotonic() >= self._next:
-            self._next += _LINE_S
+        if self._is_time():
             say(line_of(progress))
 
     def crashed(self, how: str, rows: str) -> None:
-        say(f"a process {how} in {rows}; it is scored again with more care")
+        say(crash_line(how, rows))
 
     def left_out(self, rows: str, why: RowError) -> None:
-        say(f"left out: {rows}: {why.message}")
+        say(left_out_line(rows, why))
 
     def publishes(self) -> None:
         """The report says so soon."""
+
+    def _is_time(self) -> bool:
+        now = self._clock.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _LINE_S
+        return True
 
 
 def line_of(progress: Progress) -> str:
@@ -63,13 +77,33 @@ def line_of(progress: Progress) -> str:
     of = f" of {progress.total_rows:,}" if progress.total_rows is not None else ""
     parts = [f"{done:,}{of} rows", f"{progress.rate:,.0f} rows/s"]
     if progress.left_s is not None:
-        parts.append(f"{duration(progress.left_s)} left")
+        parts.append(left(progress.left_s))
     stages = [f"{stage} {share:.0%}" for stage, share in shares(progress).items()]
     if stages:
         parts.append(", ".join(stages))
     if progress.quarantined:
         parts.append(f"{progress.quarantined:,} without an answer")
     return "; ".join(parts)
+
+
+def crash_line(how: str, rows: str) -> str:
+    """A process is gone."""
+    return f"a process {how} in {rows}: what it had is scored again"
+
+
+def left_out_line(rows: str, why: RowError) -> str:
+    """A row ends processes, and is not tried any more."""
+    return f"left out: {rows}: {why.message}"
+
+
+def processes(progress: Progress) -> str:
+    """How many there are."""
+    return "1 process" if progress.processes == 1 else f"{progress.processes} processes"
+
+
+def left(seconds: float) -> str:
+    """Of time, as nearly as anybody can tell."""
+    return "a moment left" if seconds < 1 else f"about {duration(round(seconds))} left"
 
 
 def shares(progress: Progress) -> dict[str, float]:
@@ -79,9 +113,9 @@ def shares(progress: Progress) -> dict[str, float]:
 
 
 def duration(seconds: float) -> str:
-    """For people: 4.2 s, 3 min 10 s, 2 h 5 min."""
+    """For people: 4.2 s, 7 s where it is a whole number, 3 min 10 s, 2 h 5 min."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
     if seconds < 3600:
         return f"{int(seconds) // 60} min {int(seconds) % 60} s"
     return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60} min"
@@ -89,18 +123,24 @@ def duration(seconds: float) -> str:
 
 def say(line: str) -> None:
     """To people, beside the output of the command."""
-    print(f"foretell: {line}", file=sys.stderr, flush=True)
+    print(f"foretell: {visible(line)}", file=sys.stderr, flush=True)
 
 
 def say_report(report: Report) -> None:
     """The end of a job."""
     if not report.shards_now and not report.scored_now:
         print(f"{report.out}: nothing to do, all {report.rows:,} rows are there")
+        if report.read_at is not None:
+            print(f"the query was read at {report.read_at}; --fresh reads it again")
     else:
         now = "" if report.scored_now == report.rows else f", {report.scored_now:,} of them now"
         print(f"{report.out}: {report.rows:,} rows{now} in {duration(report.seconds)} ({report.rate:,.0f} rows/s)")
     if report.quarantined:
         reasons = ", ".join(f"{count:,} {code}" for code, count in sorted(report.reasons.items()))
-        print(f"{report.quarantined:,} rows have no answer ({reasons}): {report.quarantine}")
+        from foretell.batch.limits import without_answer
+
+        print(f"{without_answer(report.quarantined)} ({reasons}): {report.quarantine}")
     if report.cost_per_million is not None:
-        print(f"{report.cost_per_million:,.4g} for a million rows")
+        print(f"cost: {report.cost_per_million:,.3g} for a million rows, {report.cost:,.3g} for this run")
+    if report.html is not None:
+        print(f"report: {report.html}")

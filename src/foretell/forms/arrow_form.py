@@ -10,6 +10,7 @@ import numpy as np
 from foretell.columns import Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.raw import Raw, read_array, refuse, refuse_decimal, refuse_temporal, wants_float
+from foretell.forms.record import Record
 from foretell.forms.sequences import read_sequence
 from foretell.types import TensorSpec
 
@@ -108,6 +109,19 @@ def side_by_side(columns: Sequence[Any]) -> np.ndarray[Any, Any] | None:
     return np.asarray(made)
 
 
+def numbers_of(record: Record, names: Sequence[str]) -> np.ndarray[Any, Any] | None:
+    """The same for columns of a record batch, by name."""
+    import pyarrow as pa
+
+    kinds = {record.kinds[name] for name in names}
+    if len(kinds) != 1 or kinds.isdisjoint(_NUMPY):
+        return None
+    try:
+        return np.asarray(record.batch.select(names).to_tensor(row_major=True).to_numpy())
+    except pa.ArrowException:
+        return None  # there are nulls
+
+
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
@@ -172,11 +186,13 @@ def array_of(column: Column, missing: Sequence[int] = ()) -> Any:
     """One column as an Arrow array; text where every element is UTF-8, else binary."""
     import pyarrow as pa
 
-    nulls = np.zeros(len(column), np.bool_)
-    nulls[list(missing)] = True
-    if column.valid is not None:
-        nulls |= ~column.valid
-    mask = pa.array(nulls) if nulls.any() else None
+    nulls = mask = None
+    if missing or column.valid is not None:
+        nulls = np.zeros(len(column), np.bool_)
+        nulls[list(missing)] = True
+        if column.valid is not None:
+            nulls |= ~column.valid
+        mask = pa.array(nulls) if nulls.any() else None
     if isinstance(column, Ragged):
         offsets = column.offsets - column.offsets[0]
         inner = column.values.slice(int(column.offsets[0]), int(column.offsets[-1]))

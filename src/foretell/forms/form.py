@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,13 @@ class Form:
 
 def library(data: object) -> Kind | None:
     """PANDAS, POLARS or ARROW where `data` is one of their objects (or of a class derived from one)."""
-    for base in type(data).__mro__:
+    kind: Any = type(data)
+    return _library_of(kind)
+
+
+@lru_cache(maxsize=512)
+def _library_of(kind: type) -> Kind | None:
+    for base in kind.__mro__:
         match base.__module__.partition(".")[0]:
             case "pandas":
                 return Kind.PANDAS

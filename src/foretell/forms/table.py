@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from foretell.columns import Batch, Bytes, Column, Dense
+from foretell.columns import Array, Batch, Bytes, Column, Dense
 from foretell.errors import InvalidInput
 from foretell.forms.fit import fit
 from foretell.forms.form import Kind, is_frame, library
 from foretell.forms.mapping import Plan, plan
 from foretell.forms.raw import wants_float
+from foretell.forms.record import Record
 from foretell.forms.values import read
 from foretell.types import DataType, ModelSpec, TensorSpec
 
@@ -33,6 +34,11 @@ def to_batch(table: Table, rows: int, spec: ModelSpec, chosen: Plan) -> Batch:
     columns: dict[str, Column] = {}
     for name, sources in chosen.items():
         tensor = spec.input(name)
+        if isinstance(table, Record) and rows == table.rows and len(sources) > 1:
+            at_once = _of_record(table, sources, tensor)
+            if at_once is not None:
+                columns[name] = at_once
+                continue
         for source in sources:
             _check_length(table[source], rows, source)
         if len(sources) == 1:
@@ -112,8 +118,20 @@ def _arrow_columns(columns: Sequence[Any], tensor: TensorSpec | None) -> Column 
         return None
     from foretell.forms.arrow_form import side_by_side
 
-    made = side_by_side(columns)
-    fits = made is not None and made.dtype == tensor.datatype.numpy and tensor.datatype is not DataType.BF16
+    return _as_is(side_by_side(columns), tensor.datatype)
+
+
+def _of_record(record: Record, sources: Sequence[str], tensor: TensorSpec | None) -> Column | None:
+    """The same for columns of a record batch, of which none has to be made."""
+    if tensor is None or tensor.datatype is None or tensor.shape != (len(sources),):
+        return None
+    from foretell.forms.arrow_form import numbers_of
+
+    return _as_is(numbers_of(record, sources), tensor.datatype)
+
+
+def _as_is(made: Array | None, datatype: DataType) -> Column | None:
+    fits = made is not None and made.dtype == datatype.numpy and datatype is not DataType.BF16
     return Dense(made) if fits and made is not None else None
 
 

@@ -89,7 +89,7 @@ def exposition(
     lines += head("requests_total", "Requests by outcome.", "counter")
     for model in known:
         for outcome, count in [("ok", model.stats.requests), *sorted(model.stats.failures.items())]:
-            lines.append(f'foretell_requests_total{{{_labels(model)},outcome="{_escape(outcome)}"}} {count}')
+            lines.append(f'foretell_requests_total{{{_labels(model)},outcome="{escape(outcome)}"}} {count}')
     for name, text, kind, value in _FIGURES:
         lines += head(name, text, kind)
         lines += [f"foretell_{name}{{{_labels(model)}}} {value(model)}" for model in known]
@@ -109,7 +109,7 @@ def exposition(
 
 def _by_device(known: Iterable[ModelMetrics]) -> list[str]:
     lines = [
-        f'foretell_replicas_by_device{{{_labels(model)},device="{_escape(device)}"}} {count}'
+        f'foretell_replicas_by_device{{{_labels(model)},device="{escape(device)}"}} {count}'
         for model in known
         for device, count in model.replicas_by_device.items()
     ]
@@ -132,8 +132,9 @@ def histogram_lines(name: str, labels: str, histogram: Histogram) -> list[str]:
 
 
 def _labels(model: ModelMetrics) -> str:
-    return f'model="{_escape(model.name)}",version="{_escape(model.version)}"'
+    return f'model="{escape(model.name)}",version="{escape(model.version)}"'
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """The value of a label."""
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

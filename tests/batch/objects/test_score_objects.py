@@ -31,15 +31,25 @@ def table(parts: dict[str, bytes]) -> pa.Table:
 
 def test_the_parts_are_those_of_a_local_run(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
     data = scoring.write_files(folder)
-    scoring.score(folder, "--key", "id")
+    scoring.score(folder, "--key", "id", "--file-size", "0")
     done = objects.score(folder, storage, data, *OUT)
     assert objects.parts(s3, "out") == scoring.parts(folder)
     assert "s3://box/out/manifest.json: 1,600 rows" in done.stdout
     assert objects.seen(s3, "out") == ["out/manifest.json"]
+    assert "report: s3://box/out/_foretell/report.html" in done.stdout
+    assert b"All 1,600 rows scored." in s3.content("box", "out/_foretell/report.html")
+    assert {each.content_type for each in s3.asked if each.method == "PUT" and each.key.endswith(".html")} == {
+        "text/html; charset=utf-8"
+    }
     there = objects.manifest(s3, "out")
     here = json.loads((folder / "out" / "data" / "_foretell.json").read_text())
     assert [part["sha256"] for part in there["parts"]] == [part["sha256"] for part in here["parts"]]
     assert s3.uploads == {}
+
+
+def test_parts_in_object_storage_are_not_joined(folder: Path, storage: dict[str, str]) -> None:
+    done = objects.score(folder, storage, scoring.write_files(folder), *OUT, "--file-size", "1GiB", code=2)
+    assert "the parts stay as they are in object storage" in done.stderr
 
 
 def test_data_and_output_may_both_be_objects(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
@@ -121,7 +131,7 @@ def test_a_job_whose_processes_are_all_killed_goes_on(folder: Path, s3: S3Server
     done = objects.score(folder, storage, data, *OUT, model="models.py:Gated")
     assert "of them now" in done.stdout, "what was committed was scored again"
     assert {key: s3.content("box", key) for key in before} == before
-    scoring.score(folder, "--key", "id", model="models.py:Gated")
+    scoring.score(folder, "--key", "id", "--file-size", "0", model="models.py:Gated")
     assert objects.parts(s3, "out") == scoring.parts(folder)
 
 

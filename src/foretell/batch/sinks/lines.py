@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,8 +16,6 @@ from foretell.columns import Bytes
 from foretell.errors import InvalidInput, ModelError
 
 Table = dict[str, Texts]
-
-_COPIED_AT_ONCE = 2**20
 
 
 class LinesSink(Sink):
@@ -38,15 +35,6 @@ class LinesSink(Sink):
 
     def part(self, path: Path) -> Part:
         return LinesPart(path, self)
-
-    def join(self, parts: Iterable[Path], path: Path) -> None:
-        """Copies bytes; the header of the first part holds for all."""
-        with path.open("wb") as joined:
-            for number, part in enumerate(parts):
-                with part.open("rb") as file:
-                    if number and self.header(("",)):
-                        _pass_header(file)
-                    shutil.copyfileobj(file, joined, _COPIED_AT_ONCE)
 
     def named_cells(self, scored: Scored) -> Iterator[tuple[str, Plain]]:
         """Every column of the output, in order: the key, the answer, the stamp."""
@@ -94,10 +82,3 @@ def is_text(name: str) -> Iterator[None]:
     except UnicodeError:
         raise InvalidInput(f"column {name!r} holds bytes that are no UTF-8 text",
                            fix="write Parquet, which can hold them") from None  # fmt: skip
-
-
-def _pass_header(file: BinaryIO) -> None:
-    """Goes to where the first row begins; a name may hold line ends within quotes."""
-    quotes = file.readline().count(b'"')
-    while quotes % 2:
-        quotes += file.readline().count(b'"')

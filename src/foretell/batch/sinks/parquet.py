@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,37 +23,29 @@ class ParquetSink(Sink):
         _arrow()
         return _ParquetPart(path, self)
 
-    def join(self, parts: Iterable[Path], path: Path) -> None:
-        import pyarrow.parquet as pq
-
-        writer = None
-        try:
-            for part in parts:
-                with pq.ParquetFile(part) as file:
-                    writer = writer or writer_to(path, file.schema_arrow)
-                    for group in range(file.metadata.num_row_groups):
-                        writer.write_table(file.read_row_group(group, use_threads=False))
-            if writer is None:
-                import pyarrow as pa
-
-                writer = writer_to(path, pa.schema([], metadata=_encoded(self.metadata)))
-        finally:
-            if writer is not None:
-                writer.close()
-
 
 class _ParquetPart(Part):
     def __init__(self, path: Path, sink: ParquetSink) -> None:
         self._path, self._sink = path, sink
         self._writer: Any = None
         self._schema: Any = None
+        self._kinds: list[tuple[str, Any]] = []
         self._tables: list[Any] = []
         self._rows = 0
 
     def write(self, scored: Scored) -> None:
         """Raises `ModelError` where an output has another type than before, `InvalidInput` where a key has."""
-        table = _table(scored, self._sink)
-        self._schema = table.schema if self._schema is None else self._common(table.schema, scored.keys)
+        import pyarrow as pa
+
+        columns = _columns(scored, self._sink)
+        kinds = [(name, column.type) for name, column in columns.items()]
+        if kinds == self._kinds:  # as almost always: what a table would find out is known
+            batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=self._schema)
+            table = pa.Table.from_batches([batch])
+        else:
+            table = pa.table(columns, metadata=_encoded(self._sink.metadata))
+            self._schema = table.schema if self._schema is None else self._common(table.schema, scored.keys)
+            self._kinds = [(field.name, field.type) for field in self._schema]
         self._tables.append(table)
         self._rows += table.num_rows
         while self._rows >= self._sink.group_rows:
@@ -104,7 +96,7 @@ def writer_to(path: Path, schema: Any) -> Any:
     return pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=dictionary or False)
 
 
-def _table(scored: Scored, sink: ParquetSink) -> Any:
+def _columns(scored: Scored, sink: ParquetSink) -> dict[str, Any]:
     import pyarrow as pa
 
     from foretell.batch.sinks.arrow_columns import key_array, output_array
@@ -115,8 +107,7 @@ def _table(scored: Scored, sink: ParquetSink) -> Any:
     for name, value in sink.stamp.items():
         indices = key_array(name, np.zeros(scored.rows, np.int32))
         columns[name] = pa.DictionaryArray.from_arrays(indices, pa.array([value]))
-    table = pa.table(columns)
-    return table.replace_schema_metadata(_encoded(sink.metadata))
+    return columns
 
 
 def _encoded(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ class Part(ABC):
 
 
 class Sink(ABC):
-    """Makes parts, and one file of several."""
+    """Makes parts."""
 
     suffix: ClassVar[str]
 
@@ -39,7 +39,3 @@ class Sink(ABC):
     @abstractmethod
     def part(self, path: Path) -> Part:
         """A file to be written at `path`."""
-
-    @abstractmethod
-    def join(self, parts: Iterable[Path], path: Path) -> None:
-        """One file with the rows of `parts`, in order. There may be none; each is there until the next is asked for."""

@@ -13,7 +13,7 @@ from foretell.batch.block import Block
 from foretell.batch.files import Files
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
 from foretell.batch.sources.arrow_kinds import first_line, kind_of
-from foretell.batch.sources.source import Field, Source, same_fields
+from foretell.batch.sources.source import Field, Source, same_fields, unreadable
 from foretell.errors import InvalidInput, missing_extra
 
 
@@ -45,6 +45,7 @@ class ArrowSource(Source):
     """One or more files with the same columns; only the columns that are asked for are read."""
 
     whole_columns: ClassVar[bool] = True
+    sets_aside: ClassVar[bool] = True
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
@@ -53,26 +54,28 @@ class ArrowSource(Source):
         self._open: tuple[int, tuple[str, ...], _Batches] | None = None
 
     def fields(self) -> tuple[Field, ...]:
-        first: tuple[Field, ...] = ()
-        for number, file in enumerate(self.files):
+        fields: dict[int, tuple[Field, ...]] = {}
+        for number in self.whole:
+            file = self.files[number]
             batches = self._opened(number, None)
             schema = batches.reader.schema
             batches.stream.close()
             names = schema.names
             if twice := [name for name in names if names.count(name) > 1]:
                 raise InvalidInput(f"two columns are named {twice[0]!r}", where=file.path, fix="rename one")
-            fields = tuple(Field(field.name, kind_of(field.type), str(field.type)) for field in schema)
-            if number:
-                same_fields(first, self.files[0].path, fields, file.path)
-            first = first or fields
-        return first
+            mine = tuple(Field(field.name, kind_of(field.type), str(field.type)) for field in schema)
+            for first, known in fields.items():
+                same_fields(known, self.files[first].path, mine, file.path)
+            fields = fields or {number: mine}
+        return next(iter(fields.values()))
 
     def shards(self, size: ShardSize) -> list[Shard]:
-        counts = [self._rows(number) for number in range(len(self.files))]
+        whole = self.whole
+        counts = [self._rows(number) for number in whole]
         total, stored = sum(map(sum, counts)), sum(file.size for file in self.files)
         most = size.for_data(total, stored).rows_of(stored / max(1, total))
         made: list[Shard] = []
-        for number, each in enumerate(counts):
+        for number, each in zip(whole, counts, strict=True):
             for start, stop in joined_groups(each, most):
                 for left, right in cut(stop - start, most, first=not made):
                     made.append(Shard(0, number, start + left, start + right, start + left, right - left))
@@ -131,7 +134,7 @@ class ArrowSource(Source):
         except (pa.ArrowException, OSError, StopIteration) as error:
             what = f"the file cannot be read: {first_line(error) or 'it ends too early'}"
             where = f"{self.files[number].path}, near row {row}"
-            raise InvalidInput(what, where=where, fix="write it again") from None
+            raise unreadable(number, InvalidInput(what, where=where, fix="write it again")) from None
 
     def _forget(self) -> None:
         if self._open is not None:
@@ -148,13 +151,15 @@ class ArrowSource(Source):
         try:
             stream = pa.PythonFile(self._files.open(file)) if is_address(file.path) else pa.OSFile(file.path)
         except OSError as error:
-            raise InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path) from None
+            told = InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path)
+            raise unreadable(number, told) from None
         try:
             return _reader(stream, columns)
         except (pa.ArrowException, OSError, EOFError) as error:
             stream.close()
             what = f"not a readable Arrow file: {first_line(error)}"
-            raise InvalidInput(what, where=file.path, fix="write it again, or leave it out") from None
+            told = InvalidInput(what, where=file.path, fix="write it again, or leave it out")
+            raise unreadable(number, told) from None
 
 
 def _reader(stream: Any, columns: tuple[str, ...] | None) -> _Batches:

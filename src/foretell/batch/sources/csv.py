@@ -13,7 +13,7 @@ from foretell.batch.sources.csv_cells import NotCsv, cells_of, column, split
 from foretell.batch.sources.marks import MOST_RECORD_BYTES
 from foretell.batch.sources.record_files import CellKind, Parsed, RecordsSource, Sampled
 from foretell.batch.sources.records import Records, find_records
-from foretell.batch.sources.source import Field, same_fields
+from foretell.batch.sources.source import Field, same_fields, unreadable
 from foretell.batch.sources.typed import floats, integers, kind_of, named, texts
 from foretell.errors import InvalidInput
 from foretell.forms.files import check_header
@@ -45,22 +45,24 @@ class CsvSource(RecordsSource):
         self._heads: dict[int, _Head] = {}
 
     def sample(self) -> Sampled:
-        heads, kinds = [], []
+        first, kinds = self.whole[0], list[dict[str, str]]()
+        names = self._head(first).names
         for number, file in enumerate(self.files):
+            if number in self.broken:
+                kinds.append({})
+                continue
             head = self._head(number)
-            heads.append(head)
-            if number:
-                fields = [tuple(Field(name, "text") for name in each.names) for each in (heads[0], head)]
-                same_fields(fields[0], self.files[0].path, fields[1], file.path)
+            fields = [tuple(Field(name, "text") for name in each) for each in (names, head.names)]
+            same_fields(fields[0], self.files[first].path, fields[1], file.path)
             kinds.append(self._sampled_kinds(number, head))
-        return Sampled(heads[0].names, tuple(kinds))
+        return Sampled(names, tuple(kinds))
 
     def begin(self, file: int) -> tuple[int, int]:
         head = self._head(file)
         return head.offset, head.lines
 
     def find(self, data: bytes, final: bool) -> Records:
-        return self._find(data, final, len(self._head(0).names))
+        return self._find(data, final, len(self._head(self.whole[0]).names))
 
     def parse(self, data: bytes, records: Records, columns: Mapping[str, CellKind], file: int) -> Parsed:
         names = self._head(file).names
@@ -90,7 +92,10 @@ class CsvSource(RecordsSource):
         if number not in self._heads:
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
-            self._heads[number] = self._read_head(number)
+            try:
+                self._heads[number] = self._read_head(number)
+            except InvalidInput as error:
+                raise unreadable(number, error) from None
         return self._heads[number]
 
     def _read_head(self, number: int) -> _Head:

@@ -37,7 +37,7 @@ class JsonLinesSource(RecordsSource):
         names: dict[str, None] = {}
         kinds = []
         for number in range(len(self.files)):
-            rows = self._sampled_rows(number)
+            rows = self._sampled_rows(number) if number not in self.broken else []
             fields = dict.fromkeys(name for row in rows for name in row)
             kinds.append({name: _kind_of([row.get(name) for row in rows]) for name in fields})
             names |= fields

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -94,12 +94,12 @@ def pieces(
         yield data[:whole], records
 
 
-def shards_of(every: Sequence[Marks], size: ShardSize) -> list[Shard]:
-    """Shards of all files, each from one mark to another."""
-    total = sum(marks.rows[-1] for marks in every)
-    size = size.for_data(total, sum(marks.offsets[-1] for marks in every))
+def shards_of(every: Mapping[int, Marks], size: ShardSize) -> list[Shard]:
+    """Shards of all files, by their numbers, each from one mark to another."""
+    total = sum(marks.rows[-1] for marks in every.values())
+    size = size.for_data(total, sum(marks.offsets[-1] for marks in every.values()))
     made: list[Shard] = []
-    for number, marks in enumerate(every):
+    for number, marks in every.items():
         last, begin = len(marks.offsets) - 1, 0
         while begin < last:
             share = 1 if made else _FIRST_SHARE

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from foretell.batch.block import Block
 from foretell.batch.files import Files
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, numbered
-from foretell.batch.sources.source import Field, FieldKind, Source, same_fields
+from foretell.batch.sources.source import Field, FieldKind, Source, same_fields, unreadable
 from foretell.columns import Array
 from foretell.errors import InvalidInput
 
@@ -43,6 +43,7 @@ class NpySource(Source):
     becomes shorter while it is read is an error, where a map would end the process."""
 
     content: ClassVar[str] = "rows"
+    sets_aside: ClassVar[bool] = True
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
@@ -50,16 +51,18 @@ class NpySource(Source):
         self._known: tuple[int, _Head] | None = None
 
     def fields(self) -> tuple[Field, ...]:
-        first = (self._head(0).field,)
-        for number, file in enumerate(self.files[1:], 1):
-            same_fields(first, self.files[0].path, (self._head(number).field,), file.path)
-        return first
+        first, *others = self.whole
+        fields = (self._head(first).field,)
+        for number in others:
+            same_fields(fields, self.files[first].path, (self._head(number).field,), self.files[number].path)
+        return fields
 
     def shards(self, size: ShardSize) -> list[Shard]:
-        heads = [self._head(number) for number in range(len(self.files))]
+        whole = self.whole
+        heads = [self._head(number) for number in whole]
         size = size.for_data(sum(head.shape[0] for head in heads), sum(file.size for file in self.files))
         made: list[Shard] = []
-        for number, head in enumerate(heads):
+        for number, head in zip(whole, heads, strict=True):
             most = size.rows_of(head.row_bytes)
             for start, stop in cut(head.shape[0], most, first=not made):
                 made.append(Shard(0, number, start, stop, start, stop - start))
@@ -79,7 +82,10 @@ class NpySource(Source):
 
     def _head(self, number: int) -> _Head:
         if self._known is None or self._known[0] != number:
-            self._known = number, self._read_head(number)
+            try:
+                self._known = number, self._read_head(number)
+            except InvalidInput as error:
+                raise unreadable(number, error) from None
         return self._known[1]
 
     def _read_head(self, number: int) -> _Head:

@@ -13,8 +13,9 @@ from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
 from foretell.batch.sources.arrow_kinds import first_line, kind_of
 from foretell.batch.sources.row_groups import may_match
-from foretell.batch.sources.source import Field, Source, same_fields
+from foretell.batch.sources.source import Field, Source, same_fields, unreadable
 from foretell.errors import InvalidInput, missing_extra
+from foretell.forms.record import Record
 
 _BUFFER_BYTES = 2**16
 _FETCHED_BYTES = 16 * 2**20
@@ -32,12 +33,14 @@ class _Reading:
     at: int
     stop: int
     rest: Any = None
+    kinds: Mapping[str, str] | None = None
 
 
 class ParquetSource(Source):
     """One or more Parquet files with the same columns."""
 
     whole_columns = True
+    sets_aside = True
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
@@ -51,25 +54,29 @@ class ParquetSource(Source):
         self._where = where
 
     def fields(self) -> tuple[Field, ...]:
-        first: tuple[Field, ...] = ()
-        for number, file in enumerate(self.files):
-            schema = self._file(number).schema_arrow
-            fields = tuple(Field(field.name, kind_of(field.type), str(field.type)) for field in schema)
-            if number:
-                same_fields(first, self.files[0].path, fields, file.path)
-            else:
-                first = fields
+        first, *others = self.whole
+        fields = self.file_fields(first)
+        self._forget(first)
+        for number in others:
+            same_fields(fields, self.files[first].path, self.file_fields(number), self.files[number].path)
             self._forget(number)
-        return first
+        return fields
+
+    def file_fields(self, number: int) -> tuple[Field, ...]:
+        """The columns of one file."""
+        return tuple(
+            Field(field.name, kind_of(field.type), str(field.type)) for field in self._file(number).schema_arrow
+        )
 
     def shards(self, size: ShardSize) -> list[Shard]:
-        metas = [self._file(number).metadata for number in range(len(self.files))]
+        whole = self.whole
+        metas = [self._file(number).metadata for number in whole]
         groups = [[meta.row_group(at) for at in range(meta.num_row_groups)] for meta in metas]
         rows = sum(meta.num_rows for meta in metas)
         raw = sum(group.total_byte_size for each in groups for group in each)
         most = size.for_data(rows, raw).rows_of(raw / max(1, rows))
         made: list[Shard] = []
-        for number, each in enumerate(groups):
+        for number, each in zip(whole, groups, strict=True):
             for begin, counts in self._runs(each):
                 for start, stop in joined_groups(counts, most):
                     for left, right in cut(stop - start, most, first=not made):
@@ -108,8 +115,9 @@ class ParquetSource(Source):
             over = reading.at + batch.num_rows - shard.stop
             if over > 0:
                 batch, reading.rest = batch.slice(0, batch.num_rows - over), batch.slice(batch.num_rows - over)
-            block = Block(dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows, shard.file,
-                          reading.at)  # fmt: skip
+            record = Record(batch, reading.kinds)
+            reading.kinds = record.kinds
+            block = Block(record, batch.num_rows, shard.file, reading.at)
             reading.at += batch.num_rows
             yield block
         self._reading = reading
@@ -153,10 +161,12 @@ class ParquetSource(Source):
         try:
             return next(reading.batches)
         except StopIteration:
-            raise InvalidInput("the file has fewer rows than it says", where=f"{path}, row {reading.at}") from None
+            error = InvalidInput("the file has fewer rows than it says", where=f"{path}, row {reading.at}")
+            raise unreadable(reading.file, error) from None
         except (pa.ArrowException, OSError) as error:
             what = f"the file cannot be read: {first_line(error)}"
-            raise InvalidInput(what, where=f"{path}, near row {reading.at}", fix="write it again") from None
+            told = InvalidInput(what, where=f"{path}, near row {reading.at}", fix="write it again")
+            raise unreadable(reading.file, told) from None
 
     def _file(self, number: int) -> Any:
         if number not in self._open:
@@ -164,7 +174,10 @@ class ParquetSource(Source):
                 self._forget(other)
             file = self.files[number]
             self._object = self._files.open_object(file) if is_address(file.path) else None
-            self._open[number] = _opened(self._object or file.path, file.path)
+            try:
+                self._open[number] = _opened(self._object or file.path, file.path)
+            except InvalidInput as error:
+                raise unreadable(number, error) from None
         return self._open[number]
 
     def _forget(self, number: int) -> None:

@@ -12,7 +12,7 @@ from foretell.batch.files import Files, read_on
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
 from foretell.batch.sources.records import Records
-from foretell.batch.sources.source import Field, Source
+from foretell.batch.sources.source import Field, Source, unreadable
 from foretell.errors import InvalidInput, RowError
 from foretell.types import DataType, ModelSpec
 
@@ -50,6 +50,7 @@ class RecordsSource(Source):
     """Shards are ranges of bytes, cut between two rows at places that one pass over the files has found."""
 
     whole_columns: ClassVar[bool] = True
+    sets_aside: ClassVar[bool] = True
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
@@ -94,12 +95,13 @@ class RecordsSource(Source):
                            for source in columns[name]}  # fmt: skip
 
     def shards(self, size: ShardSize) -> list[Shard]:
-        marks: list[Marks] = []
-        for number, file in enumerate(self.files):
+        marks: dict[int, Marks] = {}
+        for number in self.whole:
+            file = self.files[number]
             start, lines = self.begin(number)
             with self.open(number) as stream:
                 read_on(stream, start, file.size)
-                marks.append(marks_of(stream, file, start, lines, step_of(size), self.find))
+                marks[number] = marks_of(stream, file, start, lines, step_of(size), self.find)
         return shards_of(marks, size)
 
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
@@ -128,7 +130,8 @@ class RecordsSource(Source):
         try:
             return self._files.open(file)
         except OSError as error:
-            raise InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path) from None
+            told = InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path)
+            raise unreadable(number, told) from None
 
     @property
     def sampled(self) -> Sampled:

@@ -21,6 +21,7 @@ def open_source(data: Data) -> Source:
         "images": _images,
         "texts": _texts,
         "lines": _lines,
+        "query": _query,
     }
     if data.kind not in kinds:
         raise InvalidInput(f"there is no source {data.kind!r}", fix=nearest(data.kind, kinds))
@@ -76,6 +77,12 @@ def _npy() -> type[Source]:
     from foretell.batch.sources.npy import NpySource
 
     return NpySource
+
+
+def _query() -> type[Source]:
+    from foretell.batch.sources.query import QuerySource
+
+    return QuerySource
 
 
 def _arrow() -> type[Source]:

@@ -8,12 +8,28 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from foretell.batch.block import Block
+from foretell.batch.files import ChangedInput
 from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.errors import InvalidInput, RowError
 from foretell.types import ModelSpec
 
 FieldKind = Literal["number", "text", "other", "unknown"]
+
+
+class Unreadable(InvalidInput):
+    """A file, or the rest of one, that cannot be read, though others can. `file`: its number."""
+
+    file = -1
+
+
+def unreadable(file: int, error: InvalidInput) -> InvalidInput:
+    """The same said of a file that others need not wait for; what has changed stops the job, and stays what it is."""
+    if isinstance(error, ChangedInput):
+        return error
+    made = Unreadable(error.what, where=error.where, expected=error.expected, got=error.got, fix=error.fix)
+    made.file = file
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +46,11 @@ class Source(ABC):
     """Rows of some files. Opened once to plan the job and once in each process that reads; never changes them.
 
     `read` gives the rows of a shard in order, each once, the same in every run while the files stay the same. A row
-    that cannot be read stands in `Block.bad`; a file that cannot be read raises `InvalidInput`, which names it.
+    that cannot be read stands in `Block.bad`; a file that cannot be read raises `Unreadable`, which names it.
     """
+
+    sets_aside: ClassVar[bool] = False
+    """A file that is in `broken` is left out; the others go on."""
 
     default_keys: ClassVar[tuple[str, ...]] = ()
     """Columns that tell rows apart where nobody has named a key."""
@@ -50,10 +69,17 @@ class Source(ABC):
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         self.files, self.options = files, options
+        self.broken: dict[int, str] = {}
+        """Files that cannot be read, by their number, and why: as it was when the job was planned."""
         self.left_out: Mapping[int, RowError] = {}
         """Rows, by their number in the file, that ended a process while they were decoded: `read` does not try them."""
         self.decodes: Callable[[int], None] = _nothing
         """Told of a row, by its number in the file, before it is decoded in a way that may end the process."""
+
+    @property
+    def whole(self) -> list[int]:
+        """The numbers of the files that can be read, as far as is known."""
+        return [number for number in range(len(self.files)) if number not in self.broken]
 
     def suit(self, spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> None:  # noqa: B027 (optional hook)
         """Told before `read` what the model takes, and which columns each of its inputs gets.
