@@ -8,8 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
-
+from foretell.cli.flag import Flag
 from foretell.cli.flags import (
     BatchingFlags,
     CallFlags,
@@ -31,7 +30,7 @@ _ABOUT = {"server": "of foretell serve", "job": "of foretell predict", "model": 
 
 
 def config(
-    *models: Annotated[str, Parameter(name="MODEL")],
+    *models: Annotated[str, Flag(("MODEL",))],
     json: bool = False,
     model: ModelFlags = ModelFlags(),
     calls: CallFlags = CallFlags(),

@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
+from foretell.cli.flag import Flag, Flags
 from foretell.config import JobSettings, Layer, ModelSettings, ServerSettings
-from foretell.config_checks import is_size, size_of
 from foretell.errors import InvalidSetting
-
-FlagsT = TypeVar("FlagsT")
-
-
-def whole(_: Any, tokens: Sequence[Any]) -> int:
-    """A whole number; `1.5` is none, and is not rounded."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise InvalidSetting("wrong value", where=tokens[0].keyword or "", expected="a whole number",
-                             got=repr(tokens[0].value)) from None  # fmt: skip
-
-
-def size(_: Any, tokens: Sequence[Any]) -> int:
-    """Bytes, with a unit or without."""
-    return size_of(tokens[0].value, "", tokens[0].keyword or "a size")
-
-
-def _flags_of(settings: type[Any]) -> Callable[[type[FlagsT]], type[FlagsT]]:
-    """Lets help show the default of each setting, and holds whole numbers to be whole."""
-
-    def with_defaults(cls: type[FlagsT]) -> type[FlagsT]:
-        defaults = {field.name: field.default for field in fields(settings)}
-        bare = typing.get_type_hints(cls)
-        for name, hint in typing.get_type_hints(cls, include_extras=True).items():
-            default = defaults[name]
-            says_nothing = default is None or default is False or default == ()
-            converter = (size if is_size(name) else whole) if int in typing.get_args(bare[name]) else None
-            parameter = Parameter(show_default=False if says_nothing else shown(default), converter=converter)
-            cls.__annotations__[name] = Annotated[hint, parameter]
-        return cls
-
-    return with_defaults
 
 
 def shown(value: Any) -> str:
@@ -60,15 +23,14 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@Parameter(name="*", group="Model")
-@_flags_of(ModelSettings)
+@Flags("Model", ModelSettings)
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags:
     device: str | None = None
     """Where the model runs: cpu, cuda, cuda:1; several with commas: cuda:0,cuda:1."""
     precision: str | None = None
     """Numbers it computes in, such as fp32. If not set: as the file has it."""
-    optimizations: Annotated[str | None, Parameter(name=["--optimizations"])] = None
+    optimizations: Annotated[str | None, Flag(("--optimizations",))] = None
     """Passes to apply, with commas, or "none". If not set: all that keep the answers."""
     threads: int | None = None
     """Threads inside one call; 0: one for each core."""
@@ -76,7 +38,7 @@ class ModelFlags:
     """The axis of rows, where the file does not tell it right: any, none, or a number."""
     pad: str | None = None
     """Value per input that fills rows of different length, as name=0,other=1."""
-    warm_up: Annotated[bool | None, Parameter(negative="--no-warm-up")] = None
+    warm_up: Annotated[bool | None, Flag(negative="--no-warm-up")] = None
     """Answer a row of zeros before the model is ready. If not set: an ONNX model does, where its inputs are known."""
     trust: tuple[str, ...] | None = None
     """A type that a .skops file may bring; repeat the flag."""
@@ -93,8 +55,7 @@ class ModelFlags:
         return values
 
 
-@Parameter(name="*", group="Calls")
-@_flags_of(ModelSettings)
+@Flags("Calls", ModelSettings)
 @dataclass(frozen=True, kw_only=True)
 class CallFlags:
     timeout_s: float | None = None
@@ -107,8 +68,7 @@ class CallFlags:
     """Longest wait before any of them."""
 
 
-@Parameter(name="*", group="Calls")
-@_flags_of(ModelSettings)
+@Flags("Calls", ModelSettings)
 @dataclass(frozen=True, kw_only=True)
 class RetryFlags:
     retries: int | None = None
@@ -122,8 +82,7 @@ class RetryFlags:
     minutes, or a hundred times the longest call so far."""
 
 
-@Parameter(name="*", group="Batching and cache")
-@_flags_of(ModelSettings)
+@Flags("Batching and cache", ModelSettings)
 @dataclass(frozen=True, kw_only=True)
 class BatchingFlags:
     max_batch_size: int | None = None
@@ -152,8 +111,7 @@ class BatchingFlags:
     """How long an answer is kept. If not set: as long as there is room."""
 
 
-@Parameter(name="*", group="Job")
-@_flags_of(JobSettings)
+@Flags("Job", JobSettings)
 @dataclass(frozen=True, kw_only=True)
 class JobFlags:
     batch_size: int | None = None
@@ -162,8 +120,7 @@ class JobFlags:
     """Threads that preprocess ahead of the model; 0: none. If not set: 2 where the model preprocesses."""
 
 
-@Parameter(name="*", group="Job")
-@_flags_of(JobSettings)
+@Flags("Job", JobSettings)
 @dataclass(frozen=True, kw_only=True)
 class ScoreFlags:
     batch_size: int | None = None
@@ -186,13 +143,12 @@ class ScoreFlags:
     """Write the metrics of the job to this file every few seconds, in the text format of Prometheus."""
 
 
-@Parameter(name="*", group="Server")
-@_flags_of(ServerSettings)
+@Flags("Server", ServerSettings)
 @dataclass(frozen=True, kw_only=True)
 class ServerFlags:
     host: str | None = None
     """Address to listen on."""
-    http_port: Annotated[int | None, Parameter(name=["--http-port", "--port"])] = None
+    http_port: Annotated[int | None, Flag(("--http-port", "--port"))] = None
     """Port to listen on; 0: any free one."""
     unix_socket: str | None = None
     """Listen on a Unix socket at this path, instead of an address."""

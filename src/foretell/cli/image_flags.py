@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cyclopts import Parameter
+from foretell.cli.flag import Flags
 
 
-@Parameter(name="*", group="Images")
+@Flags("Images")
 @dataclass(frozen=True, kw_only=True)
 class ImageFlags:
     resize: Literal["fit", "crop", "stretch"] | None = None

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import orjson
-from cyclopts import Parameter
 
 from foretell.catalog import Served
+from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags
 from foretell.cli.loading import load_all
 from foretell.cli.output import print_json, print_table, print_text
@@ -28,9 +28,7 @@ _WAY_OUT = (
 )
 
 
-def inspect(
-    *models: Annotated[str, Parameter(name="MODEL")], json: bool = False, model: ModelFlags = ModelFlags()
-) -> None:
+def inspect(*models: Annotated[str, Flag(("MODEL",))], json: bool = False, model: ModelFlags = ModelFlags()) -> None:
     """Show what a model takes and gives, its digest and size, and a request to paste.
 
     Parameters

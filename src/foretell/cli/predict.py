@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from cyclopts import Parameter
 
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.cli.data import read_data, rows_with_missing, to_intake
-from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping, whole
+from foretell.cli.flag import Flag
+from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping
 from foretell.cli.loading import load
 from foretell.cli.meant import job_settings, only, settings_of
 from foretell.cli.output import print_json, print_table
@@ -31,11 +31,11 @@ Format = Literal["csv", "image", "json", "jsonl", "npy", "tsv", "txt"]
 
 
 def predict(
-    source: Annotated[str, Parameter(name="MODEL")],
-    data: Annotated[str, Parameter(name="DATA", allow_leading_hyphen=True)],
+    source: Annotated[str, Flag(("MODEL",))],
+    data: Annotated[str, Flag(("DATA",), dash=True)],
     /,
     *,
-    top: Annotated[int | None, Parameter(converter=whole)] = None,
+    top: int | None = None,
     map: tuple[str, ...] = (),
     format: Format | None = None,
     json: bool = False,

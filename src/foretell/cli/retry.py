@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from foretell.cli.ended import like_ctrl_c
+from foretell.cli.flag import Flag
 from foretell.cli.flags import ScoreFlags
 from foretell.cli.meant import job_settings
 from foretell.cli.scoring_view import onlooker, say_report
@@ -15,7 +14,7 @@ from foretell.cli.sql_flags import TableFlags
 
 
 def retry(
-    out: Annotated[str, Parameter(name="OUT")],
+    out: Annotated[str, Flag(("OUT",))],
     /,
     *,
     json: bool = False,

@@ -6,11 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
-
 from foretell.cli.early import early
 from foretell.cli.ended import like_ctrl_c
-from foretell.cli.flags import ModelFlags, RetryFlags, ScoreFlags, given, read_mapping, whole
+from foretell.cli.flag import Flag, Flags
+from foretell.cli.flags import ModelFlags, RetryFlags, ScoreFlags, given, read_mapping
 from foretell.cli.image_flags import ImageFlags
 from foretell.cli.meant import check_there, job_settings, only, settings_of
 from foretell.cli.scoring_view import onlooker, say_report
@@ -25,7 +24,7 @@ Format = Literal["arrow", "csv", "images", "jsonl", "lines", "npy", "parquet", "
 OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 
-@Parameter(name="*", group="Rows and columns")
+@Flags("Rows and columns")
 @dataclass(frozen=True, kw_only=True)
 class RowFlags:
     key: tuple[str, ...] = ()
@@ -35,7 +34,7 @@ class RowFlags:
     where: tuple[str, ...] = ()
     """Score only rows for which COLUMN OP VALUE holds; repeat for more. OP: =, !=, <, <=, >, >=, or "in" before values
     with commas between. All other rows are left out, and not quarantined."""
-    top: Annotated[int | None, Parameter(converter=whole)] = None
+    top: int | None = None
     """For outputs of class scores: the K best, by name where the model carries names."""
     stamp: bool = False
     """Write name, version and digest of the model into every row."""
@@ -57,11 +56,11 @@ class RowFlags:
 
 
 def score(
-    source: Annotated[str, Parameter(name="MODEL")],
-    data: Annotated[str, Parameter(name="DATA")],
+    source: Annotated[str, Flag(("MODEL",))],
+    data: Annotated[str, Flag(("DATA",))],
     /,
     *,
-    out: Annotated[str, Parameter(name=["--out", "-o"])],
+    out: Annotated[str, Flag(("--out", "-o"))],
     fresh: bool = False,
     json: bool = False,
     rows: RowFlags = RowFlags(),

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
+from foretell.cli.flag import Flag
 from foretell.cli.flags import BatchingFlags, CallFlags, ModelFlags, ServerFlags, given, layers
 from foretell.cli.telling import Teller
 from foretell.config import ServerSettings, environment, resolve, toml_layer
@@ -17,7 +16,7 @@ from foretell.repository.settings import PROJECT_FILE
 
 
 def serve(
-    *models: Annotated[str, Parameter(name="MODEL")],
+    *models: Annotated[str, Flag(("MODEL",))],
     model: ModelFlags = ModelFlags(),
     calls: CallFlags = CallFlags(),
     batching: BatchingFlags = BatchingFlags(),

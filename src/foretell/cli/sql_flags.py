@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cyclopts import Parameter
+from foretell.cli.flag import Flags
 
 
-@Parameter(name="*", group="Databases")
+@Flags("Databases")
 @dataclass(frozen=True, kw_only=True)
 class TableFlags:
     table: str | None = None
@@ -16,7 +16,7 @@ class TableFlags:
     """A folder for the state of jobs whose output is a table; beside the file of the database if not set."""
 
 
-@Parameter(name="*", group="Databases")
+@Flags("Databases")
 @dataclass(frozen=True, kw_only=True)
 class SqlFlags(TableFlags):
     query: str | None = None

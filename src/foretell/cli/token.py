@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
-from foretell.cli.flags import whole
+from foretell.cli.flag import Flag
 from foretell.cli.output import print_json
 from foretell.config import Layer, ServerSettings, environment, resolve, toml_layer
 from foretell.errors import InvalidSetting
@@ -18,13 +16,13 @@ from foretell.serve.token_file import append, new
 
 
 def token(
-    action: Annotated[Literal["new"], Parameter(name="ACTION")],
+    action: Annotated[Literal["new"], Flag(("ACTION",))],
     /,
     *,
     name: str,
     scope: tuple[Literal["infer", "manage", "metrics"], ...],
     rate_per_s: float | None = None,
-    burst: Annotated[int | None, Parameter(converter=whole)] = None,
+    burst: int | None = None,
     tokens_file: str | None = None,
     json: bool = False,
 ) -> None:
