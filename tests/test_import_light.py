@@ -59,5 +59,9 @@ def test_a_job_reads_scores_and_writes_in_other_processes_only(tmp_path: Path) -
     (tmp_path / "data.csv").write_text("id,x\n1,2\n")
     words = ["score", f"{tmp_path}/model.py:Model", f"{tmp_path}/data.csv", "-o", f"{tmp_path}/out.csv", "--key", "id"]
     loaded = loaded_by(f"from foretell.cli import main; assert main({words}) == 0")
-    assert loaded & (_HEAVY - {"cyclopts", "msgspec"} | {"email"}) == set()
+    assert loaded & (_HEAVY - {"msgspec"} | {"email"}) == set()
     assert (tmp_path / "out.csv").read_text().startswith("id,")
+
+
+def test_a_process_is_started_before_what_takes_longer_is_imported() -> None:
+    assert loaded_by("import foretell.cli.early, foretell.batch.seat") & (_HEAVY | {"dataclasses", "inspect"}) == set()

@@ -7,7 +7,6 @@ folder, default. Unknown keys are errors that name the nearest known one.
 from __future__ import annotations
 
 import dataclasses
-import os
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -292,10 +291,3 @@ def _words(kind: Any) -> str:
         return " or ".join(_words(part) for part in parts if part is not type(None))
     known = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return known.get(kind, "name=number pairs" if "Mapping" in str(kind) else "a list of texts")
-
-
-def usable_cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

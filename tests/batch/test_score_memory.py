@@ -11,7 +11,7 @@ import pytest
 import scoring
 
 from foretell.batch.vitals import idle_seconds
-from foretell.config import usable_cores
+from foretell.cores import usable_cores
 
 MIB = 2**20
 LIBRARIES = 80 * MIB

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from foretell.config import usable_cores
+from foretell.cores import usable_cores
 
 
 def test_flag_then_environment_then_file_then_default(

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from foretell.batch.seat import memory_file
+
 STAGES = ("idle", "read", "predict", "write", "decode")
 Stage = Literal["idle", "read", "predict", "write", "decode"]
 """decode: of reading, what may end the process. Its time counts as reading."""
@@ -54,13 +56,11 @@ class Board:
     @classmethod
     def make(cls) -> Board:
         """A new one. Its descriptor belongs to the caller."""
-        if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("foretell-board")
-        else:
-            import tempfile
+        return cls.on(memory_file())
 
-            descriptor, path = tempfile.mkstemp(prefix="foretell-board-")
-            os.unlink(path)
+    @classmethod
+    def on(cls, descriptor: int) -> Board:
+        """A new one in a file that is empty."""
         os.ftruncate(descriptor, _BYTES)
         return cls(descriptor)
 
@@ -89,9 +89,9 @@ class Board:
         return Seen(STAGES[stage], *rest)  # type: ignore[arg-type]
 
     def close(self) -> None:
+        """Its descriptor stays open."""
         self._numbers.release()
         self._memory.close()
-        os.close(self.descriptor)
 
     def _leave(self, now: int) -> None:
         stage = STAGES[self._numbers[_AT["stage"]]]

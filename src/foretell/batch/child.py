@@ -8,6 +8,7 @@ reading end of a pipe that the parent holds open as long as it lives. `BOARD`: o
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import socket
@@ -27,9 +28,12 @@ def main(arguments: list[str]) -> None:
 
 
 def _import(modules: list[str]) -> None:
+    gc.disable()  # what is imported stays: there is nothing to collect
     for module in ("foretell.batch.tasks", *modules):
         with contextlib.suppress(Exception):  # who needs it tells what is wrong with it
             importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
 
 
 def work(recipe: Recipe, connection: socket.socket, board: int) -> None:

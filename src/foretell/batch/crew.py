@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from foretell.batch.hand import AnyHand, Hand, Inbox
+from foretell.batch.seat import Seat, close_all
 from foretell.remote.recipe import Recipe
 
 
@@ -37,36 +38,28 @@ class AnyCrew(ABC):
 
 
 class Crew(AnyCrew):
-    """Starts processes. Whatever they say comes to `inbox`. One thread calls it."""
+    """Processes. Whatever they say comes to `inbox`. One thread calls it."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Sequence[Seat] = ()) -> None:
+        """`waiting`: those that were started already, which now belong to it."""
         self.inbox: Inbox = queue.Queue()
-        self._waiting: list[Hand] = []
-        self._started = 0
-
-    def warm(self, count: int, hints: Sequence[str]) -> None:
-        """Starts processes that import `hints` while their model is still being looked for. Raises `Unavailable`."""
-        self._waiting += [self._new(hints) for _ in range(count)]
+        self._waiting = list(waiting)
+        self._started = len(waiting)
 
     def hire(self, recipe: Recipe | None) -> Hand:
         """One that is under way already, else a new one. Raises `Unavailable`."""
         if recipe is None:
             raise ValueError("a process needs to know its model")
-        hand = self._waiting.pop(0) if self._waiting else self._new(())
-        hand.know(recipe)
-        return hand
+        return Hand(self._waiting.pop(0) if self._waiting else self._new(), self.inbox, recipe)
 
     def keep(self, count: int) -> None:
         ended, self._waiting = self._waiting[count:], self._waiting[:count]
-        for hand in ended:
-            hand.kill()
-        for hand in ended:
-            hand.close()
+        close_all(ended)
 
     def close(self) -> None:
         """Ends those that were not needed."""
         self.keep(0)
 
-    def _new(self, hints: Sequence[str]) -> Hand:
+    def _new(self) -> Seat:
         self._started += 1
-        return Hand(self._started - 1, self.inbox, hints)
+        return Seat(self._started - 1)

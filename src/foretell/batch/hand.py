@@ -5,16 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 from foretell.batch.board import Board
 from foretell.batch.messages import Ended, Event, Task, events
+from foretell.batch.seat import Seat
 from foretell.remote.channel import Channel, ChannelClosed, Garbage
 from foretell.remote.recipe import Recipe
-from foretell.remote.start import start
 
-_CHILD = "foretell.batch.child"
 _END_S = 10.0
 
 
@@ -47,27 +45,18 @@ Inbox = queue.Queue[tuple[AnyHand, Event]]
 
 
 class Hand(AnyHand):
-    """Starts the process. Every event goes to `inbox`; the last one is `Ended`. One thread calls it."""
+    """Every event of the process goes to `inbox`; the last one is `Ended`. One thread calls it."""
 
-    def __init__(self, number: int, inbox: Inbox, hints: Sequence[str] = ()) -> None:
-        """`hints`: modules that it will need. Raises `Unavailable` where no process can be started."""
-        self.number = number
-        self.board = Board.make()
-        self._inbox = inbox
-        with ExitStack() as ours:
-            ours.callback(self.board.close)
-            files = (self.board.descriptor,)
-            self._connection, self._process = start(_CHILD, f"score-{number}", ours, _nothing, files, hints)
-            self._channel = Channel(self._connection)
-            self.pid = self._process.pid
-            self._held = ours.pop_all()
-        self._thread = threading.Thread(target=self._listen, name=f"foretell-score-{number}", daemon=True)
-        self._thread.start()
-
-    def know(self, recipe: Recipe) -> None:
-        """Tells it, before its first task, which model it is to load."""
+    def __init__(self, seat: Seat, inbox: Inbox, recipe: Recipe) -> None:
+        """`recipe`: of the model that it is to load."""
+        self.number, self.pid = seat.number, seat.process.pid
+        self.board = Board.on(seat.board)
+        self._inbox, self._seat, self._process = inbox, seat, seat.process
         with suppress(OSError):  # if it has ended already, its last event tells
-            recipe.send(self._connection)
+            recipe.send(seat.connection)
+        self._channel = Channel(seat.connection)
+        self._thread = threading.Thread(target=self._listen, name=f"foretell-score-{seat.number}", daemon=True)
+        self._thread.start()
 
     def give(self, task: Task) -> None:
         """Sends a task; if the process is gone, its last event tells."""
@@ -84,11 +73,11 @@ class Hand(AnyHand):
 
     def close(self) -> None:
         """Gives back what was shared, once the process has ended."""
-        if not self._process.wait(_END_S):
-            self.kill()
-        self._process.join(_END_S)
+        self._process.wait(_END_S)
+        self._process.kill()
         self._thread.join(_END_S)
-        self._held.close()
+        self.board.close()
+        self._seat.close()
 
     def _listen(self) -> None:
         try:
@@ -102,7 +91,3 @@ class Hand(AnyHand):
             self._process.kill()
             self._process.wait(_END_S)
         self._inbox.put((self, Ended(self._process.ending)))
-
-
-def _nothing() -> None:
-    """Its event is put by the thread that listens, after all that it had said."""

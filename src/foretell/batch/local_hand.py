@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class LocalHand(AnyHand):
         self._thread.join(_END_S)
         if not self._thread.is_alive():
             self.board.close()
+            os.close(self.board.descriptor)
 
     def _tell(self, event: Event) -> None:
         self._inbox.put((self, event))

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 from foretell import __version__
-from foretell.config import usable_cores
+from foretell.cores import usable_cores
 
 _LOOKED_AT = 4096
 

@@ -29,7 +29,8 @@ from foretell.batch.sql.query import as_asked, asked_data, forget, whole
 from foretell.batch.staffing import Staff, staff
 from foretell.batch.store import Held
 from foretell.batch.totals import Totals
-from foretell.config import JobSettings, ModelSettings, usable_cores
+from foretell.config import JobSettings, ModelSettings
+from foretell.cores import usable_cores
 from foretell.errors import InferenceError, InvalidInput, Unavailable
 from foretell.remote.recipe import Recipe
 

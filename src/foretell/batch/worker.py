@@ -45,8 +45,8 @@ Failing = Callable[[Exception], None]
 _HASHED_AT_ONCE = 2**20
 _LEAST_ROWS = 16
 """Of a block, where a place that cannot be read is looked for."""
-_MOST_ROWS = 16_384
-"""Of one block: larger ones cost memory and were no faster."""
+_MOST_ROWS = 8_192
+"""Of one block: of larger ones the rows leave the fast caches between reading and predicting."""
 
 
 class Worker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -19,4 +20,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The `foretell` program."""
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # all of it goes now: looking it through for garbage first would take as long as a short command
+    sys.exit(code)

@@ -21,7 +21,8 @@ from foretell.cli.flags import (
 )
 from foretell.cli.meant import check_there, job_settings, settings_of
 from foretell.cli.output import print_json, print_table
-from foretell.config import Resolved, ServerSettings, environment, resolve, toml_layer, usable_cores
+from foretell.config import Resolved, ServerSettings, environment, resolve, toml_layer
+from foretell.cores import usable_cores
 from foretell.repository.plan import plan
 from foretell.repository.settings import PROJECT_FILE
 from foretell.workers.division import in_each

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from foretell.cli.output import print_json, print_text, width
-from foretell.config import usable_cores
+from foretell.cores import usable_cores
 from foretell.demo.commands import commands
 from foretell.demo.compare import Measured
 from foretell.demo.run import Report, run

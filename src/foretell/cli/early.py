@@ -10,11 +10,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from foretell.batch.crew import Crew
+    from foretell.batch.seat import Seat
 
-early: ContextVar[Crew | None] = ContextVar("early", default=None)
-"""The crew of the command that is being run."""
+early: ContextVar[Sequence[Seat]] = ContextVar("early", default=())
+"""The processes that wait for the command that is being run."""
 
+_NUMPY_THREADS = "OPENBLAS_NUM_THREADS"
 _HELP = ("--help", "-h", "--version")
 
 
@@ -34,20 +35,25 @@ def started(words: Sequence[str]) -> Iterator[None]:
     if words[:1] != ["score"] or len(words) < 4 or named or any(word in _HELP for word in words):
         yield
         return
-    from foretell.batch.crew import Crew
-    from foretell.config import usable_cores
-    from foretell.errors import Unavailable
+    from foretell.batch.seat import Seat, close_all
+    from foretell.cores import usable_cores
 
-    with Crew() as crew:
-        try:
-            crew.warm(usable_cores(), _hints(words))
-        except Unavailable:
-            crew.close()  # the job itself tells, if it cannot be done
-        token = early.set(crew)
-        try:
-            yield
-        finally:
-            early.reset(token)
+    hints = _hints(words)
+    seats: list[Seat] = []
+    token = early.set(seats)
+    # Of an ONNX model NumPy multiplies nothing: its threads would start in each process, wait busily, and do nothing.
+    idle = [_NUMPY_THREADS] if "onnxruntime" in hints and _NUMPY_THREADS not in os.environ else []
+    os.environ.update(dict.fromkeys(idle, "1"))
+    try:
+        with suppress(Exception):  # the job itself tells, if it cannot be done
+            for number in range(usable_cores()):
+                seats.append(Seat(number, hints))
+        yield
+    finally:
+        early.reset(token)
+        close_all(seats)
+        for name in idle:
+            os.environ.pop(name, None)
 
 
 def _is_done(words: Sequence[str]) -> bool:

@@ -12,7 +12,8 @@ from foretell.backends.python.source import is_reference
 from foretell.catalog import LiveCatalog, Served, check_name
 from foretell.cli.meant import settings_of
 from foretell.cli.telling import Teller
-from foretell.config import ModelSettings, usable_cores
+from foretell.config import ModelSettings
+from foretell.cores import usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import Recorder

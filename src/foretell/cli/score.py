@@ -87,6 +87,7 @@ def score(
     json
         Print the report as JSON.
     """
+    from foretell.batch.crew import Crew
     from foretell.batch.output import open_output
     from foretell.batch.score import run
     from foretell.cli.storage import prepare
@@ -99,7 +100,7 @@ def score(
     request = request_of(source, flags, data, wish, settings, fmt=rows.format, fresh=fresh,
                          options=images.options(), query=sql.query)  # fmt: skip
     with like_ctrl_c(), onlooker(json=json) as looks:
-        report = run(request, output, looks, early.get())
+        report = run(request, output, looks, Crew(early.get()))
     if json:
         from foretell.cli.output import print_json
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from foretell.backends import open_model
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
-from foretell.config import usable_cores
+from foretell.cores import usable_cores
 from foretell.engine.engine import Engine
 from foretell.errors import InferenceError, InvalidSetting, rows_failed
 from foretell.forms import to_batch

@@ -9,7 +9,8 @@ from pathlib import Path
 from foretell.backends import Opened, open_model
 from foretell.backends.artefact_file import has_threads
 from foretell.backends.python.source import is_reference
-from foretell.config import ModelSettings, usable_cores
+from foretell.config import ModelSettings
+from foretell.cores import usable_cores
 from foretell.errors import InvalidModel, InvalidSetting
 from foretell.model import Model
 from foretell.remote.model import RemoteModel

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import foretell
-from foretell.errors import Unavailable
 
-_ROOT = Path(foretell.__file__).resolve().parents[1]
+if TYPE_CHECKING:
+    from foretell.errors import Unavailable
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.realpath(foretell.__file__)))
 """Where this very package is, so that the child runs the same code."""
 
 
@@ -40,7 +42,7 @@ class Process:
                 stderr=output, pass_fds=files, start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:
-            raise Unavailable("a process of its own cannot be started", got=error) from error
+            raise _unavailable("a process of its own cannot be started", error) from error
         self.pid = self._process.pid
         self._thread = threading.Thread(target=self._watch, name=f"foretell-{name}-watch", daemon=True)
         try:
@@ -48,7 +50,7 @@ class Process:
         except RuntimeError as error:
             self._process.kill()
             self._process.wait()
-            raise Unavailable("a process of its own cannot be watched", got=error) from error
+            raise _unavailable("a process of its own cannot be watched", error) from error
 
     @property
     def ending(self) -> str:
@@ -87,9 +89,15 @@ class Process:
         self._on_end()
 
 
+def _unavailable(what: str, error: Exception | None = None) -> Unavailable:
+    from foretell.errors import Unavailable  # its import takes as long as the start of a process
+
+    return Unavailable(what, got=error or "")
+
+
 def _python() -> list[str]:
     if not sys.executable:
-        raise Unavailable("a process of its own needs a Python program, and this one is part of another program")
+        raise _unavailable("a process of its own needs a Python program, and this one is part of another program")
     return [sys.executable, *["-O"] * sys.flags.optimize]
 
 

@@ -10,7 +10,8 @@ import onnxruntime
 
 from foretell.backends.onnx.errors import clean, load_error
 from foretell.backends.onnx.file import OnnxFile
-from foretell.config import ModelSettings, usable_cores
+from foretell.config import ModelSettings
+from foretell.cores import usable_cores
 from foretell.errors import InvalidSetting, Unavailable, nearest
 
 PASSES = ("graph_optimization", "kernel_fusion")

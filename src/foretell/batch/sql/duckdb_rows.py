@@ -12,7 +12,7 @@ from typing import Any
 from foretell.batch.sql.address import Database
 from foretell.batch.sql.columns import checked_names, converted, known_columns, no_reading
 from foretell.batch.sql.rows import Dropped, Rows
-from foretell.config import usable_cores
+from foretell.cores import usable_cores
 from foretell.errors import InferenceError, InvalidInput, Unavailable, missing_extra
 
 _ROWS = 65_536
