@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,18 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
         parse(text)
 
 
-FIELDS = [Field("n", "number", "int64"), Field("t", "text", "string"), Field("v", "other", "list<double>")]
+FIELDS = [
+    Field("n", "number", "int64"), Field("t", "text", "string"), Field("v", "other", "list<double>"),
+    Field("b", "bool", "bool"), Field("d", "time", "date32[day]"), Field("z", "time", "timestamp[us, tz=UTC]"),
+]  # fmt: skip
 
 
 def test_values_take_the_kind_of_their_column() -> None:
-    asked = [Condition("n", "<", "5"), Condition("n", "in", ("1", "2.5")), Condition("t", "=", "5")]
+    asked = [Condition("n", "<", "5"), Condition("n", "in", ("1", "2.5")), Condition("t", "=", "5"),
+             Condition("b", "in", ("True", "false")), Condition("d", ">", "2026-01-31"),
+             Condition("z", "=", "2026-01-31T12:00+01:00")]  # fmt: skip
     values = [each.value for each in checked(asked, FIELDS, "data")]
-    assert values == [5, (1, 2.5), "5"]
+    assert values == [5, (1, 2.5), "5", (True, False), "2026-01-31T00:00:00+00:00", "2026-01-31T12:00:00+01:00"]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,13 @@ def test_values_take_the_kind_of_their_column() -> None:
         (Condition("n", "in", ("1", "1_0")), "compares column 'n' with no number"),
         (Condition("n", "=", "nan"), "compares column 'n' with no number"),
         (Condition("v", "=", "1"), "column 'v' cannot be compared; .*got list<double>"),
+        (Condition("b", "=", "1"), "compares column 'b' with neither true nor false; got '1'"),
+        (Condition("b", "<", "true"), "column 'b' is true or false; expected one of =, !=, in, got <"),
+        (
+            Condition("d", "=", "31.1.2026"),
+            "column 'd' with no date or time; expected one in ISO 8601, ",
+        ),
+        (Condition("d", "=", "2026-01-31T00:00Z"), "column 'd', whose times are of no zone, with one that is"),
     ],
 )
 def test_a_condition_that_cannot_hold_is_refused(condition: Condition, message: str) -> None:
@@ -112,6 +125,41 @@ def test_text_is_compared_alike_in_every_form(cells: list[str | None], op: str) 
         assert holds(form, Condition("t", op, "b")).tolist() == wanted
 
 
+TIMES = [
+    pa.date32(),
+    pa.date64(),
+    *(pa.timestamp(unit, tz) for unit in ("s", "ms", "us", "ns") for tz in (None, "UTC")),
+]
+DAYS = st.lists(st.dates(date(1960, 1, 1), date(2030, 1, 1)) | st.none(), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("kind", TIMES, ids=str)
+@given(DAYS, st.sampled_from([*OPERATORS]), st.data())
+def test_dates_and_times_are_compared_alike_in_every_unit(
+    kind: Any, cells: list[date | None], op: str, data: st.DataObject
+) -> None:
+    other = data.draw(st.sampled_from([cell for cell in cells if cell is not None] or [date(2000, 1, 1)]))
+    (condition,) = checked([Condition("t", op, str(other))], [Field("t", "time", str(kind))], "data")
+    wanted = [cell is not None and OPERATORS[op](cell, other) for cell in cells]
+    array = pa.array(cells, pa.date32()).cast(kind)
+    for form in (array, pa.chunked_array([array, array.slice(0, 0)]), array.dictionary_encode()):
+        assert holds(form, condition).tolist() == wanted
+
+
+def test_a_time_between_two_units_is_compared_as_what_it_is() -> None:
+    cells = pa.array([1, 2], pa.timestamp("s"))
+    for op, wanted in (("<", [True, False]), ("<=", [True, False]), (">", [False, True]), ("=", [False, False])):
+        assert holds(cells, Condition("t", op, "1970-01-01T00:00:01.500000+00:00")).tolist() == wanted
+
+
+def test_booleans_are_compared_in_every_form() -> None:
+    array = pa.array([True, None, False])
+    for form in (array, pa.chunked_array([array]), array.dictionary_encode()):
+        assert holds(form, Condition("b", "=", True)).tolist() == [True, False, False]
+        assert holds(form, Condition("b", "!=", True)).tolist() == [False, False, True]
+        assert holds(form, Condition("b", "in", (True, False))).tolist() == [True, False, True]
+
+
 def test_what_is_no_number_is_not_asked_for() -> None:
     cells = [1, "x", True, None, "2", "1_0", [3], float("nan")]
     assert holds(cells, Condition("n", "!=", 7)).tolist() == [True, False, False, False, True, False, False, False]
@@ -152,7 +200,10 @@ def test_groups_of_rows_that_cannot_match_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "data.parquet"
     numbers = pa.array(range(100))
     nulls = pa.array([None if row < 20 else f"{row:03}" for row in range(100)], pa.string())
-    table = pa.table({"n": numbers, "t": nulls, "f": pa.array(np.arange(100) / 10, pa.float32())})
+    hours = pa.array(np.arange(100) * 3600, pa.timestamp("s", "UTC"))
+    table = pa.table({"n": numbers, "t": nulls, "f": pa.array(np.arange(100) / 10, pa.float32()),
+                      "d": pa.array(np.arange(100), pa.int32()).cast(pa.date32()), "z": hours,
+                      "ns": hours.cast(pa.timestamp("ns", "UTC")), "b": pa.array(np.arange(100) >= 50)})  # fmt: skip
     pq.write_table(table, path, row_group_size=10)
 
     def rows(condition: Condition) -> set[int]:
@@ -164,6 +215,10 @@ def test_groups_of_rows_that_cannot_match_are_not_read(tmp_path: Path) -> None:
     assert rows(Condition("t", "=", "055")) == {*range(50, 60)}
     assert rows(Condition("f", "=", 0.1)) == {*range(10)}
     assert rows(Condition("n", "<", 0)) == set()
+    assert rows(Condition("d", ">=", "1970-03-22T00:00:00+00:00")) == {*range(80, 100)}
+    assert rows(Condition("z", "<", "1970-01-01T03:00:00+02:00")) == {*range(10)}
+    assert rows(Condition("ns", "<", "1970-01-01T00:00:00+00:00")) == {*range(100)}
+    assert rows(Condition("b", "=", True)) == {*range(50, 100)}
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.sampled_from([*OPERATORS]), st.integers(-1, 10))
@@ -184,3 +239,13 @@ def test_a_call_takes_conditions_as_the_command_line_does(tmp_path: Path) -> Non
                    where=["kind = x", "n > 1"])  # fmt: skip
     assert (report.rows, report.quarantined) == (1, 0)
     assert (tmp_path / "out.csv").read_text() == "id,output\n009,6\n"
+
+
+def test_days_and_booleans_are_asked_for_as_people_write_them(tmp_path: Path) -> None:
+    days = pa.array([date(2026, 1, day) for day in range(1, 21)])
+    table = pa.table({"id": range(20), "n": range(20), "day": days, "paid": [row % 2 == 0 for row in range(20)]})
+    pq.write_table(table, tmp_path / "data.parquet", row_group_size=5)
+    report = score(double, tmp_path / "data.parquet", tmp_path / "out.csv", key="id", mapping={"n": ["n"]},
+                   where=["day > 2026-01-15", "day != 2026-01-18", "paid = true"])  # fmt: skip
+    assert (report.rows, report.quarantined) == (2, 0)
+    assert (tmp_path / "out.csv").read_text() == "id,output\n16,32\n18,36\n"

@@ -11,12 +11,14 @@ import numpy as np
 from foretell.batch.block import Block, Cells, take
 from foretell.batch.conditions import OPERATORS
 from foretell.batch.job import Condition
+from foretell.batch.moments import number_of, written
 from foretell.batch.sources.source import Field
 from foretell.columns import Mask
 from foretell.errors import InvalidInput, nearest
 from foretell.forms.form import Kind, library
 
 Value = str | float | int
+_BOOLEANS = {"true": True, "false": False}
 
 
 def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str) -> tuple[Condition, ...]:
@@ -30,14 +32,14 @@ def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str
                                fix=nearest(each.column, known))  # fmt: skip
         field = known[each.column]
         if field.kind == "other":
-            raise InvalidInput(f"column {each.column!r} cannot be compared", expected="a column of numbers or text",
-                               got=field.described or "values of another kind")  # fmt: skip
-        if field.kind != "number":
-            made.append(each)
-        elif isinstance(each.value, tuple):
-            made.append(replace(each, value=tuple(_number(value, each.column) for value in each.value)))
+            raise InvalidInput(f"column {each.column!r} cannot be compared", got=field.described or "other values",
+                               expected="a column of numbers, text, dates, times or booleans")  # fmt: skip
+        if field.kind == "bool" and each.op not in ("=", "!=", "in"):
+            raise InvalidInput(f"column {each.column!r} is true or false", expected="one of =, !=, in", got=each.op)
+        if isinstance(each.value, tuple):
+            made.append(replace(each, value=tuple(_meant(value, field) for value in each.value)))
         else:
-            made.append(replace(each, value=_number(each.value, each.column)))
+            made.append(replace(each, value=_meant(each.value, field)))
     return tuple(made)
 
 
@@ -72,8 +74,12 @@ def holds(cells: Cells, condition: Condition) -> Mask:
             present &= ~np.ma.getmaskarray(cells)
         return np.asarray(mask & present)
     if library(cells) is Kind.ARROW:
-        from foretell.batch.sources.arrow_kinds import plain_cells
+        from foretell.batch.sources.arrow_kinds import as_numbers, kind_of, plain_cells, unit_of
 
+        kind = kind_of(cells.type)
+        if kind in ("bool", "time"):
+            unit = unit_of(cells.type) if kind == "time" else ""
+            return holds(as_numbers(cells), _with_numbers(condition, unit))
         cells = plain_cells(cells)
         if isinstance(cells, np.ndarray):
             return holds(cells, condition)
@@ -81,19 +87,18 @@ def holds(cells: Cells, condition: Condition) -> Mask:
     return np.fromiter((cell is not None and _one(cell, condition) for cell in made), np.bool_, len(cells))
 
 
-def may_hold(least: Value, most: Value, condition: Condition) -> bool:
-    """Whether the condition may hold for any cell between two values, both included."""
-    value = condition.value
+def may_hold(least: Any, most: Any, op: str, value: Any) -> bool:
+    """Whether a condition may hold for any cell between two values, both included."""
     if isinstance(value, tuple):
-        return any(least <= each <= most for each in value)  # type: ignore[operator]
-    match condition.op:
+        return any(least <= each <= most for each in value)
+    match op:
         case "=":
-            return bool(least <= value <= most)  # type: ignore[operator]
+            return bool(least <= value <= most)
         case "!=":
             return not least == value == most
         case "<" | "<=":
-            return bool(OPERATORS[condition.op](least, value))
-    return bool(OPERATORS[condition.op](most, value))
+            return bool(OPERATORS[op](least, value))
+    return bool(OPERATORS[op](most, value))
 
 
 def _compared(cells: Any, condition: Condition) -> Any:
@@ -136,6 +141,29 @@ def _as_number(cell: Any) -> float | int | None:
             continue
         return made if made == made else None  # noqa: PLR0124
     return None
+
+
+def _with_numbers(condition: Condition, unit: str) -> Condition:
+    """`unit`: of dates and times, which are compared as what stands for them; "" for booleans."""
+
+    def number(value: Value) -> float | int:
+        return number_of(str(value), unit) if unit else int(value)
+
+    value = condition.value
+    return replace(condition, value=tuple(map(number, value)) if isinstance(value, tuple) else number(value))
+
+
+def _meant(value: Any, field: Field) -> Value:
+    """The value as the cells of its column are."""
+    if field.kind == "number":
+        return _number(value, field.name)
+    if field.kind == "time":
+        return written(str(value), field.name, field.described)
+    if field.kind != "bool":
+        return value  # type: ignore[no-any-return]
+    if str(value).lower() not in _BOOLEANS:
+        raise InvalidInput(f"--where compares column {field.name!r} with neither true nor false", got=repr(value))
+    return _BOOLEANS[str(value).lower()]
 
 
 def _number(value: Any, column: str) -> float | int:

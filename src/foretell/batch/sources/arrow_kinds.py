@@ -21,7 +21,9 @@ def kind_of(kind: Any) -> FieldKind:
         return "number"
     if kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
         return "text"
-    return "other"
+    if kinds.is_boolean(kind):
+        return "bool"
+    return "time" if kinds.is_date(kind) or kinds.is_timestamp(kind) else "other"
 
 
 def first_line(error: Exception) -> str:
@@ -45,3 +47,27 @@ def plain_cells(array: Any) -> Any:
         return np.ma.MaskedArray(array.fill_null(blank).to_numpy(zero_copy_only=False), absent)
     cells = array.to_pylist()
     return [float(cell) if isinstance(cell, Decimal) else cell for cell in cells]
+
+
+def as_numbers(array: Any) -> Any:
+    """Booleans, dates and times as the numbers that stand for them: see `moments.number_of`."""
+    import pyarrow as pa
+
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_boolean(array.type):
+        return array.cast(pa.uint8())
+    return array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
+
+
+def unit_of(kind: Any) -> str:
+    """Of a date or a time: "D", "s", "ms", "us" or "ns"."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_date32(kind):
+        return "D"
+    return "ms" if pa.types.is_date64(kind) else str(kind.unit)

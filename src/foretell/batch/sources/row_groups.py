@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
 
 from foretell.batch.job import Condition
+from foretell.batch.moments import moment_of
 from foretell.batch.where import may_hold
 
 
@@ -25,18 +26,27 @@ def _may_hold(chunk: Any, condition: Condition) -> bool:
     if not statistics.has_min_max:
         # A group of nulls only; a null is never asked for. NaN have no statistics either, so floats are looked at.
         return not (statistics.has_null_count and statistics.null_count == chunk.num_values)
+    if "nanoseconds" in str(statistics.logical_type):
+        return True  # Python has no such times
     least, most = statistics.min, statistics.max
-    value = condition.value[0] if isinstance(condition.value, tuple) else condition.value
-    numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (least, most, value))
-    if not numbers and not all(isinstance(each, str) for each in (least, most, value)):
+    op, value = condition.op, condition.value
+    if isinstance(least, bool):
+        return may_hold(least, most, op, value)
+    if isinstance(least, date):
+        return may_hold(moment_of(least), moment_of(most), op, _each(moment_of, value))
+    first = value[0] if isinstance(value, tuple) else value
+    numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (least, most, first))
+    if not numbers and not all(isinstance(each, str) for each in (least, most, first)):
         return True
     if chunk.physical_type == "FLOAT":  # as rows are compared: with the value as a float of their size
-        condition = replace(condition, value=_single(condition.value))
-    return may_hold(least, most, condition)
+        value = _each(_single, value)
+    return may_hold(least, most, op, value)
 
 
-def _single(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(map(_single, value))
+def _each(made: Callable[[Any], Any], value: Any) -> Any:
+    return tuple(map(made, value)) if isinstance(value, tuple) else made(value)
+
+
+def _single(value: Any) -> float:
     with np.errstate(over="ignore"):
         return float(np.float32(value))

@@ -14,7 +14,7 @@ from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.errors import InvalidInput, RowError
 from foretell.types import ModelSpec
 
-FieldKind = Literal["number", "text", "other", "unknown"]
+FieldKind = Literal["number", "text", "bool", "time", "other", "unknown"]
 
 
 class Unreadable(InvalidInput):
