@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import program
 import pytest
 import scoring
+from onnx import helper
+from onnx_build import build, save, value
 
 from foretell.batch.vitals import idle_seconds
 from foretell.cores import usable_cores
 
 MIB = 2**20
+LIMIT = 2560 * MIB
+"""Of addresses, of which libraries take much that they never use."""
 LIBRARIES = 80 * MIB
 """Of a process, what others have too: it counts once, but each process tells it."""
 
@@ -79,3 +87,24 @@ def test_processes_that_wait_are_joined_by_others(folder: Path) -> None:
         pytest.skip("other programs kept the processors of this machine busy")
     assert report(folder)["processes"] > usable_cores()
     assert scoring.answers(scoring.table(folder)) == scoring.expected(files=16)
+
+
+def test_a_runtime_that_gets_no_memory_is_given_fewer_rows(folder: Path) -> None:
+    """Of 8 MiB a row: the system refuses what a call of all rows takes, and nobody had said how much there is."""
+    data = scoring.write_files(folder, files=1)
+    wide = helper.make_node("Tile", ["x", "times"], ["wide"])
+    most = helper.make_node("ReduceMax", ["wide"], ["y"], axes=[1], keepdims=0)
+    times = {"times": np.array([1, 2**20])}
+    save(build([wide, most], [value("x", ["N", 2])], [value("y", ["N"])], weights=times), folder)
+    code = f"""
+import resource, sys
+from foretell.cli import main
+resource.setrlimit(resource.RLIMIT_AS, ({LIMIT}, {LIMIT}))
+sys.exit(main(["score", "model.onnx", {str(data)!r}, "-o", "out", "--key", "id", "--processes", "1"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False,
+                          env=program.environment())  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = scoring.table(folder)
+    assert report(folder)["timeline"]["call_rows"][-1] < scoring.ROWS
+    assert found["y"].to_pylist() == [max(a, a + 0.5) for a in range(scoring.ROWS)]
