@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import scoring
 
@@ -21,6 +22,16 @@ def test_rows_that_fail_are_put_aside_with_their_reason(folder: Path) -> None:
         "error": "Sum.predict: ValueError: minus twenty-two", "attempts": 1,
     }  # fmt: skip
     assert "6 rows have no answer (6 model_error)" in done.stdout
+
+
+def test_of_a_million_rows_only_the_hundred_that_fail_have_no_answer(folder: Path) -> None:
+    rows, most = 500_000, 100
+    bad = {at * 10_007: -22.0 for at in range(most)}
+    scoring.write_files(folder, files=2, rows=rows, bad=bad)
+    scoring.score(folder, "--key", "id", code=3)
+    ids = scoring.table(folder)["id"].to_numpy()
+    assert np.array_equal(ids, np.setdiff1d(np.arange(2 * rows), list(bad)))
+    assert [line["key"]["id"] for line in scoring.quarantine(folder)] == sorted(bad)
 
 
 def test_rows_that_end_their_process_are_found_and_left_out(folder: Path) -> None:
