@@ -162,8 +162,9 @@ class JobSettings:
     """Ends of processes that one run of a job bears."""
     row_attempts: int = 2
     """How often a row may end its process before it is left out."""
-    file_size: int = 128 * 2**20
-    """Bytes of a file of the output, about: smaller parts that are neighbours become one file; 0: none do."""
+    file_size: int | None = None
+    """Bytes of a file of the output, about: smaller parts that are neighbours become one file; 0: none do. None: 128
+    MiB; in object storage none do, since each part would be fetched for that."""
     price_per_hour: float | None = None
     """Of this machine, in any currency, for the cost in the report; None: no cost is told."""
     metrics_file: str | None = None

@@ -51,10 +51,6 @@ class LocalOutput(Output):
     def _target(self) -> Path:
         return self.path if self.is_file else self.path / "data"
 
-    @property
-    def parts_stay(self) -> bool:
-        return False
-
     def publish(
         self, ledger: Ledger, parts: Sequence[Commit], manifest: Mapping[str, object], held: Held, file_size: int
     ) -> None:

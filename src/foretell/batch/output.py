@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from foretell.batch.address import is_address
 from foretell.batch.job import Commit
@@ -12,7 +13,6 @@ from foretell.batch.ledger import Ledger
 from foretell.batch.sinks.registry import SUFFIXES
 from foretell.batch.sql.address import is_database
 from foretell.batch.store import Held, Store
-from foretell.config import JobSettings
 from foretell.errors import InvalidSetting
 
 STATE = "_foretell"
@@ -31,6 +31,8 @@ class Output(ABC):
     store: Store
     format: str
     is_file: bool
+    usual_file_size: ClassVar[int] = 128 * 2**20
+    """Of a file of the output, where nobody asks for another."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -48,18 +50,13 @@ class Output(ABC):
         """Puts the output of a job in its place; the same once more where that was done already.
 
         `parts`: the records of those there are, in order. `manifest`: what is told of the job beside them. `file_size`:
-        bytes up to which neighbours become one file, where that can be. Raises `Unavailable` where that cannot be, and
+        bytes up to which neighbours become one file. Raises `Unavailable` where that cannot be, and
         `Occupied` where another job has gone on here.
         """
 
     @abstractmethod
     def published(self, name: str) -> bool:
         """Whether what stands there is the output of the job of this name."""
-
-    @property
-    @abstractmethod
-    def parts_stay(self) -> bool:
-        """Whether the parts of a published job are what readers read, where they are."""
 
     @abstractmethod
     def _is_taken(self) -> bool:
@@ -70,12 +67,6 @@ class Output(ABC):
         if not fresh and not self.store.names("") and self._is_taken():
             what = "there is something already, and no job of foretell made it"
             raise InvalidSetting(what, where=str(self), fix="name another output, or give --fresh to replace it")
-
-    def check_file_size(self, size: int) -> None:
-        """Raises `InvalidSetting` for a size that somebody has asked for, and that changes nothing here."""
-        if self.parts_stay and size not in (0, JobSettings().file_size):
-            fix = "leave file_size out"
-            raise InvalidSetting("the parts stay as they are in object storage", where=str(self), fix=fix)
 
     def begin(self, name: str, *, fresh: bool) -> None:
         """Makes room for the job of this name: what is left of others goes, with `fresh` what is left of it too.
@@ -96,8 +87,12 @@ class Output(ABC):
     def end(self, ledger: Ledger, *, keep: bool) -> None:
         """The job is done and published. `keep`: its parts may be needed again."""
         self.store.clear_scratch()
-        if not self.parts_stay and not keep:
-            self.store.remove(ledger.data)
+        if not keep:
+            self._drop_parts(ledger)
+
+    def _drop_parts(self, ledger: Ledger) -> None:
+        """Those that no reader reads."""
+        self.store.remove(ledger.data)
 
     def _forget(self, name: str) -> None:
         self.store.remove(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -84,7 +84,6 @@ def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew
 
 def _run(request: Request, output: Output, diary: Diary, crew: AnyCrew, metrics: Metrics) -> Report:
     output.check_free(fresh=request.fresh)
-    output.check_file_size(request.job.file_size)
     data = _data(request)
     parts = made_from(data, request.wish, mark_of(request.source, request.settings, request.name, request.version))
     with output.store.lock(str(output)) as held:
@@ -96,6 +95,9 @@ def _run(request: Request, output: Output, diary: Diary, crew: AnyCrew, metrics:
                 if not done.get("quarantined"):
                     forget(data, ledger)
                 return _unchanged(done, request, output)
+            if request.job.file_size is None:  # as large as they were
+                job = replace(request.job, file_size=cast("int | None", done.get("file_size")))
+                request = replace(request, job=job)
             ledger.reopen()
         ledger.unfinish()
         ledger.check_parts()
@@ -154,14 +156,19 @@ _NOTHING_NOW = {"scored_now": 0, "shards_now": 0, "seconds": 0.0, "stages": {}, 
 
 def _unchanged(done: dict[str, object], request: Request, output: Output) -> Report:
     """Raises `InvalidInput` where files of another size are asked for."""
-    made, asked = done.get("file_size"), request.job.file_size
-    if made != asked and not output.is_file and not output.parts_stay:
+    made, asked = done.get("file_size"), _file_size(request, output)
+    if made != asked and not output.is_file:
         fix = "run with --fresh to score it again"
         raise InvalidInput("the job is done, with files of another size", where=str(output), expected=asked, got=made,
                            fix=fix)  # fmt: skip
     report = msgspec.convert({k: v for k, v in done.items() if k in Report.__dataclass_fields__}, Report)
     values = {**asdict(report), **_NOTHING_NOW}
     return Report(**values)
+
+
+def _file_size(request: Request, output: Output) -> int:
+    asked = request.job.file_size
+    return output.usual_file_size if asked is None else asked
 
 
 def _reference(request: Request) -> ModelRef:
@@ -249,7 +256,7 @@ class _Run:
             runner.dismiss()
             self._publish(plan, records)
         report = self._tell(records, "done")
-        ledger.finish({**report.summary(), "file_size": request.job.file_size})
+        ledger.finish({**report.summary(), "file_size": _file_size(request, self._output)})
         self._output.end(ledger, keep=bool(report.quarantined))
         if not report.quarantined:
             forget(self._data, ledger)
@@ -273,7 +280,7 @@ class _Run:
         manifest = {"job": job.name, "model": asdict(job.plan.identity), "inputs": [asdict(f) for f in job.data.files],
                     "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
                     "columns": next((r.schema for r in parts), "")}  # fmt: skip
-        self._output.publish(self._ledger, parts, manifest, self._held, self._request.job.file_size)
+        self._output.publish(self._ledger, parts, manifest, self._held, _file_size(self._request, self._output))
 
     def _put_aside(self, job: Job, records: list[Commit]) -> None:
         """Writes down the rows without an answer, of all shards that are done."""

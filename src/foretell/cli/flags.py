@@ -136,7 +136,8 @@ class ScoreFlags:
     row_attempts: int | None = None
     """How often a row may end its process before it is left out."""
     file_size: int | None = None
-    """About how large a file of the output is, such as 512MiB: parts become one file up to this; 0: none do."""
+    """About how large a file of the output is, such as 512MiB: parts become one file up to this; 0: none do. If not
+    set: 128MiB; in object storage, where parts are fetched for that, none do."""
     price_per_hour: float | None = None
     """Of this machine, for the cost in the report. If not set: no cost is told."""
     metrics_file: str | None = None

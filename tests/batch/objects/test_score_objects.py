@@ -47,9 +47,39 @@ def test_the_parts_are_those_of_a_local_run(folder: Path, s3: S3Server, storage:
     assert s3.uploads == {}
 
 
-def test_parts_in_object_storage_are_not_joined(folder: Path, storage: dict[str, str]) -> None:
-    done = objects.score(folder, storage, scoring.write_files(folder), *OUT, "--file-size", "1GiB", code=2)
-    assert "the parts stay as they are in object storage" in done.stderr
+def test_parts_become_objects_of_the_size_that_is_asked_for(
+    folder: Path, s3: S3Server, storage: dict[str, str]
+) -> None:
+    data = scoring.write_files(folder)
+    small = max(len(part) for part in local_parts(folder, "0").values())
+    for size in ("1GiB", str(2 * small)):
+        there, here = f"s3://box/of-{size}", local_parts(folder, size)
+        objects.score(folder, storage, data, "-o", there, "--key", "id", "--file-size", size)
+        assert objects.parts(s3, f"of-{size}") == here
+        assert len(here) == (1 if size == "1GiB" else 2)
+        assert (
+            objects.score(folder, storage, data, "-o", there, "--key", "id", code=1).stderr.count("another size") == 1
+        )
+    kept = [key for key in s3.keys("box") if key.startswith("of-1GiB/_foretell/") and "/data/" in key]
+    assert [key.rpartition("/")[2] for key in kept] == list(local_parts(folder, "1GiB"))
+
+
+def local_parts(folder: Path, size: str) -> dict[str, bytes]:
+    scoring.score(folder, "--key", "id", "--file-size", size, "--fresh")
+    return scoring.parts(folder)
+
+
+def test_parts_that_were_joined_are_there_for_a_retry(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
+    data = scoring.write_files(folder, bad={5: -66.0})
+    job = ["-o", "s3://box/out", "--key", "id", "--file-size", "1GiB"]
+    objects.score(folder, storage, data, *job, model="models.py:Outage", code=3)
+    (before,) = objects.parts(s3, "out").values()
+    (folder / "mended").touch()
+    objects.run(folder, storage, "retry", "s3://box/out")
+    (after,) = objects.parts(s3, "out").values()
+    assert scoring.answers(table({"0": before})).keys() == scoring.expected(without=[5]).keys()
+    assert scoring.answers(table({"0": after})).keys() == scoring.expected().keys()
+    objects.score(folder, storage, data, *job, model="models.py:Outage")  # nothing to do: they have that size
 
 
 def test_data_and_output_may_both_be_objects(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:

@@ -60,10 +60,6 @@ class SqlOutput(Output):
     def target(self) -> str:
         return str(self)
 
-    @property
-    def parts_stay(self) -> bool:
-        return False
-
     def check_free(self, *, fresh: bool) -> None:
         """Raises `InvalidSetting` for a table that no job has made, also with `fresh`: that is no output to replace."""
         self._seen = seen = self._look()
