@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 from foretell.batch.shards import ShardSize, cut, joined_groups
 
 
-@given(st.integers(0, 10**7), st.integers(1, 200_000), st.booleans())
-def test_pieces_are_whole_and_small_enough(rows: int, most: int, first: bool) -> None:
+@st.composite
+def sizes(draw: st.DrawFn) -> tuple[int, int]:
+    """Rows, and how many of them a piece may have: some hundred pieces at the most."""
+    most = draw(st.integers(1, 200_000))
+    return draw(st.integers(0, min(10**7, 500 * most))), most
+
+
+@given(sizes(), st.booleans())
+def test_pieces_are_whole_and_small_enough(size: tuple[int, int], first: bool) -> None:
+    rows, most = size
     pieces = list(cut(rows, most, first=first))
     assert sum(stop - start for start, stop in pieces) == rows
     assert all(0 < stop - start <= most for start, stop in pieces)
