@@ -78,8 +78,9 @@ def score(
     folder: Path, data: object, *arguments: object, query: str | None = ALL, model: str = "models.py:Sum",
     code: int = 0, env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-    """`foretell score MODEL DATA --query QUERY --key id -o out ARGUMENTS`, which ends with `code`."""
-    done = program.run(*_words(data, arguments, query, model), cwd=folder, env=env)
+    """`foretell score MODEL DATA --query QUERY --key id -o out ARGUMENTS`, which ends with `code`. By one process:
+    there is no more to do for two."""
+    done = program.run(*_words(data, arguments, query, model), "--processes", 1, cwd=folder, env=env)
     assert done.returncode == code, done.stderr
     return done
 

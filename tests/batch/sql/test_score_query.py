@@ -39,15 +39,23 @@ def _address(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
     return server.url
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the answers of the same rows in a file, in `out` and `out.csv`."""
+    folder = scoring.fill(tmp_path_factory.mktemp("plain"))
+    data = scoring_sql.parquet(folder / "points.parquet")
+    for out in ("out", "out.csv"):
+        scoring_sql.score(folder, data, "-o", out, query=None)
+    return folder
+
+
 @pytest.mark.parametrize("out", ["out", "out.csv"])
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb", "postgresql"])
 def test_the_rows_of_a_query_have_the_answers_of_the_same_rows_in_a_file(
-    kind: str, out: str, folder: Path, request: pytest.FixtureRequest
+    kind: str, out: str, folder: Path, plain: Path, request: pytest.FixtureRequest
 ) -> None:
     address = _address(kind, folder, request)
-    plain = scoring.fill(folder / "plain")
     scoring_sql.score(folder, address, "-o", out)
-    scoring_sql.score(plain, scoring_sql.parquet(plain / "points.parquet"), "-o", out, query=None)
     if out == "out":
         assert scoring.parts(folder) == scoring.parts(plain)
         assert scoring.answers(scoring.table(folder)) == scoring_sql.expected(scoring_sql.points())

@@ -10,8 +10,10 @@ import contextlib
 import os
 import sys
 import traceback
+from importlib.abc import MetaPathFinder
 
-from foretell.batch.sql.messages import Done, Failed, LookUp, ReadQuery, Reply, Task, tasks
+from foretell.batch.sql.address import parse
+from foretell.batch.sql.messages import Done, Failed, LookUp, Publish, ReadQuery, Reply, Task, tasks
 from foretell.errors import InferenceError, ModelError
 from foretell.remote.channel import Channel, ChannelClosed
 from foretell.remote.child import connected
@@ -42,7 +44,19 @@ def _answered(task: Task, channel: Channel) -> Reply:
         return Failed(fault_note(ModelError(f"{type(error).__name__}: {error}", where="work with the database")))
 
 
+class _NoFrames(MetaPathFinder):
+    """Finds neither pandas nor Polars. The driver of PostgreSQL imports both where they are installed, which takes
+    longer than all else here, and uses neither. Only lists of times in nanoseconds, as JSON, need pandas: there are
+    none but in what is published."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname in ("pandas", "polars"):
+            raise ModuleNotFoundError(name=fullname)
+
+
 def _done(task: Task, channel: Channel) -> Reply:
+    if not isinstance(task, Publish) and parse(task.address, task.place.folder).kind == "postgresql":
+        sys.meta_path.insert(0, _NoFrames())
     if isinstance(task, ReadQuery):
         from foretell.batch.sql.spooling import spool
 

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 from foretell.batch.sql.address import Database
-from foretell.batch.sql.cells import batches, python_cells
 from foretell.batch.sql.names import TableName, quoted
 from foretell.batch.sql.tables import Columns, Tables
 from foretell.errors import InferenceError, InvalidInput, Unavailable
@@ -57,6 +56,8 @@ class _SQLiteTables(Tables):
         return [(field.name, _kind(field.type)) for field in schema]
 
     def insert(self, files: Sequence[str], columns: Columns) -> None:
+        from foretell.batch.sql.cells import batches, python_cells
+
         names = ", ".join(quoted(name) for name, _ in columns)
         statement = f"insert into {self.name.quoted} ({names}) values ({', '.join('?' * len(columns))})"
         for batch in batches(files):
