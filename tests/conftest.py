@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 
@@ -14,3 +15,15 @@ settings.load_profile("foretell")
 # What servers learn of their models must not travel from one test to the next, nor into anybody's home.
 _cache = tempfile.TemporaryDirectory(prefix="foretell-tests-")
 os.environ["XDG_CACHE_HOME"] = _cache.name
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected lives as long as this process. Among the objects of thousands of tests, the
+    garbage of one would take half a second to find, and some tests look for it twice."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Else extension modules that look for what was left at the end would find all of it."""
+    gc.unfreeze()
