@@ -51,7 +51,7 @@ def fill(folder: Path, suffix: str, broken: str) -> None:
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_scored(folder: Path, suffix: str, broken: str) -> None:
     fill(folder, suffix, broken)
     asked = [] if suffix == ".npy" else ["--map", "x=a,b"]
-    scoring.score(folder, *asked, code=3)
+    scoring.score(folder, *asked, *scoring.ALONE, code=3)
     expected = [number + 0.5 for number in range(30) if broken != "q" or not 10 <= number < 20]
     assert scoring.table(folder)["output"].to_pylist() == expected
     (line,) = scoring.quarantine(folder)
@@ -67,13 +67,13 @@ def test_where_no_file_can_be_read_the_job_says_so(folder: Path) -> None:
     (folder / "data").mkdir()
     for name in "ab":
         (folder / "data" / f"{name}.parquet").write_bytes(b"PAR1")
-    done = scoring.score(folder, "--map", "x=a,b", code=1)
+    done = scoring.score(folder, "--map", "x=a,b", *scoring.ALONE, code=1)
     assert "not a readable Parquet file" in done.stderr
 
 
 def test_one_file_too_many_that_cannot_be_read_stops_the_job(folder: Path) -> None:
     fill(folder, ".parquet", "z")
-    done = scoring.score(folder, "--map", "x=a,b", "--max-quarantined", "0", code=1)
+    done = scoring.score(folder, "--map", "x=a,b", *scoring.ALONE, "--max-quarantined", "0", code=1)
     assert "1 row has no answer (1 invalid_input)" in done.stderr
     assert "z.parquet" in done.stderr
 
@@ -88,17 +88,17 @@ def test_a_file_whose_end_cannot_be_read_is_scored_as_far_as_it_can(folder: Path
     content = bytearray(bad.read_bytes())
     content[chunk.data_page_offset : chunk.data_page_offset + 40] = b"\xff" * 40
     bad.write_bytes(content)
-    scoring.score(folder, "--key", "id", "--map", "x=a,b", code=3)
+    scoring.score(folder, "--key", "id", "--map", "x=a,b", *scoring.ALONE, code=3)
     assert scoring.table(folder)["id"].to_pylist() == list(range(1400))
     (line,) = scoring.quarantine(folder)
     assert (line["file"], line["row"], line["rows"]) == (str(bad), 400, 600)
     assert "b.parquet, near row 400: the file cannot be read" in line["error"]
-    done = scoring.score(folder, "--key", "id", "--map", "x=a,b", code=3)
+    done = scoring.score(folder, "--key", "id", "--map", "x=a,b", *scoring.ALONE, code=3)
     assert "nothing to do" in done.stdout
 
 
 def test_files_with_other_columns_are_a_mistake_that_is_told_before_anything_is_scored(folder: Path) -> None:
     fill(folder, ".parquet", "a")
     pq.write_table(table(0).drop_columns("b"), folder / "data" / "s.parquet")
-    done = scoring.score(folder, "--map", "x=a,b", code=1)
+    done = scoring.score(folder, "--map", "x=a,b", *scoring.ALONE, code=1)
     assert "s.parquet: column 'b' is missing" in done.stderr

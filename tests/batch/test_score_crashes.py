@@ -101,7 +101,7 @@ def test_an_interrupt_ends_the_job_and_its_processes(folder: Path) -> None:
 @pytest.mark.parametrize("what", ["input", "model", "settings"])
 def test_what_changed_is_noticed_and_refused_or_started_afresh(folder: Path, what: str) -> None:
     data = scoring.write_files(folder)
-    scoring.score(folder, "--key", "id")
+    scoring.score(folder, *scoring.ALONE, "--key", "id")
     more: list[str] = []
     if what == "input":
         os.utime(data / "02.parquet", (1, 1))
@@ -109,12 +109,12 @@ def test_what_changed_is_noticed_and_refused_or_started_afresh(folder: Path, wha
         (folder / "models.py").write_text(scoring.MODELS + "\n# another\n")
     else:
         more = ["--stamp"]
-    done = scoring.score(folder, "--key", "id", *more, code=1)
+    done = scoring.score(folder, *scoring.ALONE, "--key", "id", *more, code=1)
     told = "02.parquet: it was written again" if what == "input" else f"the {what} changed"
     assert told in done.stderr
     assert "--fresh" in done.stderr
     assert scoring.answers(scoring.table(folder)) == scoring.expected()
-    scoring.score(folder, "--key", "id", *more, "--fresh")
+    scoring.score(folder, *scoring.ALONE, "--key", "id", *more, "--fresh")
     assert scoring.answers(scoring.table(folder)) == scoring.expected()
     assert len(list((folder / "out" / "_foretell").glob("*/job.json"))) == 1
 

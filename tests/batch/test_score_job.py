@@ -28,7 +28,7 @@ def test_every_row_has_its_answer_in_order_under_its_key(folder: Path) -> None:
 
 def test_without_a_key_rows_are_known_by_file_and_number(folder: Path) -> None:
     data = scoring.write_files(folder, files=2)
-    scoring.score(folder, "--map", "x=a,b")
+    scoring.score(folder, *scoring.ALONE, "--map", "x=a,b")
     table = scoring.table(folder)
     assert table.column_names == ["file", "row", "output"]
     assert table["row"].to_pylist() == [*range(scoring.ROWS)] * 2
@@ -68,25 +68,25 @@ def test_small_parts_become_files_of_the_size_that_is_asked_for(folder: Path) ->
 def test_an_output_that_somebody_took_away_is_made_again(folder: Path) -> None:
     scoring.write_files(folder)
     for out in ("out", "scores.parquet"):
-        scoring.score(folder, "--key", "id", "-o", out)
+        scoring.score(folder, *scoring.ALONE, "--key", "id", "-o", out)
         target = folder / out
         shutil.rmtree(target / "data") if target.is_dir() else target.unlink()
-        scoring.score(folder, "--key", "id", "-o", out)
+        scoring.score(folder, *scoring.ALONE, "--key", "id", "-o", out)
         assert scoring.answers(pq.read_table(target / "data" if target.is_dir() else target)) == scoring.expected()
 
 
 def test_a_second_run_finds_nothing_to_do(folder: Path) -> None:
     scoring.write_files(folder)
-    scoring.score(folder, "--key", "id")
+    scoring.score(folder, *scoring.ALONE, "--key", "id")
     before = scoring.parts(folder)
-    again = scoring.score(folder, "--key", "id")
+    again = scoring.score(folder, *scoring.ALONE, "--key", "id")
     assert "nothing to do, all 1,600 rows are there" in again.stdout
     assert scoring.parts(folder) == before
 
 
 def test_every_row_can_carry_the_identity_of_the_model(folder: Path) -> None:
     scoring.write_files(folder, files=1)
-    scoring.score(folder, "--key", "id", "--stamp")
+    scoring.score(folder, *scoring.ALONE, "--key", "id", "--stamp")
     table = scoring.table(folder)
     assert table.column_names == ["id", "output", "model", "version", "digest"]
     manifest = json.loads((folder / "out" / "data" / "_foretell.json").read_text())
@@ -101,16 +101,16 @@ def test_columns_that_the_model_does_not_ask_for_are_not_read(folder: Path) -> N
     table = pa.table({"id": [1, 2], "x": pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2)),
                       "note": ["a", "b"]})  # fmt: skip
     pq.write_table(table, data / "rows.parquet")
-    scoring.score(folder, "--key", "id")
+    scoring.score(folder, *scoring.ALONE, "--key", "id")
     assert scoring.table(folder).to_pydict() == {"id": [1, 2], "output": [3.0, 7.0]}
 
 
 def test_two_columns_of_one_name_are_refused_where_they_are_needed(folder: Path) -> None:
     arrays = [pa.array([number], pa.float32()) for number in (1, 2, 3, 4, 5)]
     pq.write_table(pa.Table.from_arrays(arrays, ["id", "a", "a", "b", "c"]), folder / "twice.parquet")
-    done = scoring.score(folder, "twice.parquet", "--key", "id", "--map", "x=a,b", code=1)
+    done = scoring.score(folder, "twice.parquet", *scoring.ALONE, "--key", "id", "--map", "x=a,b", code=1)
     assert "twice.parquet: there are two columns 'a'; rename one of them" in done.stderr
-    scoring.score(folder, "twice.parquet", "--key", "id", "--map", "x=b,c")
+    scoring.score(folder, "twice.parquet", *scoring.ALONE, "--key", "id", "--map", "x=b,c")
     assert scoring.table(folder)["output"].to_pylist() == [9.0]
 
 
@@ -118,7 +118,7 @@ def test_data_and_model_must_go_together_before_a_row_is_read(folder: Path) -> N
     data = folder / "data"
     data.mkdir()
     pq.write_table(pa.table({"id": [1], "a": ["one"], "b": ["two"]}), data / "rows.parquet")
-    done = scoring.score(folder, "--key", "id", "--map", "x=a,b", code=1)
+    done = scoring.score(folder, *scoring.ALONE, "--key", "id", "--map", "x=a,b", code=1)
     assert "column 'a' does not fit input 'x'" in done.stderr
     assert not (folder / "out" / "data").exists()
 
@@ -131,7 +131,7 @@ def test_a_column_that_is_not_there_is_named(folder: Path) -> None:
 def test_files_of_different_columns_are_refused_by_name(folder: Path) -> None:
     data = scoring.write_files(folder, files=1)
     pq.write_table(pa.table({"id": [1], "a": np.ones(1, np.float32)}), data / "09.parquet")
-    done = scoring.score(folder, "--key", "id", code=1)
+    done = scoring.score(folder, *scoring.ALONE, "--key", "id", code=1)
     assert "09.parquet: column 'b' is missing" in done.stderr
 
 
@@ -139,7 +139,7 @@ def test_a_truncated_file_is_named(folder: Path) -> None:
     data = scoring.write_files(folder, files=1)
     whole = (data / "00.parquet").read_bytes()
     (data / "00.parquet").write_bytes(whole[: len(whole) // 2])
-    done = scoring.score(folder, "--key", "id", code=1)
+    done = scoring.score(folder, *scoring.ALONE, "--key", "id", code=1)
     assert "00.parquet: not a readable Parquet file" in done.stderr
 
 
@@ -147,7 +147,7 @@ def test_an_empty_file_is_no_rows(folder: Path) -> None:
     data = scoring.write_files(folder, files=1)
     empty = pa.table({"id": np.zeros(0, np.int64), "a": np.zeros(0, np.float32), "b": np.zeros(0, np.float32)})
     pq.write_table(empty, data / "00-empty.parquet")
-    scoring.score(folder, "--key", "id")
+    scoring.score(folder, *scoring.ALONE, "--key", "id")
     assert scoring.answers(scoring.table(folder)) == scoring.expected(files=1)
 
 

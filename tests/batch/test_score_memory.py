@@ -78,7 +78,8 @@ def test_memory_that_is_too_small_for_the_model_is_told(folder: Path) -> None:
 
 @pytest.mark.skipif(usable_cores() > 8, reason="the job ends before as many processes are tried")
 def test_processes_that_wait_are_joined_by_others(folder: Path) -> None:
-    scoring.write_files(folder, files=16)
+    files = min(16, 4 * usable_cores())
+    scoring.write_files(folder, files)
     idle, began = idle_seconds(), time.monotonic()
     scoring.score(folder, "--key", "id", "--batch-size", str(50 // usable_cores()), model="models.py:Waits")
     after, took = idle_seconds(), time.monotonic() - began
@@ -86,7 +87,7 @@ def test_processes_that_wait_are_joined_by_others(folder: Path) -> None:
     if report(folder)["processes"] == usable_cores() and (after - idle) / took < 0.6:
         pytest.skip("other programs kept the processors of this machine busy")
     assert report(folder)["processes"] > usable_cores()
-    assert scoring.answers(scoring.table(folder)) == scoring.expected(files=16)
+    assert scoring.answers(scoring.table(folder)) == scoring.expected(files)
 
 
 def test_a_runtime_that_gets_no_memory_is_given_fewer_rows(folder: Path) -> None:

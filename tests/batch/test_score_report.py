@@ -119,7 +119,7 @@ def test_a_terminal_that_closes_does_not_end_a_job_under_nohup(folder: Path) -> 
 
 def test_a_job_that_cannot_begin_says_why(folder: Path) -> None:
     scoring.write_files(folder, files=1)
-    said = scoring.score(folder, "--key", "ident", code=1).stderr
+    said = scoring.score(folder, *scoring.ALONE, "--key", "ident", code=1).stderr
     told, page = written(folder)
     assert (told["outcome"], told["rows"], told["shards"]) == ("stopped", 0, 0)
     assert told["error"] in said
@@ -139,7 +139,7 @@ def test_a_run_that_has_nothing_to_do_leaves_the_report_of_the_one_that_did(fold
 
 def test_a_second_job_on_the_same_output_does_not_touch_the_report(folder: Path) -> None:
     scoring.write_files(folder, files=1)
-    scoring.score(folder, "--key", "ident", code=1)
+    scoring.score(folder, "--key", "ident", *scoring.ALONE, code=1)
     with scoring.started(folder, "--key", "id", "--fresh", model="models.py:Waiting") as job:
         until(lambda: job.poll() is not None or any(folder.glob("began-*")))
         before = os.listdir(folder / "out" / "_foretell")
@@ -149,7 +149,7 @@ def test_a_second_job_on_the_same_output_does_not_touch_the_report(folder: Path)
 
 def test_one_file_has_its_report_beside_it(folder: Path) -> None:
     scoring.write_files(folder, files=1)
-    done = scoring.score(folder, "--key", "id", "-o", "scores.csv")
+    done = scoring.score(folder, *scoring.ALONE, "--key", "id", "-o", "scores.csv")
     told, page = written(folder, "scores.csv.foretell")
     assert f"report: {told['html']}" in done.stdout
     assert str(folder / "scores.csv") in page

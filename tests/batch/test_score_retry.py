@@ -40,8 +40,8 @@ def test_the_output_is_that_of_a_job_in_which_nothing_failed(tmp_path: Path) -> 
     for folder in (calm, mended):
         scoring.write_files(folder, bad={5: -66.0})
     (calm / "mended").touch()
-    scoring.score(calm, "--key", "id", model=OUTAGE)
-    scoring.score(mended, "--key", "id", model=OUTAGE, code=3)
+    scoring.score(calm, *scoring.ALONE, "--key", "id", model=OUTAGE)
+    scoring.score(mended, *scoring.ALONE, "--key", "id", model=OUTAGE, code=3)
     (mended / "mended").touch()
     _retry(mended, "out", 0)
     assert scoring.parts(mended) == scoring.parts(calm)
@@ -54,6 +54,6 @@ def test_only_the_output_of_a_job_can_be_tried_again(folder: Path) -> None:
 
 def test_another_model_is_another_job(folder: Path) -> None:
     scoring.write_files(folder, files=1, bad={5: -66.0})
-    scoring.score(folder, "--key", "id", model=OUTAGE, code=3)
+    scoring.score(folder, *scoring.ALONE, "--key", "id", model=OUTAGE, code=3)
     (folder / "models.py").write_text(scoring.MODELS + "\n# another\n")
     assert "the model changed" in _retry(folder, "out", 1)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from foretell.clock import ManualClock
 from foretell.columns import Batch, Dense
 from foretell.config import ModelSettings
-from foretell.engine.engine import Engine
 from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from foretell.engine.engine import Engine
 
 WAIT_S = 20.0
 """No test waits this long unless something hangs."""
@@ -109,6 +111,8 @@ class Timed(InlineDoubler):
 
 
 def engine_of(model: Model, clock: Any = None, recorder: Any = None, **settings: Any) -> Engine:
+    from foretell.engine.engine import Engine  # a process of a model imports the models, and needs none
+
     return Engine(model, ModelSettings(**settings), clock=clock, recorder=recorder).load()
 
 

@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 ROWS = 400
 """Of each file that `write_files` writes."""
 
+ALONE = ("--processes", "1")
+"""For jobs that end before a second process has begun, and of which it would prove nothing."""
+
 MODELS = '''
 import os
 import re

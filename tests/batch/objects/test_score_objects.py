@@ -31,7 +31,7 @@ def table(parts: dict[str, bytes]) -> pa.Table:
 
 def test_the_parts_are_those_of_a_local_run(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
     data = scoring.write_files(folder)
-    scoring.score(folder, "--key", "id", "--file-size", "0")
+    scoring.score(folder, *scoring.ALONE, "--key", "id", "--file-size", "0")
     done = objects.score(folder, storage, data, *OUT)
     assert objects.parts(s3, "out") == scoring.parts(folder)
     assert "s3://box/out/manifest.json: 1,600 rows" in done.stdout
@@ -84,17 +84,17 @@ def test_parts_that_were_joined_are_there_for_a_retry(folder: Path, s3: S3Server
 
 def test_data_and_output_may_both_be_objects(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
     objects.upload(s3, scoring.write_files(folder), "in")
-    objects.score(folder, storage, "s3://box/in", *OUT)
+    objects.score(folder, storage, "s3://box/in", *OUT, *scoring.ALONE)
     assert scoring.answers(table(objects.parts(s3, "out"))) == scoring.expected()
-    objects.score(folder, storage, "s3://box/in/0[01].parquet", "-o", "here", "--key", "id")
+    objects.score(folder, storage, "s3://box/in/0[01].parquet", "-o", "here", "--key", "id", *scoring.ALONE)
     local = pa.concat_tables(pq.read_table(part) for part in (folder / "here" / "data").glob("*.parquet"))
     assert scoring.answers(local) == scoring.expected(files=2)
 
 
 def test_an_output_is_data_of_the_next_job(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
-    objects.score(folder, storage, scoring.write_files(folder), *OUT)
+    objects.score(folder, storage, scoring.write_files(folder), *OUT, *scoring.ALONE)
     s3.put("box", "out/_foretell/left/data/part-9.parquet", b"of a job that was never published")
-    objects.score(folder, storage, "s3://box/out", "-o", "s3://box/next", "--map", "x=id,output")
+    objects.score(folder, storage, "s3://box/out", "-o", "s3://box/next", "--map", "x=id,output", *scoring.ALONE)
     found = table(objects.parts(s3, "next"))["output"].to_pylist()
     assert sorted(found) == sorted(np.float32(row) + np.float32(each) for row, each in scoring.expected().items())
 
@@ -105,16 +105,16 @@ def test_one_object_is_the_file_of_a_local_run(
 ) -> None:
     data = scoring.write_files(folder)
     objects.score(folder, storage, data, "-o", f"s3://box/out.{suffix}", "--key", "id")
-    scoring.score(folder, "data", "-o", f"out.{suffix}", "--key", "id")
+    scoring.score(folder, "data", *scoring.ALONE, "-o", f"out.{suffix}", "--key", "id")
     assert s3.content("box", f"out.{suffix}") == (folder / f"out.{suffix}").read_bytes()
     assert objects.seen(s3, "out") == [f"out.{suffix}"]
 
 
 def test_done_is_done(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
     data = scoring.write_files(folder)
-    objects.score(folder, storage, data, *OUT)
+    objects.score(folder, storage, data, *OUT, *scoring.ALONE)
     before = s3.content("box", "out/manifest.json"), s3.keys("box")
-    done = objects.score(folder, storage, data, *OUT)
+    done = objects.score(folder, storage, data, *OUT, *scoring.ALONE)
     assert "nothing to do, all 1,600 rows are there" in done.stdout
     assert (s3.content("box", "out/manifest.json"), s3.keys("box")) == before
 
@@ -161,7 +161,7 @@ def test_a_job_whose_processes_are_all_killed_goes_on(folder: Path, s3: S3Server
     done = objects.score(folder, storage, data, *OUT, model="models.py:Gated")
     assert "of them now" in done.stdout, "what was committed was scored again"
     assert {key: s3.content("box", key) for key in before} == before
-    scoring.score(folder, "--key", "id", "--file-size", "0", model="models.py:Gated")
+    scoring.score(folder, "--key", "id", "--file-size", "0", *scoring.ALONE, model="models.py:Gated")
     assert objects.parts(s3, "out") == scoring.parts(folder)
 
 
@@ -184,7 +184,7 @@ def test_half_of_all_requests_fail_and_the_bytes_are_the_same(
 ) -> None:
     data = scoring.write_files(folder)
     objects.upload(s3, data, "in")
-    objects.score(folder, storage, "s3://box/in", "-o", "s3://box/calm", "--key", "id")
+    objects.score(folder, storage, "s3://box/in", "-o", "s3://box/calm", "--key", "id", *scoring.ALONE)
     with FaultProxy(s3.port, seed=seed) as proxy:
         objects.score(folder, s3.environment(proxy.url), "s3://box/in", *OUT)
         assert sum(count for fault, count in proxy.met.items() if fault != "passed") > 20
@@ -196,7 +196,7 @@ def test_readers_of_the_old_output_keep_it_until_a_fresh_one_is_whole(
     folder: Path, s3: S3Server, storage: dict[str, str]
 ) -> None:
     data = scoring.write_files(folder, files=2)
-    objects.score(folder, storage, data, *OUT)
+    objects.score(folder, storage, data, *OUT, *scoring.ALONE)
     old, kept = objects.manifest(s3, "out"), objects.parts(s3, "out")
     arguments = (data, *OUT, "--stamp", "--fresh")
     with objects.started(folder, storage, *arguments, model="models.py:Gated") as process:
@@ -207,12 +207,12 @@ def test_readers_of_the_old_output_keep_it_until_a_fresh_one_is_whole(
         process.wait()
     assert objects.parts(s3, "out") == kept
     (folder / "go").touch()
-    objects.score(folder, storage, data, *OUT, "--stamp", model="models.py:Gated")
+    objects.score(folder, storage, data, *OUT, "--stamp", *scoring.ALONE, model="models.py:Gated")
     new = objects.manifest(s3, "out")
     assert new["job"] != old["job"] and "digest" in new["columns"]
     for part in old["parts"]:
         assert s3.content("box", f"out/{part['file']}"), "whoever reads by the old manifest still may"
-    objects.score(folder, storage, data, *OUT, "--stamp", model="models.py:Gated")
+    objects.score(folder, storage, data, *OUT, "--stamp", *scoring.ALONE, model="models.py:Gated")
     assert not any(old["job"] in key for key in s3.keys("box")), "the next run clears what nobody reads any more"
     assert scoring.answers(table(objects.parts(s3, "out"))) == scoring.expected(files=2)
 
@@ -256,7 +256,7 @@ def test_credentials_that_are_refused_are_named_and_told_nowhere(
         assert "the object storage refused the credentials" in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert SECRET_KEY not in done.stderr + done.stdout
-    objects.score(folder, storage, data, *OUT)
+    objects.score(folder, storage, data, *OUT, *scoring.ALONE)
     for key in s3.keys("box"):
         assert SECRET_KEY.encode() not in s3.content("box", key)
         assert storage["AWS_ENDPOINT_URL"].encode() not in s3.content("box", key)
@@ -308,7 +308,7 @@ def program_score(folder: Path, storage: dict[str, str], *arguments: str) -> str
 
 def test_plain_http_to_another_machine_needs_a_word(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
     elsewhere = {**storage, "AWS_ENDPOINT_URL": "http://storage.example:9000"}
-    done = objects.score(folder, elsewhere, scoring.write_files(folder, files=1), *OUT, code=2)
+    done = objects.score(folder, elsewhere, scoring.write_files(folder, files=1), *OUT, *scoring.ALONE, code=2)
     assert "the endpoint is plain HTTP" in done.stderr and "AWS_ALLOW_HTTP=true" in done.stderr
 
 
@@ -324,9 +324,9 @@ def test_keys_come_from_the_profile_where_the_environment_has_none(
     )
     files = {"AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"), "AWS_CONFIG_FILE": str(folder / "config")}
     data = scoring.write_files(folder, files=1)
-    objects.score(folder, {**files, "AWS_PROFILE": "work"}, data, *OUT)
+    objects.score(folder, {**files, "AWS_PROFILE": "work"}, data, *OUT, *scoring.ALONE)
     assert len(objects.parts(s3, "out")) >= 1
-    done = objects.score(folder, {**files, "AWS_PROFILE": "empty"}, data, *OUT, code=2)
+    done = objects.score(folder, {**files, "AWS_PROFILE": "empty"}, data, *OUT, *scoring.ALONE, code=2)
     assert "AWS_PROFILE: the profile 'empty' holds no keys" in done.stderr
 
 
