@@ -23,7 +23,9 @@ demo: $(VENV)/.demo
 	$(BIN)/foretell demo
 
 # Two files at a time: most tests wait for a process, a socket or a clock now and then. What a file shares is made once.
+# Thousands of processes import foretell: none of them is to compile it, whatever PYTHONDONTWRITEBYTECODE says.
 test: lint
+	$(BIN)/python -m compileall -q src tests/helpers
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev
