@@ -162,6 +162,8 @@ class JobSettings:
     """Ends of processes that one run of a job bears."""
     row_attempts: int = 2
     """How often a row may end its process before it is left out."""
+    check_keys: bool = True
+    """Whether a job looks for keys that stand more than once, where columns are named as keys."""
     file_size: int | None = None
     """Bytes of a file of the output, about: smaller parts that are neighbours become one file; 0: none do. None: 128
     MiB; in object storage none do, since each part would be fetched for that."""

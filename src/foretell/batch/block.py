@@ -60,6 +60,14 @@ def take(cells: Cells, rows: Index) -> Cells:
     return [cells[row] for row in rows.tolist()]
 
 
+def plain_value(value: Any) -> Any:
+    """A cell as a value of JSON."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """Rows that have an answer, in order: what they are known by, and their answer."""

@@ -32,6 +32,7 @@ class Diary:
         self.most_processes = 0
         self._before = 0
         self._began_s: float | None = None
+        self._checks_s: float | None = None
         self._publishes_s: float | None = None
 
     @property
@@ -41,11 +42,15 @@ class Diary:
 
     @property
     def phases(self) -> dict[str, float]:
-        """Seconds until the first shard was given out, until the last one was done, and until now."""
+        """Seconds until the first shard was given out, until the last one was done, and until now; before that, until
+        keys had been read again, where they were."""
         now = self.seconds
         began = now if self._began_s is None else self._began_s
         published = now if self._publishes_s is None else self._publishes_s
-        return {"start": began, "score": published - began, "publish": now - published}
+        if self._checks_s is None:
+            return {"start": began, "score": published - began, "publish": now - published}
+        return {"start": began, "score": self._checks_s - began, "check": published - self._checks_s,
+                "publish": now - published}  # fmt: skip
 
     def queried(self, rows: int) -> None:
         for each in self._onlookers:
@@ -58,6 +63,9 @@ class Diary:
             each.began(progress)
 
     def went_on(self, progress: Progress) -> None:
+        if self._checks_s is not None:
+            self.progress = progress
+            return
         self._note(progress)
         for each in self._onlookers:
             each.went_on(progress)
@@ -76,6 +84,11 @@ class Diary:
         self._unusual(f"left out: {rows}: {why.message}")
         for each in self._onlookers:
             each.left_out(rows, why)
+
+    def checks_keys(self) -> None:
+        self._checks_s = self.seconds
+        for each in self._onlookers:
+            each.checks_keys()
 
     def publishes(self) -> None:
         self._publishes_s = self.seconds

@@ -13,7 +13,7 @@ from foretell.batch.job import Commit, Data, Job
 from foretell.batch.ledger import Ledger
 from foretell.batch.machine import machine
 from foretell.batch.output import PAGE, QUARANTINE, REPORT, Output
-from foretell.batch.report import Outcome, Report
+from foretell.batch.report import Duplicates, Outcome, Report
 from foretell.batch.shard_times import shard_times
 from foretell.batch.sql.query import read_at
 
@@ -32,6 +32,7 @@ def report_of(
     price: float | None,
     outcome: Outcome = "done",
     error: str = "",
+    duplicates: Duplicates | None = None,
 ) -> Report:
     """`job` None: it has not been planned. `name`, `version`: of the model. `price`: of an hour."""
     store, last, seconds = output.store, diary.progress, diary.seconds
@@ -71,6 +72,7 @@ def report_of(
         machine=machine(),
         timeline=diary.timeline.columns(),
         read_at=read_at(data),
+        duplicates=duplicates,
     )
 
 

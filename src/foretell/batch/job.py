@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from foretell.batch.inputs import changed
+from foretell.batch.keys.ranges import KeyRange
 from foretell.batch.listing import difference, is_listing
 from foretell.batch.shards import InputFile, Shard
 from foretell.batch.sql.naming import difference as query_difference
@@ -137,6 +138,8 @@ class Commit:
     """How many of the quarantined rows ended with each code."""
     example: str = ""
     """What the first of them ended with, and which it is."""
+    keys: KeyRange | None = None
+    """None where nothing is known of them."""
 
 
 def part_name(shard: int, digest: str, suffix: str) -> str:

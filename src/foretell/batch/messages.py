@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from foretell.batch.careful import Care
@@ -28,13 +30,15 @@ class MakePlan(msgspec.Struct, array_like=True, tag=1):
 
 class Begin(msgspec.Struct, array_like=True, tag=2):
     """The job whose shards come; not answered. `root`: the folder of its state. `memory`: bytes that the process may
-    have, if anybody knows; `scarce`: whether it must be careful from its first call on."""
+    have, if anybody knows; `scarce`: whether it must be careful from its first call on. `follow_keys`: whether records
+    tell of the order of the keys."""
 
     job: Job
     root: str
     batch_size: int | None
     memory: int | None
     scarce: bool
+    follow_keys: bool = False
 
 
 class Score(msgspec.Struct, array_like=True, tag=3):
@@ -50,7 +54,16 @@ class Allow(msgspec.Struct, array_like=True, tag=4):
     memory: int
 
 
-Task = Load | MakePlan | Begin | Score | Allow
+class CheckKeys(msgspec.Struct, array_like=True, tag=5):
+    """A step of the search for keys that stand more than once; answered by `KeysChecked`. `folder`: of the files that
+    the steps leave for each other. "hash" and "collect" read one shard, the others look at all."""
+
+    step: Literal["hash", "repeated", "collect", "group"]
+    folder: str
+    shards: tuple[Shard, ...]
+
+
+Task = Load | MakePlan | Begin | Score | Allow | CheckKeys
 
 
 class Loaded(msgspec.Struct, array_like=True, tag=0):
@@ -68,6 +81,14 @@ class Scored(msgspec.Struct, array_like=True, tag=2):
     seconds: float
 
 
+class KeysChecked(msgspec.Struct, array_like=True, tag=5):
+    """`shards`: those that may have a key that stands more than once. `keys`: how many do, in `rows` rows together."""
+
+    shards: tuple[int, ...] = ()
+    keys: int = 0
+    rows: int = 0
+
+
 class Failed(msgspec.Struct, array_like=True, tag=3):
     """The task could not be done, and no row is to blame."""
 
@@ -80,7 +101,7 @@ class Ended(msgspec.Struct, array_like=True, tag=4):
     how: str
 
 
-Event = Loaded | Planned | Scored | Failed | Ended
+Event = Loaded | Planned | Scored | KeysChecked | Failed | Ended
 
 tasks = msgspec.msgpack.Decoder(Task)
 events = msgspec.msgpack.Decoder(Event)

@@ -17,6 +17,7 @@ from foretell.errors import InvalidSetting
 
 STATE = "_foretell"
 QUARANTINE = "quarantine.jsonl"
+DUPLICATES = "duplicates.jsonl"
 REPORT, PAGE = "report.json", "report.html"
 CURRENT = "job"
 """The file that names the job whose state stands in the store."""
@@ -74,7 +75,7 @@ class Output(ABC):
         What is published stays.
         """
         goes_on = not fresh and self.store.read(CURRENT) == name.encode()
-        kept = {name, CURRENT, "lock", *((QUARANTINE, REPORT, PAGE) if goes_on else ())}
+        kept = {name, CURRENT, "lock", *((QUARANTINE, DUPLICATES, REPORT, PAGE) if goes_on else ())}
         if fresh:
             self._forget(name)
         if not goes_on:

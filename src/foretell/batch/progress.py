@@ -79,6 +79,9 @@ class Onlooker(Protocol):
     def left_out(self, rows: str, why: RowError) -> None:
         """A row that ends processes is left out."""
 
+    def checks_keys(self) -> None:
+        """All rows are scored; some keys may stand more than once, and are read again."""
+
     def publishes(self) -> None:
         """All shards are done; the output is being put in its place."""
 
@@ -95,5 +98,7 @@ class Nobody:
     def crashed(self, how: str, rows: str) -> None: ...
 
     def left_out(self, rows: str, why: RowError) -> None: ...
+
+    def checks_keys(self) -> None: ...
 
     def publishes(self) -> None: ...

@@ -14,6 +14,17 @@ Outcome = Literal["done", "stopped", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Keys that stand more than once: how many, and in how many rows. `examples`: the first rows, as they stand in
+    `file`, which names more of them; None where there are none."""
+
+    keys: int = 0
+    rows: int = 0
+    examples: Sequence[Mapping[str, Any]] = ()
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`rows`: with an answer; `quarantined`: without. `seconds`: of this run; `scored_now`: rows of this run.
 
@@ -57,7 +68,7 @@ class Report:
     examples: Mapping[str, str] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
     """Seconds of this run before the first shard was given out ("start"), while shards were scored ("score"), and while
-    the output was put in its place ("publish")."""
+    the output was put in its place ("publish"); "check": while keys were read again, where they were."""
     events: Sequence[str] = ()
     """What was unusual in this run, the first of it."""
     memory_bytes: int = 0
@@ -68,6 +79,8 @@ class Report:
     """Of this run: see `batch.timeline.Point`; each field is a list, and all lists are equally long."""
     read_at: str | None = None
     """When the query was read, in UTC; None where the data are files."""
+    duplicates: Duplicates | None = None
+    """None where keys were not looked at."""
 
     @property
     def rate(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from foretell.batch.report import Report
 from foretell.batch.report_plots import SHOWN, bars_plot, rate_plot, stages_plot, steps_plot
 from foretell.batch.report_style import STYLE
-from foretell.batch.report_text import count, counted, cut, escaped, lasted, size
+from foretell.batch.report_text import count, counted, cut, encoded, escaped, lasted, size
 from foretell.batch.timeline import spans
 
 _MOST_SPANS = 80
@@ -16,8 +16,8 @@ _FEW_SPANS = 3
 
 def page(report: Report) -> str:
     """The whole document."""
-    sections = [_head(report), _figures(report), _rate(report), _stages(report), _quarantined(report), _shards(report),
-                _tuned(report), _events(report), _facts(report)]  # fmt: skip
+    sections = [_head(report), _figures(report), _rate(report), _stages(report), _quarantined(report),
+                _duplicates(report), _shards(report), _tuned(report), _events(report), _facts(report)]  # fmt: skip
     title = f"{report.model.get('name', '')}: {_sentence(report)}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -154,6 +154,22 @@ def _quarantined(report: Report) -> str:
     return _section("Rows without an answer", more, table, is_markup=True)
 
 
+def _duplicates(report: Report) -> str:
+    found = report.duplicates
+    if found is None or not found.keys:
+        return ""
+    rows = "".join(
+        f"<tr><td>{_text(encoded(each.get('key')))}</td><td>{_text(str(each.get('file')))}</td>"
+        f'<td class="number">{each.get("row", 0):,}</td></tr>'
+        for each in found.examples
+    )
+    head = '<thead><tr><th>Key, for example</th><th>File</th><th class="number">Row</th></tr></thead>'
+    table = f'<div class="wide"><table>{head}<tbody>{rows}</tbody></table></div>'
+    stand = counted(found.keys, "key stands", "keys stand")
+    said = f"{stand} more than once, in {found.rows:,} rows. The first of them are in {_code(found.file)}."
+    return _section("Keys that stand more than once", said, table, is_markup=True)
+
+
 def _shards(report: Report) -> str:
     known = report.shard_times
     if known is None or known.shards < 2:
@@ -243,7 +259,12 @@ def _call_rows(report: Report) -> str:
 
 
 def _all_phases(report: Report) -> str:
-    words = {"start": "before the first shard", "score": "to score", "publish": "to put the output in its place"}
+    words = {
+        "start": "before the first shard",
+        "score": "to score",
+        "check": "to read keys again",
+        "publish": "to put the output in its place",
+    }
     return ", ".join(f"{lasted(report.phases[name])} {said}" for name, said in words.items() if name in report.phases)
 
 

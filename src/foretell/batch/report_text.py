@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 _UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 _SEEN_TOO = frozenset("\u200c\u200d\u00a0\u202f\u3000")
 """Joiners, without which some scripts and emoji are not what was written, and spaces; they turn nothing around."""
@@ -21,6 +23,11 @@ def _written(character: str) -> str:
 def cut(text: str, most: int = 400) -> str:
     """The beginning of a long text."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def encoded(value: object) -> str:
+    """As JSON."""
+    return msgspec.json.encode(value).decode()
 
 
 def count(number: float) -> str:

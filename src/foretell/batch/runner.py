@@ -5,18 +5,31 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 from foretell.batch.assign import next_shard
 from foretell.batch.blame import OF_ROWS, Blame
 from foretell.batch.diary import Diary
 from foretell.batch.hand import AnyHand, Inbox
+from foretell.batch.hand_state import HandState
 from foretell.batch.job import Data, Job, Plan, Wish
-from foretell.batch.limits import Limits
 from foretell.batch.manning import Manning
-from foretell.batch.messages import Allow, Begin, Ended, Failed, Load, Loaded, MakePlan, Planned, Score, Scored
+from foretell.batch.messages import (
+    Allow,
+    Begin,
+    CheckKeys,
+    Ended,
+    Failed,
+    KeysChecked,
+    Load,
+    Loaded,
+    MakePlan,
+    Planned,
+    Score,
+    Scored,
+)
 from foretell.batch.progress import Progress
+from foretell.batch.terms import Terms
 from foretell.batch.totals import Totals
 from foretell.errors import ModelError
 from foretell.remote.faults import fault
@@ -25,36 +38,6 @@ _LOOK_S = 0.2
 _AHEAD = 2
 _PATIENCE_S = 600.0
 _PATIENCE_CALLS = 100
-
-
-@dataclass(slots=True)
-class _State:
-    """What is known of one process."""
-
-    hand: AnyHand
-    device: str
-    ready: bool = False
-    since: float | None = None
-    """When it was given its first shard."""
-    shards: list[int] = field(default_factory=list)
-    """What it has: one that it scores, one that it commits or that waits."""
-    last: int | None = None
-    stuck: bool = False
-    leaving: bool = False
-    """It gets no more shards, and ends once it has done those it has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for every process. `limits`: of what may go wrong; `batch_size`: rows of a call, if they are fixed."""
-
-    name: str
-    version: str
-    devices: Sequence[str]
-    limits: Limits
-    call_timeout_s: float | None
-    retries: int
-    batch_size: int | None
 
 
 class Runner:
@@ -70,7 +53,7 @@ class Runner:
     ) -> None:
         self._hire, self._inbox, self._terms, self._manning, self._onlooker = hire, inbox, terms, manning, onlooker
         self._limits = terms.limits
-        self._hands: dict[int, _State] = {}
+        self._hands: dict[int, HandState] = {}
         self._hired = 0
         self._blame = Blame(terms.limits, onlooker)
         self._job: Job | None = None
@@ -123,6 +106,29 @@ class Runner:
                 self._ended(state, event)
         self._onlooker.went_on(self._progress())
 
+    def read_again(self, tasks: Sequence[CheckKeys]) -> Iterator[KeysChecked]:
+        """After `run`: has tasks done, each by any of the processes, and gives the answers as they come. What a process
+        has not answered when it ends is done again."""
+        waiting, doing = list(tasks), dict[int, CheckKeys]()
+        while waiting or doing:
+            if all(state.leaving for state in self._hands.values()):
+                self._fill(len(self._hands) + 1)
+            for number, state in self._hands.items():
+                if waiting and state.ready and not state.leaving and number not in doing:
+                    doing[number] = waiting.pop(0)
+                    state.hand.give(doing[number])
+            state, event = self._next()
+            if isinstance(event, Loaded):
+                self._loaded(state)
+                self._begin(state)
+            elif isinstance(event, KeysChecked):
+                del doing[state.hand.number]
+                yield event
+            elif isinstance(event, Ended):
+                waiting += [task for number, task in doing.items() if number == state.hand.number]
+                doing.pop(state.hand.number, None)
+                self._ended(state, event)
+
     def dismiss(self) -> None:
         """Lets processes end by themselves, those that have something to do at once. `close` waits for them; what they
         have not committed is scored again another time."""
@@ -152,10 +158,10 @@ class Runner:
             number, self._hired = self._hired % len(terms.devices), self._hired + 1
             device = terms.devices[number]
             hand = self._hire(number)
-            self._hands[hand.number] = _State(hand, device)
+            self._hands[hand.number] = HandState(hand, device)
             hand.give(Load(terms.name, terms.version, device, terms.retries))
 
-    def _loaded(self, state: _State) -> None:
+    def _loaded(self, state: HandState) -> None:
         """Raises `InvalidSetting` where the memory is too small for it."""
         state.ready = True
         self._manning.loaded(self._pids())
@@ -176,11 +182,11 @@ class Runner:
                 if share is not None and state.ready:
                     state.hand.give(Allow(share))
 
-    def _let_go(self, state: _State) -> None:
+    def _let_go(self, state: HandState) -> None:
         if state.leaving and state.ready and not state.shards:
             state.hand.leave()
 
-    def _next(self) -> tuple[_State, object]:
+    def _next(self) -> tuple[HandState, object]:
         """The next event. Until it comes, onlookers are told, and calls that take too long are ended."""
         while True:
             now = time.monotonic()
@@ -198,14 +204,15 @@ class Runner:
                 raise fault(event.note)
             return state, event
 
-    def _begin(self, state: _State) -> None:
+    def _begin(self, state: HandState) -> None:
         if self._job is not None:
             state.since = time.monotonic()
             scarce = self._manning.scarce
-            state.hand.give(Begin(self._job, self._root, self._terms.batch_size, self._manning.share(), scarce))
+            terms, share = self._terms, self._manning.share()
+            state.hand.give(Begin(self._job, self._root, terms.batch_size, share, scarce, terms.check_keys))
             self._assign(state)
 
-    def _assign(self, state: _State) -> None:
+    def _assign(self, state: HandState) -> None:
         """Gives it shards until it has one to score and one more: it never waits for us. At the end others would."""
         if state.leaving:
             return
@@ -221,7 +228,7 @@ class Runner:
             state.last = shard
             state.hand.give(Score(self._job.plan.shards[shard], self._blame.care(shard)))
 
-    def _scored(self, state: _State, event: Scored) -> None:
+    def _scored(self, state: HandState, event: Scored) -> None:
         commit = event.commit
         self.totals.add(commit)
         self._onlooker.committed(commit, event.seconds)
@@ -232,7 +239,7 @@ class Runner:
         self._assign(state)
         self._let_go(state)
 
-    def _ended(self, state: _State, event: Ended) -> None:
+    def _ended(self, state: HandState, event: Ended) -> None:
         """A process is gone: what it was doing tells what is to be done with care from now on."""
         seen = state.hand.board.seen()
         self._spent.update(seen.seconds())

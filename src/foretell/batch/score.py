@@ -13,7 +13,7 @@ import msgspec
 from foretell.backends.artefact_file import has_threads
 from foretell.batch.crew import AnyCrew
 from foretell.batch.diary import Diary
-from foretell.batch.inputs import find_inputs
+from foretell.batch.inputs import ROWS_ARE_FILES, find_inputs
 from foretell.batch.job import Commit, Data, Job, ModelRef, Wish, differences, made_from, name_of
 from foretell.batch.job_metrics import Metrics, metrics_of
 from foretell.batch.ledger import Ledger
@@ -23,11 +23,12 @@ from foretell.batch.manning import Manning
 from foretell.batch.model_mark import MOST_ROWS, bytes_of, mark_of, settings_for
 from foretell.batch.output import CURRENT, QUARANTINE, Output
 from foretell.batch.progress import Nobody, Onlooker
-from foretell.batch.report import Outcome, Report
-from foretell.batch.runner import Runner, Terms
+from foretell.batch.report import Duplicates, Outcome, Report
+from foretell.batch.runner import Runner
 from foretell.batch.sql.query import as_asked, asked_data, forget, whole
 from foretell.batch.staffing import Staff, staff
 from foretell.batch.store import Held
+from foretell.batch.terms import Terms
 from foretell.batch.totals import Totals
 from foretell.config import JobSettings, ModelSettings
 from foretell.cores import usable_cores
@@ -149,8 +150,10 @@ def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data)
     return Ledger(store, name)
 
 
-_NOTHING_NOW = {"scored_now": 0, "shards_now": 0, "seconds": 0.0, "stages": {}, "cost": None, "crashes": 0,
-                "phases": {}, "events": (), "shard_times": None}  # fmt: skip
+_NOTHING_NOW: Mapping[str, Any] = {
+    "scored_now": 0, "shards_now": 0, "seconds": 0.0, "stages": {}, "cost": None, "crashes": 0, "phases": {},
+    "events": (), "shard_times": None,
+}  # fmt: skip
 """What a report says of a run that did nothing."""
 
 
@@ -162,8 +165,7 @@ def _unchanged(done: dict[str, object], request: Request, output: Output) -> Rep
         raise InvalidInput("the job is done, with files of another size", where=str(output), expected=asked, got=made,
                            fix=fix)  # fmt: skip
     report = msgspec.convert({k: v for k, v in done.items() if k in Report.__dataclass_fields__}, Report)
-    values = {**asdict(report), **_NOTHING_NOW}
-    return Report(**values)
+    return replace(report, **_NOTHING_NOW)
 
 
 def _file_size(request: Request, output: Output) -> int:
@@ -213,6 +215,10 @@ class _Run:
         self._request, self._output, self._ledger, self._data = request, output, ledger, data
         self._parts, self._diary, self._crew, self._held = parts, diary, crew, held
         self._plan: Job | None = None
+        # Keys that the source gives by itself are different ones anyway.
+        named = bool(request.wish.keys) and data.kind not in ROWS_ARE_FILES
+        self._checks_keys = request.job.check_keys and named
+        self._duplicates: Duplicates | None = None
         self._recipes: list[Recipe | None] = [None]
         self._manning = _manning(request)
         if request.source is not None:
@@ -251,8 +257,10 @@ class _Run:
             except TooManyBad:
                 self._put_aside(plan, list(ledger.records()))
                 raise
-            self._diary.publishes()
             records = list(ledger.records())
+            if self._checks_keys:
+                self._check_keys(plan, records, runner)
+            self._diary.publishes()
             runner.dismiss()
             self._publish(plan, records)
         report = self._tell(records, "done")
@@ -262,12 +270,21 @@ class _Run:
             forget(self._data, ledger)
         return report
 
+    def _check_keys(self, job: Job, records: list[Commit], runner: Runner) -> None:
+        """A second run on the same rows has nothing new to find."""
+        from foretell.batch.keys.search import known, search  # nothing at the start of a job needs it
+
+        self._duplicates = known(self._ledger, records)
+        if self._duplicates is None and not self._request.retry:
+            self._diary.checks_keys()
+            self._duplicates = search(job, self._ledger, records, runner.read_again)
+
     @contextmanager
     def _runner(self, limits: Limits) -> Iterator[Runner]:
         request, crew = self._request, self._crew
         settings, batch_size = request.settings, request.job.batch_size
         terms = Terms(request.name, request.version, settings.devices, limits, settings.call_timeout_s,
-                      settings.retries, batch_size)  # fmt: skip
+                      settings.retries, batch_size, self._checks_keys)  # fmt: skip
         runner = Runner(lambda number: crew.hire(self._recipes[number]), crew.inbox, terms, self._manning, self._diary)
         try:
             yield runner
@@ -299,7 +316,7 @@ class _Run:
         report = report_of(
             self._output, ledger, self._plan, self._data, self._diary, records, name=request.name,
             version=request.version, memory=self._manning.peak_bytes, price=request.job.price_per_hour,
-            outcome=outcome, error=error,
+            outcome=outcome, error=error, duplicates=self._duplicates,
         )  # fmt: skip
         put(self._output, report)
         return report

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Block, Cells, Scored, take
+from foretell.batch.block import Block, Cells, Scored, plain_value, take
 from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care, calls
@@ -199,7 +199,4 @@ def _out_of_memory(error: BaseException | None) -> bool:
 def _plain(cells: Cells) -> Any:
     """The one cell as a value of JSON."""
     value = cells.to_pylist()[0] if hasattr(cells, "to_pylist") else cells[0]
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    return plain_value(value)

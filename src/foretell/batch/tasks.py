@@ -10,6 +10,7 @@ from foretell.batch.board import Board
 from foretell.batch.messages import (
     Allow,
     Begin,
+    CheckKeys,
     Event,
     Failed,
     Load,
@@ -74,6 +75,8 @@ class Tasks:
         if isinstance(task, Allow):
             self._worker.allow(task.memory)
             return None
+        if isinstance(task, CheckKeys):
+            return self._worker.check_keys(task)
         if isinstance(task, Score):
             self._score(self._worker, task)
             return None

@@ -54,7 +54,7 @@ def asked_for(block: Block, conditions: Sequence[Condition]) -> Block | None:
     for each in conditions:
         matched &= holds(block.columns[each.column], each)
     for row in block.bad:
-        if not matched[row] and any(_is_null(block.columns[each.column], row) for each in conditions):
+        if not matched[row] and any(is_null(block.columns[each.column], row) for each in conditions):
             matched[row] = True
     rows = np.flatnonzero(matched)
     if not len(rows):
@@ -121,7 +121,8 @@ def _first(value: Any) -> Any:
     return value[0] if isinstance(value, tuple) else value
 
 
-def _is_null(cells: Cells, row: int) -> bool:
+def is_null(cells: Cells, row: int) -> bool:
+    """Whether a cell holds nothing."""
     one = take(cells, np.array([row]))
     cell = one.to_pylist()[0] if hasattr(one, "to_pylist") else one[0]
     return cell is None or cell is np.ma.masked or bool(isinstance(cell, (float, np.floating)) and np.isnan(cell))

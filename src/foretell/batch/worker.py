@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,11 @@ from foretell.batch.careful import Care
 from foretell.batch.files import names_its_version
 from foretell.batch.inputs import changed
 from foretell.batch.job import Commit, Data, Job, Plan, Wish, part_name
+from foretell.batch.keys.checking import check_keys
+from foretell.batch.keys.order import KeyOrder
+from foretell.batch.keys.ranges import KeyRange
 from foretell.batch.ledger import Ledger
-from foretell.batch.messages import Begin
+from foretell.batch.messages import Begin, CheckKeys, KeysChecked
 from foretell.batch.planning import PADDED_ROWS, STAMP, plan
 from foretell.batch.scorer import Lost, Scorer
 from foretell.batch.shards import Shard
@@ -85,14 +88,21 @@ class Worker:
 
         Raises an `InferenceError` where it cannot be scored; nothing is committed then.
         """
-        if self._work is None:
-            raise RuntimeError("there is no job yet")
-        self._work.run(shard, care, committed, failed)
+        self._begun().run(shard, care, committed, failed)
+
+    def check_keys(self, task: CheckKeys) -> KeysChecked:
+        """Raises an `InferenceError` where a shard cannot be read any more."""
+        return self._begun().check_keys(task)
 
     def close(self) -> None:
         if self._work is not None:
             self._work.close()
         self._replica.close(_CLOSE_S)
+
+    def _begun(self) -> _Work:
+        if self._work is None:
+            raise RuntimeError("there is no job yet")
+        return self._work
 
 
 class _Work:
@@ -124,15 +134,17 @@ class _Work:
         stamp = dict(zip(STAMP, whose, strict=True)) if job.wish.stamp else {}
         self._committing = Behind("commit")
         self._spec = replica.model.spec
+        self._followed = plan.keys if task.follow_keys else ()
         outputs = shown(self._spec, job.wish.top)
         self._sink: Sink = open_sink(job.wish.output, outputs, metadata, stamp, plan.group_rows)
 
     def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
         self._check_unchanged(shard)
         path = self._store.scratch(f"{shard.index:06}{self._sink.suffix}")
-        part, lost, rows = self._sink.part(path), list[Lost](), 0
+        part, lost, rows, order = self._sink.part(path), list[Lost](), 0, KeyOrder(self._followed)
         try:
-            for block in self._blocks(shard, care, lost):
+            for block in self._blocks(shard, care, lost, self._job.plan.wanted):
+                order.see(block)
                 for scored in self._scorer.score(block, shard.index, care, lost):
                     self._board.enter("write", shard.index)
                     with told(path):
@@ -149,14 +161,14 @@ class _Work:
             raise
         finally:
             self._board.rest()
-        self._committing.put(partial(self._commit, shard, part, path, rows, lost, committed, failed))
+        self._committing.put(partial(self._commit, shard, part, path, rows, lost, order.range(), committed, failed))
 
     def _commit(
-        self, shard: Shard, part: Part, path: Path, rows: int, lost: list[Lost],
+        self, shard: Shard, part: Part, path: Path, rows: int, lost: list[Lost], keys: KeyRange | None,
         committed: Callable[[Commit], None], failed: Failing,
     ) -> None:  # fmt: skip
         try:
-            record = self._ledger.commit(self._keep(shard, part, path, rows, lost))
+            record = self._ledger.commit(replace(self._keep(shard, part, path, rows, lost), keys=keys))
         except Exception as error:
             failed(error)
         else:
@@ -165,13 +177,19 @@ class _Work:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
+    def check_keys(self, task: CheckKeys) -> KeysChecked:
+        plan = self._job.plan
+        columns = tuple(dict.fromkeys((*plan.keys, *(each.column for each in plan.where))))
+        paths = [file.path for file in self._job.data.files]
+        return check_keys(task, plan.keys, paths, lambda shard: self._blocks(shard, Care(), [], columns))
+
     def close(self) -> None:
         self._committing.close()
         self._source.close()
         self._store.close()
 
-    def _blocks(self, shard: Shard, care: Care, lost: list[Lost]) -> Iterator[Block]:
-        """What can be read of a shard; the rest of it goes to `lost`."""
+    def _blocks(self, shard: Shard, care: Care, lost: list[Lost], columns: Sequence[str]) -> Iterator[Block]:
+        """What can be read of these columns of a shard; the rest of it goes to `lost`."""
         if shard.file in self._source.broken:
             why = RowError(InvalidInput.code, self._source.broken[shard.file])
             lost.append(Lost(shard.file, 0, {}, why, None))
@@ -181,7 +199,8 @@ class _Work:
         by_rows = shard.start == shard.first_row and shard.rows == shard.stop - shard.start
         while True:
             try:
-                for block in self._read(replace(shard, start=at, first_row=at) if by_rows else shard, care, rows):
+                rest = replace(shard, start=at, first_row=at) if by_rows else shard
+                for block in self._read(rest, care, columns, rows):
                     at = block.first_row + block.rows
                     if (wanted := asked_for(block, self._job.plan.where)) is not None:
                         yield wanted
@@ -199,10 +218,10 @@ class _Work:
             finally:
                 self._board.rest()
 
-    def _read(self, shard: Shard, care: Care, rows: int) -> Iterator[Block]:
+    def _read(self, shard: Shard, care: Care, columns: Sequence[str], rows: int) -> Iterator[Block]:
         self._source.left_out = care.left_out
         self._source.decodes = lambda row: self._board.enter("decode", shard.index, row, 1)
-        source = self._source.read(shard, self._job.plan.wanted, rows)
+        source = self._source.read(shard, columns, rows)
         while True:
             self._board.enter("read", shard.index, shard.first_row, shard.rows or 0)
             block = next(source, None)

@@ -135,6 +135,8 @@ class ScoreFlags:
     """Ends of processes before the job stops."""
     row_attempts: int | None = None
     """How often a row may end its process before it is left out."""
+    check_keys: Annotated[bool | None, Flag(negative="--no-check-keys")] = None
+    """Look for keys that stand more than once, where --key names some."""
     file_size: int | None = None
     """About how large a file of the output is, such as 512MiB: parts become one file up to this; 0: none do. If not
     set: 128MiB; in object storage, where parts are fetched for that, none do."""

@@ -59,6 +59,9 @@ class LiveView:
     def left_out(self, rows: str, why: RowError) -> None:
         self._events.append(left_out_line(rows, why))
 
+    def checks_keys(self) -> None:
+        self._live.update(Text("looking for keys that stand more than once ..."))
+
     def publishes(self) -> None:
         self._live.update(Text("putting the output in its place ..."))
 

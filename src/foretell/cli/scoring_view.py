@@ -14,7 +14,7 @@ from foretell.errors import RowError
 
 if TYPE_CHECKING:
     from foretell.batch.progress import Onlooker, Progress
-    from foretell.batch.report import Report
+    from foretell.batch.report import Duplicates, Report
 
 _LINE_S = 10.0
 _CANNOT_DRAW = ("dumb", "unknown")
@@ -59,6 +59,9 @@ class Lines:
 
     def left_out(self, rows: str, why: RowError) -> None:
         say(left_out_line(rows, why))
+
+    def checks_keys(self) -> None:
+        say("all rows are scored; some keys may stand more than once: they are read again")
 
     def publishes(self) -> None:
         """The report says so soon."""
@@ -121,6 +124,12 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60} min"
 
 
+def duplicates_line(duplicates: Duplicates) -> str:
+    """What is told of keys that stand more than once."""
+    stand = "1 key stands" if duplicates.keys == 1 else f"{duplicates.keys:,} keys stand"
+    return f"{stand} more than once, in {duplicates.rows:,} rows: {duplicates.file}"
+
+
 def say(line: str) -> None:
     """To people, beside the output of the command."""
     print(f"foretell: {visible(line)}", file=sys.stderr, flush=True)
@@ -140,6 +149,8 @@ def say_report(report: Report) -> None:
         from foretell.batch.limits import without_answer
 
         print(f"{without_answer(report.quarantined)} ({reasons}): {report.quarantine}")
+    if report.duplicates is not None and report.duplicates.keys:
+        print(duplicates_line(report.duplicates))
     if report.cost_per_million is not None:
         print(f"cost: {report.cost_per_million:,.3g} for a million rows, {report.cost:,.3g} for this run")
     if report.html is not None:

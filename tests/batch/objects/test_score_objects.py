@@ -91,6 +91,18 @@ def test_data_and_output_may_both_be_objects(folder: Path, s3: S3Server, storage
     assert scoring.answers(local) == scoring.expected(files=2)
 
 
+def test_keys_that_stand_twice_are_told_there(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
+    data = scoring.write_files(folder, files=2)
+    (data / "09.parquet").write_bytes((data / "00.parquet").read_bytes())
+    objects.upload(s3, data, "in")
+    done = objects.score(folder, storage, "s3://box/in", *OUT)
+    path = "s3://box/out/_foretell/duplicates.jsonl"
+    assert f"400 keys stand more than once, in 800 rows: {path}" in done.stdout
+    lines = [json.loads(line) for line in s3.content("box", "out/_foretell/duplicates.jsonl").splitlines()]
+    assert lines[:2] == [{"key": {"id": 0}, "file": f"s3://box/in/{name}.parquet", "row": 0} for name in ("00", "09")]
+    assert f": {path}" in objects.score(folder, storage, "s3://box/in", *OUT).stdout
+
+
 def test_an_output_is_data_of_the_next_job(folder: Path, s3: S3Server, storage: dict[str, str]) -> None:
     objects.score(folder, storage, scoring.write_files(folder), *OUT, *scoring.ALONE)
     s3.put("box", "out/_foretell/left/data/part-9.parquet", b"of a job that was never published")

@@ -65,6 +65,14 @@ def test_the_rows_of_a_query_have_the_answers_of_the_same_rows_in_a_file(
     assert not list(state.glob("*/input")), "what was read goes once nobody needs it"
 
 
+def test_keys_of_a_query_that_stand_twice_are_told(folder: Path) -> None:
+    address = scoring_sql.sqlite(folder / "app.db", [*scoring_sql.points(), *scoring_sql.points(2)])
+    done = scoring_sql.score(folder, address, query="select id, a, b from points")
+    assert "2 keys stand more than once, in 4 rows" in done.stdout
+    lines = [json.loads(line) for line in (folder / "out/_foretell/duplicates.jsonl").read_text().splitlines()]
+    assert [(line["key"]["id"], line["row"]) for line in lines] == [(0, 0), (0, 400), (1, 1), (1, 401)]
+
+
 def test_a_query_is_read_once_and_again_when_asked(folder: Path) -> None:
     address = scoring_sql.sqlite(folder / "app.db")
     scoring_sql.score(folder, address)
