@@ -259,7 +259,10 @@ class _Run:
                 raise
             records = list(ledger.records())
             if self._checks_keys:
-                self._check_keys(plan, records, runner)
+                from foretell.batch.keys.search import duplicates  # nothing at the start of a job needs it
+
+                have = runner.read_again if not request.retry else None
+                self._duplicates = duplicates(plan, ledger, records, have, self._diary.checks_keys)
             self._diary.publishes()
             runner.dismiss()
             self._publish(plan, records)
@@ -269,15 +272,6 @@ class _Run:
         if not report.quarantined:
             forget(self._data, ledger)
         return report
-
-    def _check_keys(self, job: Job, records: list[Commit], runner: Runner) -> None:
-        """A second run on the same rows has nothing new to find."""
-        from foretell.batch.keys.search import known, search  # nothing at the start of a job needs it
-
-        self._duplicates = known(self._ledger, records)
-        if self._duplicates is None and not self._request.retry:
-            self._diary.checks_keys()
-            self._duplicates = search(job, self._ledger, records, runner.read_again)
 
     @contextmanager
     def _runner(self, limits: Limits) -> Iterator[Runner]:

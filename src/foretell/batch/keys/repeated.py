@@ -27,17 +27,22 @@ def find_repeated(files: KeyFiles, shards: list[int], most: int = _MOST) -> list
 
 
 def repeated(arrays: Iterable[Array], at_once: int) -> Array:
-    """The values that stand more than once in all arrays together, in order.
+    """The values that stand more than once in all arrays together, in order. Each array is in order, too.
 
     Holds the different values, those that are repeated, and about `at_once` more.
     """
     seen = twice = np.zeros(0, np.uint64)
     for held in _gathered(arrays, at_once):
-        here, counts = np.unique(held, return_counts=True)
-        again = np.intersect1d(here, seen, assume_unique=True)
-        twice = np.union1d(twice, np.union1d(here[counts > 1], again))
-        seen = np.union1d(seen, here)
-    return np.asarray(twice)
+        # They are in order already, in pieces: merging these is all that a stable sort has to do.
+        merged = np.sort(np.concatenate([seen, held]), kind="stable")
+        again = merged[1:][merged[1:] == merged[:-1]]
+        twice = _distinct(np.sort(np.concatenate([twice, again]), kind="stable"))
+        seen = _distinct(merged)
+    return twice
+
+
+def _distinct(ordered: Array) -> Array:
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
 def _gathered(arrays: Iterable[Array], at_once: int) -> Iterator[Array]:

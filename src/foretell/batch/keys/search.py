@@ -14,6 +14,7 @@ from foretell.batch.ledger import Ledger
 from foretell.batch.messages import CheckKeys, KeysChecked
 from foretell.batch.output import DUPLICATES
 from foretell.batch.report import Duplicates
+from foretell.batch.shards import Shard
 from foretell.batch.store import told
 
 Have = Callable[[Sequence[CheckKeys]], Iterator[KeysChecked]]
@@ -23,27 +24,35 @@ _EXAMPLES = 5
 _RECORD = "keys.json"
 
 
-def known(ledger: Ledger, records: Sequence[Commit]) -> Duplicates | None:
-    """What has been found before, or what the records prove; None where the keys must be read to know."""
-    content = ledger.store.read(f"{ledger.name}/{_RECORD}")
-    if content is not None:
-        return msgspec.json.decode(content, type=Duplicates)
-    return None if suspects({each.shard: each.keys for each in records}) else Duplicates()
-
-
-def search(job: Job, ledger: Ledger, records: Sequence[Commit], have: Have) -> Duplicates:
-    """Reads the keys of the shards that may hold some more than once, and writes down what is found: also for another
-    run, which finds it by `known`.
+def duplicates(
+    job: Job, ledger: Ledger, records: Sequence[Commit], have: Have | None, begins: Callable[[], None]
+) -> Duplicates | None:
+    """The keys of a job that stand more than once: as found before, as the records prove, or else as the keys tell when
+    they are read again. `have` None: they are not, and then nobody knows. `begins`: called before they are.
 
     Raises `NoRoom` where there is no room for 8 bytes for each row, and what reading raises.
     """
+    content = ledger.store.read(f"{ledger.name}/{_RECORD}")
+    if content is not None:
+        return msgspec.json.decode(content, type=Duplicates)
+    shards = [job.plan.shards[number] for number in suspects({each.shard: each.keys for each in records})]
+    if not shards:
+        return Duplicates()
+    if have is None:
+        return None
+    begins()
+    return _searched(job, ledger, shards, have)
+
+
+def _searched(job: Job, ledger: Ledger, shards: Sequence[Shard], have: Have) -> Duplicates:
+    """Writes down what is found, also for another run."""
     store = ledger.store
     folder = store.scratch("keys")
     with told(folder):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     try:
-        found = _found(job, folder, suspects({each.shard: each.keys for each in records}), have)
+        found = _found(job, folder, shards, have)
         if found.keys:
             lines = (folder / "lines").read_bytes()
             store.put(DUPLICATES, lines)
@@ -57,8 +66,7 @@ def search(job: Job, ledger: Ledger, records: Sequence[Commit], have: Have) -> D
     return found
 
 
-def _found(job: Job, folder: Path, numbers: Sequence[int], have: Have) -> Duplicates:
-    shards = [job.plan.shards[number] for number in numbers]
+def _found(job: Job, folder: Path, shards: Sequence[Shard], have: Have) -> Duplicates:
     for _ in have([CheckKeys("hash", str(folder), (shard,)) for shard in shards]):
         pass
     (repeated,) = have([CheckKeys("repeated", str(folder), tuple(shards))])
