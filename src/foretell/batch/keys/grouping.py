@@ -11,7 +11,7 @@ import msgspec
 from foretell.batch.keys.reading import MOST_ROWS
 from foretell.batch.keys.scratch import KeyFiles, bounds_of
 
-_AT_ONCE_BYTES = 2**25
+_AT_ONCE_BYTES = 2**23
 MOST_LINES = 10_000
 
 
@@ -55,8 +55,11 @@ def _twice(files: KeyFiles, shards: list[int], bounds: tuple[int, int]) -> dict[
     known: dict[bytes, _Key] = {}
     for shard in shards:
         for held in files.keys(shard, bounds):
-            each = known.setdefault(held.key, _Key(held.key, (shard, held.rows[0]), 0, []))
-            each.count += held.count
+            each = known.get(held.key)
+            if each is None:
+                known[held.key] = _Key(held.key, (shard, held.rows[0]), held.times, [])
+            else:
+                each.count += held.times
     return {key: each for key, each in known.items() if each.count > 1}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,6 +23,13 @@ _LONGEST, _SHOWN = 1000, 200
 """Characters of a text within a key, and how many are shown of a longer one."""
 
 
+@dataclass(slots=True)
+class _Counted:
+    hash: int
+    count: int
+    rows: list[int]
+
+
 def put_hashes(
     files: KeyFiles, shard: int, blocks: Iterator[Block], names: Sequence[str], hashing: Hashing = hashes
 ) -> None:
@@ -35,7 +42,7 @@ def put_keys(
     files: KeyFiles, shard: int, blocks: Iterator[Block], names: Sequence[str], hashing: Hashing = hashes
 ) -> None:
     """Writes down the keys of a shard whose hashes stand more than once in the job."""
-    repeated, found = mapped(files.repeated, np.dtype("<u8")), dict[bytes, tuple[int, Held]]()
+    repeated, found = mapped(files.repeated, np.dtype("<u8")), dict[bytes, _Counted]()
     for hashed, columns, numbers in _read(blocks, names, hashing):
         at = np.minimum(np.searchsorted(repeated, hashed), len(repeated) - 1)
         rows = np.flatnonzero(repeated[at] == hashed)
@@ -45,10 +52,13 @@ def put_keys(
         for one, row, *key in zip(hashed[rows].tolist(), numbers[rows].tolist(), *values, strict=True):
             told = msgspec.json.encode(dict(zip(names, key, strict=True)))
             known = found.get(told)
-            held = Held(told, 0, ()) if known is None else known[1]
-            named = held.rows if len(held.rows) >= MOST_ROWS else (*held.rows, row)
-            found[told] = one, replace(held, count=held.count + 1, rows=named)
-    files.put_keys(shard, list(found.values()))
+            if known is None:
+                found[told] = _Counted(one, 1, [row])
+                continue
+            known.count += 1
+            if len(known.rows) < MOST_ROWS:
+                known.rows.append(row)
+    files.put_keys(shard, [(each.hash, Held(key, each.count, each.rows)) for key, each in found.items()])
 
 
 def _read(

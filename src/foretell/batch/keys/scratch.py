@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,12 @@ _ROW = np.dtype([("hash", "<u8"), ("row", "<i8"), ("end", "<i8"), ("count", "<i8
 _BITS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A key of one shard: in how many rows it stands, and the numbers of the first of them in their file."""
 
     key: bytes
-    count: int
-    rows: tuple[int, ...]
+    times: int
+    rows: Sequence[int]
 
 
 class KeyFiles:
@@ -45,30 +44,33 @@ class KeyFiles:
 
     def put_keys(self, shard: int, keys: list[tuple[int, Held]]) -> None:
         """With their hashes."""
-        end, rows = 0, []
-        with self._path(shard, "keys").open("wb") as file:
-            for hashed, held in sorted(keys, key=lambda each: each[0]):
-                end += file.write(held.key)
-                counts = [held.count] + [0] * (len(held.rows) - 1)
-                rows += [(hashed, row, end, count) for row, count in zip(held.rows, counts, strict=True)]
-        np.array(rows, _ROW).tofile(self._path(shard, "rows"))
+        keys = sorted(keys, key=lambda each: each[0])
+        named = np.array([len(held.rows) for _, held in keys], np.int64)
+        rows = np.zeros(named.sum(), _ROW)
+        rows["hash"] = np.repeat(np.array([hashed for hashed, _ in keys], np.uint64), named)
+        rows["row"] = [row for _, held in keys for row in held.rows]
+        rows["end"] = np.repeat(np.cumsum([len(held.key) for _, held in keys]), named)
+        rows["count"][np.cumsum(named) - named] = [held.times for _, held in keys]
+        rows.tofile(self._path(shard, "rows"))
+        self._path(shard, "keys").write_bytes(b"".join(held.key for _, held in keys))
 
     def keys(self, shard: int, bounds: tuple[int, int]) -> Iterator[Held]:
         """Those whose hashes are within bounds."""
         every = mapped(self._path(shard, "rows"), _ROW)
         found = _between(every["hash"], bounds)
         start = int(every["end"][found.start - 1]) if found.start else 0
-        rows = every[found].tolist()
+        if found.start == found.stop:
+            return
         with self._path(shard, "keys").open("rb") as file:
             file.seek(start)
-            at = 0
-            while at < len(rows):
-                after = at + 1
-                while after < len(rows) and not rows[after][3]:
-                    after += 1
-                end = rows[at][2]
-                yield Held(file.read(end - start), rows[at][3], tuple(each[1] for each in rows[at:after]))
-                start, at = end, after
+            content = file.read(int(every["end"][found.stop - 1]) - start)
+        within, rows = every[found], every["row"][found].tolist()
+        firsts = np.flatnonzero(within["count"])
+        ends, counts = (within["end"][firsts] - start).tolist(), within["count"][firsts].tolist()
+        befores, begins = [0, *ends], firsts.tolist()
+        stops = [*begins[1:], len(rows)]
+        for before, end, count, begin, stop in zip(befores, ends, counts, begins, stops, strict=False):
+            yield Held(content[before:end], count, rows[begin:stop])
 
     def size(self, shards: list[int]) -> int:
         """Bytes of the keys of all these."""
