@@ -15,13 +15,13 @@ def get(server: Server, path: str) -> Answer:
 
 
 def until(holds: Callable[[], object]) -> None:
-    """Asks the server again and again."""
+    """Asks again and again, and leaves the processor in between to those who are asked."""
     alarm = threading.Event()
     timer = threading.Timer(WAIT_S, alarm.set)
     timer.start()
     try:
         while not holds():
-            assert not alarm.is_set(), "it never comes"
+            assert not alarm.wait(0.002), "it never comes"
     finally:
         timer.cancel()
 

@@ -91,13 +91,14 @@ class Running:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(WAIT_S)
 
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Returns when `condition` holds on the server's thread; looked at once per tick of its loop."""
+    def until(self, condition: Callable[[], bool], pause_s: float = 0.0) -> None:
+        """Returns when `condition` holds on the server's thread; looked at once per tick of its loop, or with a pause
+        before the next look, for what takes its time."""
 
         async def run() -> None:
             async with asyncio.timeout(WAIT_S):
                 while not condition():
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(pause_s)
 
         assert self._loop is not None
         asyncio.run_coroutine_threadsafe(run(), self._loop).result(WAIT_S + 5)

@@ -375,7 +375,7 @@ def shown(path: Path) -> tuple[int, int]:
     timer.start()
     try:
         while not path.exists():
-            assert not limit.is_set()
+            assert not limit.wait(0.002)
     finally:
         timer.cancel()
         timer.join()

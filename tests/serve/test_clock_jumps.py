@@ -62,7 +62,7 @@ def jump(monkeypatch: pytest.MonkeyPatch) -> Callable[[Running, float], None]:
             date = server.application.server.date.decode().partition(": ")[2].strip()
             return abs(email.utils.parsedate_to_datetime(date).timestamp() - real() - hours * 3600) < 60
 
-        server.until(seen)
+        server.until(seen, pause_s=0.01)
 
     return jumps
 
