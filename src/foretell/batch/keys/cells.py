@@ -14,6 +14,9 @@ from foretell.batch.where import is_null
 from foretell.columns import Array, Index, Mask
 from foretell.forms.form import Kind, library
 
+MOST_DIGITS = 18
+"""Of a text that is followed as a number."""
+_ZERO = np.uint8(ord("0"))
 _WORD = 8
 _ALL = np.uint64(2**64 - 1)
 
@@ -49,6 +52,21 @@ class Texts:
 
     def words(self) -> Words:
         return Words(self)
+
+    def numbers(self) -> Array | None:
+        """What they say as whole numbers, where all are written in digits. Different numbers are different texts."""
+        lengths = self.lengths
+        if not len(lengths) or lengths.min() < 1 or lengths.max() > MOST_DIGITS:
+            return None
+        begin, end = int(self.starts.min()), int((self.starts + lengths).max())
+        digits = self.data[begin:end] - _ZERO
+        if (digits > 9).any():
+            return None
+        values, last = np.zeros(len(lengths), np.int64), self.starts - begin + lengths - 1
+        for place in range(int(lengths.max())):
+            here = digits[np.maximum(last - place, 0)].astype(np.int64) * 10**place
+            values += here if lengths.min() > place else np.where(lengths > place, here, 0)
+        return values
 
 
 class Words:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from foretell.batch.block import Block, Cells
-from foretell.batch.keys.cells import Numbers, Texts, asked_keys, plain
+from foretell.batch.keys.cells import MOST_DIGITS, Numbers, Texts, asked_keys, plain
 from foretell.batch.keys.ranges import KeyRange
 
 _LONGEST = 256
@@ -18,8 +18,8 @@ _LONGEST = 256
 
 
 class KeyOrder:
-    """Of one shard. Whole numbers, dates and times are followed to the end; texts as long as they ascend; all else, and
-    keys of several columns, not at all."""
+    """Of one shard. Whole numbers (also in digits), dates and times are followed to the end; other texts as long as
+    they ascend; all else, and keys of several columns, not at all."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
@@ -60,6 +60,8 @@ class KeyOrder:
         if not items:
             return KeyRange(None, None, True)
         kinds = set(map(type, items))
+        if kinds == {str} and _are_digits(items):
+            return _of_numbers(np.array(items, np.int64))
         if kinds not in ({int}, {str}):
             return None
         if all(map(lt, items, islice(items, 1, None))):
@@ -78,6 +80,8 @@ def _range_of(cells: Cells, rows: Any) -> KeyRange | None:
         return _of_numbers(cells.values)
     if not len(cells.starts):
         return KeyRange(None, None, True)
+    if (numbers := cells.numbers()) is not None:
+        return _of_numbers(numbers)
     return KeyRange(_text(cells, 0), _text(cells, -1), True) if ascend(cells) else None
 
 
@@ -103,6 +107,11 @@ def ascend(texts: Texts) -> bool:
             return False
         rows = rows[~ended]
     return True
+
+
+def _are_digits(items: list[str]) -> bool:
+    whole = "".join(items)
+    return whole.isascii() and whole.isdigit() and all(map(range(1, MOST_DIGITS + 1).__contains__, map(len, items)))
 
 
 def _text(texts: Texts, row: int) -> str:
