@@ -61,7 +61,7 @@ class KeyOrder:
             return KeyRange(None, None, True)
         kinds = set(map(type, items))
         if kinds == {str} and _are_digits(items):
-            return _of_numbers(np.array(items, np.int64))
+            return _of_numbers(np.fromiter(map(int, items), np.int64, len(items)))
         if kinds not in ({int}, {str}):
             return None
         if all(map(lt, items, islice(items, 1, None))):
