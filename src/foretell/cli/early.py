@@ -28,32 +28,50 @@ def started(words: Sequence[str]) -> Iterator[None]:
 
         with suppress(InvalidSetting):  # the command itself tells
             prepare(words, os.environ)  # before the first process, which inherits it
-    if _is_done(words):
+    if not _are_needed(words):
         yield
         return
-    named = any(word.startswith("--processes") for word in words) or "FORETELL_PROCESSES" in os.environ
-    if words[:1] != ["score"] or len(words) < 4 or named or any(word in _HELP for word in words):
-        yield
-        return
+    hints = _hints(words)
+    with _numpy_idle(for_sure="onnxruntime" in hints), _seats(hints) as seats:
+        token = early.set(seats)
+        try:
+            yield
+        finally:
+            early.reset(token)
+
+
+@contextmanager
+def _seats(hints: Sequence[str]) -> Iterator[Sequence[Seat]]:
     from foretell.batch.seat import Seat, close_all
     from foretell.cores import usable_cores
 
-    hints = _hints(words)
     seats: list[Seat] = []
-    token = early.set(seats)
-    # Of an ONNX model NumPy multiplies nothing: its threads would start in each process, wait busily, and do nothing.
-    idle = [_NUMPY_THREADS] if "onnxruntime" in hints and _NUMPY_THREADS not in os.environ else []
-    os.environ.update(dict.fromkeys(idle, "1"))
     try:
         with suppress(Exception):  # the job itself tells, if it cannot be done
             for number in range(usable_cores()):
                 seats.append(Seat(number, hints))
+        yield seats
+    finally:
+        close_all(seats)
+
+
+@contextmanager
+def _numpy_idle(*, for_sure: bool) -> Iterator[None]:
+    """Of an ONNX model NumPy multiplies nothing: its threads would start in each process, and wait busily."""
+    if not for_sure or _NUMPY_THREADS in os.environ:
+        yield
+        return
+    os.environ[_NUMPY_THREADS] = "1"
+    try:
         yield
     finally:
-        early.reset(token)
-        close_all(seats)
-        for name in idle:
-            os.environ.pop(name, None)
+        os.environ.pop(_NUMPY_THREADS, None)
+
+
+def _are_needed(words: Sequence[str]) -> bool:
+    named = any(word.startswith("--processes") for word in words) or "FORETELL_PROCESSES" in os.environ
+    asks_help = any(word in _HELP for word in words)
+    return words[:1] == ["score"] and len(words) >= 4 and not named and not asks_help and not _is_done(words)
 
 
 def _is_done(words: Sequence[str]) -> bool:
@@ -73,6 +91,6 @@ def _is_done(words: Sequence[str]) -> bool:
 
 def _hints(words: Sequence[str]) -> list[str]:
     """What a job over such files imports."""
-    text = " ".join(words)
-    hints = ["onnxruntime", "foretell.backends.onnx.opening"] if ".onnx" in text else []
-    return [*hints, "pyarrow.parquet"] if ".parquet" in text else hints
+    is_onnx = any(word.endswith(".onnx") for word in words)
+    hints = ["onnxruntime", "foretell.backends.onnx.opening"] if is_onnx else []
+    return [*hints, "pyarrow.parquet"] if any(".parquet" in word for word in words) else hints

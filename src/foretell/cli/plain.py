@@ -75,16 +75,7 @@ class _Command:
             place = self._places.get(name)
             if place is None or (place in given and not place.kind.several):
                 raise _NotPlain
-            if place.kind.type is bool:
-                if equals:
-                    raise _NotPlain
-                given[place] = True
-                continue
-            if not equals:
-                text = left.pop() if left else "-"
-                if text.startswith("-"):
-                    raise _NotPlain
-            value = _value(place, text)
+            value = _switched(equals) if place.kind.type is bool else _value(place, text if equals else _next(left))
             given[place] = (*given.get(place, ()), value) if place.kind.several else value
         if len(texts) < self._texts or (len(texts) > self._texts and not self._more):
             raise _NotPlain
@@ -121,6 +112,20 @@ class _Command:
             if values:
                 named[group] = cls(**values)
         return named
+
+
+def _switched(equals: str) -> bool:
+    """What a flag without a value says; it may have none."""
+    if equals:
+        raise _NotPlain
+    return True
+
+
+def _next(left: list[str]) -> str:
+    """The word that is the value of the flag before it."""
+    if not left or left[-1].startswith("-"):
+        raise _NotPlain
+    return left.pop()
 
 
 def _value(place: _Place, text: str) -> Any:

@@ -49,7 +49,7 @@ def _of_list(items: list[Any]) -> Array:
         values = [items[row] % 2**64 for row in numbers]
         made[numbers] = _of_numbers(np.array(values, np.uint64))
     others = set(numbers)
-    texts = [row for row, item in enumerate(items) if item is not None and item == item and row not in others]  # noqa: PLR0124
+    texts = [row for row, item in enumerate(items) if item is not None and item == item and row not in others]  # noqa: PLR0124 (a NaN is not itself)
     if texts:
         made[texts] = _of_texts(Texts.of([_bytes(items[row]) for row in texts]))
     return made
