@@ -76,6 +76,20 @@ def test_a_process_that_is_killed_is_replaced(folder: Path) -> None:
     assert scoring.answers(scoring.table(folder)) == scoring.expected()
 
 
+def test_a_process_that_is_killed_while_it_loads_what_others_have_is_replaced(folder: Path) -> None:
+    scoring.write_files(folder)
+    with scoring.started(folder, "--key", "id", "--processes", "2", model="models.py:SecondLate") as job:
+        _until(folder / "out", "_foretell/*/shards/000000.json", job)
+        first = int((folder / "first").read_text())
+        (late,) = [child for child in psutil.Process(job.pid).children() if child.pid != first]
+        late.kill()
+        (folder / "again").touch()
+        (folder / "go").touch()
+        _, said = job.communicate(timeout=60)
+    assert job.returncode == 0, said
+    assert scoring.answers(scoring.table(folder)) == scoring.expected()
+
+
 def test_a_second_job_on_the_same_output_is_refused(folder: Path) -> None:
     scoring.write_files(folder)
     with scoring.started(folder, "--key", "id", model="models.py:Gated") as job:

@@ -54,7 +54,7 @@ class Runner:
         self._hire, self._inbox, self._terms, self._manning, self._onlooker = hire, inbox, terms, manning, onlooker
         self._limits = terms.limits
         self._hands: dict[int, HandState] = {}
-        self._hired = 0
+        self._hired, self._has_loaded = 0, False
         self._blame = Blame(terms.limits, onlooker)
         self._job: Job | None = None
         self._root = ""
@@ -163,7 +163,7 @@ class Runner:
 
     def _loaded(self, state: HandState) -> None:
         """Raises `InvalidSetting` where the memory is too small for it."""
-        state.ready = True
+        state.ready = self._has_loaded = True
         self._manning.loaded(self._pids())
 
     def _pids(self) -> list[int]:
@@ -249,7 +249,7 @@ class Runner:
         state.hand.close()
         if state.leaving and not state.shards:
             return
-        if not state.ready:
+        if not self._has_loaded:
             raise ModelError(f"the process that loads the model {event.how}", fix="look at what it has printed")
         self.totals.crashes += 1
         stop = self._limits.crashed_too_often(self.totals.crashes, event.how)
