@@ -38,11 +38,14 @@ class Served:
 
     def __init__(self, call_s: float = CALL_S, **settings: Any) -> None:
         self.models: list[Stepped] = []
+        self.one_more = threading.Condition()
         self.clock = ManualClock()
 
         def made() -> Stepped:
-            self.models.append(Stepped())
-            return self.models[-1]
+            with self.one_more:
+                self.models.append(Stepped())
+                self.one_more.notify_all()
+                return self.models[-1]
 
         chosen = ModelSettings(**{"executor": "thread", "max_batch_size": 2, "retries": 0, **settings})
         self.engine = Engine(made(), chosen, again=made, clock=self.clock).load()
@@ -59,7 +62,14 @@ class Served:
             await asyncio.sleep(0)
 
     async def begun(self, model: int = 0) -> None:
-        assert await asyncio.to_thread(self.models[model].begun.acquire, timeout=WAIT_S)
+        """A call of that model has begun, which a replica in another's place may still have to make on its thread."""
+
+        def wait() -> bool:
+            with self.one_more:
+                made = self.one_more.wait_for(lambda: len(self.models) > model, WAIT_S)
+            return made and self.models[model].begun.acquire(timeout=WAIT_S)
+
+        assert await asyncio.to_thread(wait)
 
 
 async def answered(*asked: asyncio.Task[Batch]) -> list[float]:
