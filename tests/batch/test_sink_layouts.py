@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from foretell.batch.block import Scored
 from foretell.batch.joins.registry import join
 from foretell.batch.sinks.registry import open_sink
-from foretell.batch.sinks.texts import csv_texts, json_texts
 from foretell.columns import Batch, Bytes, Column, Dense
 from foretell.errors import InvalidInput, InvalidSetting, ModelError
+from foretell.forms.texts import csv_texts, json_texts
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 

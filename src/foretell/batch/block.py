@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from foretell.columns import Batch, Index, Mask
+from foretell.columns import Batch, Mask
 from foretell.errors import RowError
+from foretell.forms.cells import Cells, take
 from foretell.forms.chunking import cut
-from foretell.forms.form import Kind, library
 from foretell.forms.record import Record
-
-Cells = Any
-"""The cells of one column: an Arrow array, a NumPy array or a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +45,6 @@ class Block:
         """The columns with these rows only."""
         chosen = np.asarray(rows, np.int64)
         return {name: take(cells, chosen) for name, cells in self.columns.items()}
-
-
-def take(cells: Cells, rows: Index) -> Cells:
-    """The cells of some rows."""
-    if library(cells) is Kind.ARROW:
-        return cells.take(rows)
-    if isinstance(cells, np.ndarray):
-        return cells[rows]
-    return [cells[row] for row in rows.tolist()]
-
-
-def plain_value(value: Any) -> Any:
-    """A cell as a value of JSON."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

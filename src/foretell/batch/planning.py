@@ -8,12 +8,12 @@ from dataclasses import replace
 from foretell.batch.job import FILE, ROW, Data, Plan, Wish
 from foretell.batch.shards import Shard, ShardSize, numbered
 from foretell.batch.sources.source import Field, Source, Unreadable
-from foretell.batch.top import shown
 from foretell.batch.where import checked
 from foretell.engine.padded_calls import padded_inputs
 from foretell.errors import InvalidInput, InvalidSetting, nearest
 from foretell.forms import mapping
 from foretell.forms.intake import UNNAMED
+from foretell.forms.top import shown
 from foretell.model import Model
 from foretell.types import DataType, Identity, ModelSpec
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Block, Cells, Scored, plain_value, take
+from foretell.batch.block import Block, Scored
 from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care, calls
@@ -20,6 +20,7 @@ from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
 from foretell.engine.replica import Replica
 from foretell.errors import Cancelled, InferenceError, NotReady, RowError, TransientError, Unavailable
+from foretell.forms.cells import Cells, plain_value, take
 from foretell.forms.table import to_batch
 from foretell.model import Context
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Block, Cells, take
+from foretell.batch.block import Block
 from foretell.batch.conditions import OPERATORS
 from foretell.batch.job import Condition
 from foretell.batch.moments import number_of, written
 from foretell.batch.sources.source import Field
 from foretell.columns import Mask
 from foretell.errors import InvalidInput, nearest
+from foretell.forms.cells import Cells, take
 from foretell.forms.form import Kind, library
 
 Value = str | float | int

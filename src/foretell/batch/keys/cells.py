@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Block, Cells
+from foretell.batch.block import Block
 from foretell.batch.where import is_null
 from foretell.columns import Array, Index, Mask
+from foretell.forms.cells import Cells
 from foretell.forms.form import Kind, library
 
 MOST_DIGITS = 18

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from foretell.batch.block import Cells, plain_value
 from foretell.batch.keys.cells import Numbers, Texts, plain
 from foretell.columns import Array
+from foretell.forms.cells import Cells, plain_value
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Block, Cells
+from foretell.batch.block import Block
 from foretell.batch.keys.cells import MOST_DIGITS, Numbers, Texts, asked_keys, plain
 from foretell.batch.keys.ranges import KeyRange
+from foretell.forms.cells import Cells
 
 _LONGEST = 256
 """Characters of a text that is noted."""

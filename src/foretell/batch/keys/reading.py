@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from foretell.batch.block import Block, Cells, take
+from foretell.batch.block import Block
 from foretell.batch.keys.cells import asked_keys
 from foretell.batch.keys.hashing import hashes, listed
 from foretell.batch.keys.scratch import Held, KeyFiles, mapped
 from foretell.columns import Array
+from foretell.forms.cells import Cells, take
 
 Hashing = Callable[[Sequence[Cells]], Array]
 MOST_ROWS = 100

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from foretell.batch.block import Cells
 from foretell.columns import Array, Column, Dense, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.arrow_form import array_of
+from foretell.forms.cells import Cells
 from foretell.forms.form import Kind, library
 from foretell.types import Shape, TensorSpec
 

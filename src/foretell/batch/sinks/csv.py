@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from foretell.batch.block import Scored
-from foretell.batch.sinks.cells import Plain
 from foretell.batch.sinks.lines import LinesSink, Table, is_text
-from foretell.batch.sinks.texts import csv_texts, quoted
 from foretell.columns import Bytes, Dense
 from foretell.errors import InvalidSetting, ModelError
+from foretell.forms.plain import Plain
+from foretell.forms.texts import csv_texts, quoted
 from foretell.types import ModelSpec
 
 _SIMPLE = re.compile(r"\w[\w.-]*")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
-
-import orjson
-
 from foretell.batch.block import Scored
 from foretell.batch.sinks.lines import LinesSink, Table, is_text
-from foretell.batch.sinks.texts import json_texts
+from foretell.forms.texts import json_lines, json_texts
 
 
 class JsonLinesSink(LinesSink):
@@ -27,9 +23,4 @@ class JsonLinesSink(LinesSink):
         return b""
 
     def lines(self, table: Table, rows: int) -> bytes:
-        if not table:
-            return b"{}\n" * rows
-        pieces = [repeat(orjson.dumps(name) + b":") for name in table]
-        marks = [repeat(mark) for mark in (b"{", *[b","] * (len(table) - 1))]
-        columns = chain.from_iterable(zip(marks, pieces, table.values(), strict=True))
-        return b"".join(chain.from_iterable(zip(*columns, repeat(b"}\n"), strict=False)))
+        return json_lines(table, rows)

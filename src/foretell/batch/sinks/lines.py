@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from foretell.batch.block import Scored
-from foretell.batch.sinks.cells import Plain, plain, readable
 from foretell.batch.sinks.sink import Part, Sink
-from foretell.batch.sinks.texts import Texts
 from foretell.columns import Bytes
 from foretell.errors import InvalidInput, ModelError
+from foretell.forms.plain import Plain, plain, readable
+from foretell.forms.texts import Texts
 
 Table = dict[str, Texts]
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from foretell.batch.block import Scored
-from foretell.batch.sinks.cells import readable
 from foretell.batch.sinks.sink import Part, Sink
 from foretell.errors import InvalidInput, ModelError, missing_extra
+from foretell.forms.plain import readable
 
 
 class ParquetSink(Sink):

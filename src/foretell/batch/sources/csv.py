@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from foretell.batch.block import Cells
 from foretell.batch.shards import InputFile
 from foretell.batch.sources.csv_arrow import columns_of, text_cells
 from foretell.batch.sources.csv_cells import NotCsv, cells_of, column, split
 from foretell.batch.sources.marks import MOST_RECORD_BYTES
-from foretell.batch.sources.record_files import CellKind, Parsed, RecordsSource, Sampled
+from foretell.batch.sources.record_files import Parsed, RecordsSource, Sampled
 from foretell.batch.sources.records import Records, find_records
 from foretell.batch.sources.source import Field, same_fields, unreadable
-from foretell.batch.sources.typed import floats, integers, kind_of, named, texts
 from foretell.errors import InvalidInput
+from foretell.forms.cells import CellKind, Cells
 from foretell.forms.files import check_header
+from foretell.forms.typed import floats, integers, kind_of, named, texts
 
 _SAMPLE_BYTES = 2**16
 _MOST_HEADS = 64

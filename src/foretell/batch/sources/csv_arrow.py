@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Cells
 from foretell.batch.sources.records import Records
+from foretell.forms.cells import Cells
 
 
 def columns_of(

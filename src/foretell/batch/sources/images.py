@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Block, Cells
+from foretell.batch.block import Block
 from foretell.batch.shards import InputFile, Shard
 from foretell.batch.sources.files import FILE, FileSource
 from foretell.batch.sources.holders import Entry
@@ -17,6 +17,7 @@ from foretell.batch.sources.image_rows import ImageRows
 from foretell.batch.sources.texts import MOST_BLOCK_BYTES
 from foretell.columns import Array
 from foretell.errors import InvalidInput, InvalidSetting, RowError
+from foretell.forms.cells import Cells
 from foretell.types import DataType, ModelSpec
 
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import Any, BinaryIO, ClassVar
 
-from foretell.batch.block import Block, Cells
+from foretell.batch.block import Block
 from foretell.batch.files import Files, read_on
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
 from foretell.batch.sources.records import Records
 from foretell.batch.sources.source import Field, Source, unreadable
 from foretell.errors import InvalidInput, RowError
+from foretell.forms.cells import CellKind, Cells, cell_kind
 from foretell.types import DataType, ModelSpec
-
-CellKind = Literal["float", "int", "uint", "text", "flag", "any"]
-"""What the cells of a column are read as. "any": as they stand there."""
 
 _MARGIN = 1.1
 _LEAST_BYTES, _MOST_BYTES = 2**16, 2**26
-_SAMPLED: Mapping[str, CellKind] = {"int": "int", "float": "float"}
-_KINDS: Mapping[DataType, CellKind] = {DataType.BYTES: "text", DataType.BOOL: "flag", DataType.UINT64: "uint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +139,7 @@ class RecordsSource(Source):
         if name not in self._datatypes:
             return "any"
         datatype = self._datatypes[name]
-        if datatype is None:
-            return _SAMPLED.get(self.sampled.kind(name), "any")
-        if datatype in _KINDS:
-            return _KINDS[datatype]
-        return "float" if datatype.is_float else "int"
+        return cell_kind(datatype, "" if datatype is not None else self.sampled.kind(name))
 
     def _bad(self, path: str, data: bytes, records: Records, lines: int, bad: Mapping[int, str]) -> dict[int, RowError]:
         starts = records.row_starts

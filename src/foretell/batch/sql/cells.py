@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from foretell.batch.sinks.arrow_cells import plain_arrow
 from foretell.batch.sources.arrow_kinds import first_line
 from foretell.columns import Bytes
 from foretell.errors import Unavailable
+from foretell.forms.arrow_plain import plain_arrow
 
 _ROWS = 16_384
 

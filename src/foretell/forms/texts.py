@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import numpy as np
 import orjson
 
-from foretell.batch.sinks.cells import Plain
 from foretell.columns import Array, Bytes, Dense, Mask, Ragged
+from foretell.forms.plain import Plain
 
 Texts = list[bytes]
 
@@ -37,6 +37,16 @@ def json_texts(column: Plain) -> Texts:
         rows = len(texts) // size if size else len(column)
         texts = [_listed(texts[at * size : (at + 1) * size]) for at in range(rows)]
     return _with_nulls(texts, column.valid, b"null")
+
+
+def json_lines(table: Mapping[str, Texts], rows: int) -> bytes:
+    """One object a line; `table`: the texts of each of its fields, in order."""
+    if not table:
+        return b"{}\n" * rows
+    pieces = [repeat(orjson.dumps(name) + b":") for name in table]
+    marks = [repeat(mark) for mark in (b"{", *[b","] * (len(table) - 1))]
+    columns = chain.from_iterable(zip(marks, pieces, table.values(), strict=True))
+    return b"".join(chain.from_iterable(zip(*columns, repeat(b"}\n"), strict=False)))
 
 
 def csv_texts(column: Plain) -> Texts:

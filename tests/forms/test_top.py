@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.batch.top import best, shown
 from foretell.cli.predict import best as best_of_row
 from foretell.columns import Array, Batch, Bytes, Dense, Ragged
 from foretell.errors import InvalidSetting
+from foretell.forms.top import best, shown
 from foretell.forms.values import to_python
 from foretell.types import DataType, ModelSpec, TensorSpec
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from foretell.batch.block import Cells
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
+from foretell.forms.cells import Cells
 from foretell.forms.fit import bfloat16_floats
 from foretell.forms.form import Kind, library
 from foretell.types import DataType, ModelSpec, TensorSpec
@@ -19,7 +19,7 @@ Plain = Column | list[Any]
 def plain(cells: Cells) -> Plain:
     """The cells of a key. Times and dates become text: ISO 8601, and UTC where they have a zone."""
     if library(cells) is Kind.ARROW:
-        from foretell.batch.sinks.arrow_cells import plain_arrow
+        from foretell.forms.arrow_plain import plain_arrow
 
         return plain_arrow(cells)
     if isinstance(cells, np.ndarray):

@@ -1,0 +1,47 @@
+"""The cells of one column, in whatever form they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from foretell.columns import Index
+from foretell.forms.form import Kind, library
+from foretell.types import DataType
+
+Cells = Any
+"""The cells of one column: an Arrow array, a NumPy array or a list."""
+
+CellKind = Literal["float", "int", "uint", "text", "flag", "any"]
+"""What the cells of a column are read as. "any": as they stand there."""
+
+_SAMPLED: Mapping[str, CellKind] = {"int": "int", "float": "float"}
+_KINDS: Mapping[DataType, CellKind] = {DataType.BYTES: "text", DataType.BOOL: "flag", DataType.UINT64: "uint"}
+
+
+def cell_kind(datatype: DataType | None, sampled: str) -> CellKind:
+    """What the model takes; where nobody tells, `sampled`: what the data begins with."""
+    if datatype is None:
+        return _SAMPLED.get(sampled, "any")
+    if datatype in _KINDS:
+        return _KINDS[datatype]
+    return "float" if datatype.is_float else "int"
+
+
+def take(cells: Cells, rows: Index) -> Cells:
+    """The cells of some rows."""
+    if library(cells) is Kind.ARROW:
+        return cells.take(rows)
+    if isinstance(cells, np.ndarray):
+        return cells[rows]
+    return [cells[row] for row in rows.tolist()]
+
+
+def plain_value(value: Any) -> Any:
+    """A cell as a value of JSON."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
