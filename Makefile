@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# No extra asks for torch; whoever installs it beside foretell gets this release.
+# The lock has this release of it, whatever newer one there is.
 TORCH := torch==2.13.0
 
 .PHONY: help demo test lint check bench soak lock clean
@@ -64,11 +64,11 @@ lock:
 	@$(MAKE) --no-print-directory check
 	@set -eu; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(PYTHON) -m venv "$$fresh/venv"; \
-	"$$fresh/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	"$$fresh/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]' '$(TORCH)'; \
 	{ echo "# The releases that foretell is tested with, for Python 3.11 to 3.13: pip install -c requirements.lock 'foretell[dev]'"; \
 	  echo "# Written by 'make lock' from the ranges in pyproject.toml. Do not edit."; \
-	  { "$$fresh/venv/bin/python" -m pip freeze --disable-pip-version-check --exclude-editable; echo '$(TORCH)'; } \
-	  | sed "s/^uvloop==.*/&; sys_platform != 'win32'/" | LC_ALL=C sort -f; } > "$$fresh/lock"; \
+	  "$$fresh/venv/bin/python" -m pip freeze --disable-pip-version-check --exclude-editable \
+	  | sed -e "s/^uvloop==.*/&; sys_platform != 'win32'/" -e "s/^torch==.*/$(TORCH)/" | LC_ALL=C sort -f; } > "$$fresh/lock"; \
 	mv "$$fresh/lock" requirements.lock
 
 clean:

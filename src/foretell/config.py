@@ -27,8 +27,18 @@ class ModelSettings:
     """Numbers the model computes in, such as "fp32"; None: as the artefact has it."""
     optimizations: tuple[str, ...] | None = None
     """Passes to apply when opening; None: every one the runtime has that keeps the answers; (): none."""
+    runtime: str | None = None
+    """What runs an ONNX file: "onnxruntime", "openvino" or "tensorrt"; None: the first."""
+    compile: bool = False
+    """Compile a PyTorch model with torch.compile when it is loaded."""
+    model_class: str | None = None
+    """"module:Class" that weights in a .safetensors file belong to; it is called without arguments."""
+    task: str | None = None
+    """What a Hugging Face model is for, such as "text-classification"; None: what its folder tells."""
+    batch_invariant: bool = False
+    """Compute each row in a shape that depends on that row alone, so that neither batch nor door changes its answer."""
     threads: int = 0
-    """Threads inside one call of the model; 0: one for each core this process may use."""
+    """Threads inside one call of the model; 0: one for each core this process may use, with `batch_invariant` one."""
     max_batch_size: int = 128
     """Most rows of one call that foretell forms."""
     max_queue_size: int = 4096
@@ -68,6 +78,11 @@ class ModelSettings:
     """Types a .skops file may bring beside the ones skops trusts."""
     allow_pickle: bool = False
     sha256: str | None = None
+
+    def shared_threads(self, share: int) -> int:
+        """Threads of one call, where nobody named a number and `share` is fair. Of a batch-invariant model, one:
+        another number elsewhere may change its answers."""
+        return self.threads or (1 if self.batch_invariant else share)
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ import pytest
 from foretell.errors import InvalidModel, InvalidSetting, UnsafeModel
 from foretell.repository.folder import Found, holds_versions, scan, scan_model
 
-SUFFIXES = (".onnx", ".skops", ".py")
+
+def is_artefact(path: Path) -> bool:
+    return path.suffix.lower() in (".onnx", ".skops", ".py")
 
 
 def put(root: Path, *files: str, text: str = "") -> Path:
@@ -21,7 +23,7 @@ def put(root: Path, *files: str, text: str = "") -> Path:
 
 
 def found(root: Path) -> list[Found]:
-    return scan(root, SUFFIXES)
+    return scan(root, is_artefact)
 
 
 def refusal(root: Path) -> str:
@@ -109,7 +111,10 @@ def test_a_model_without_versions(tmp_path: Path) -> None:
 
 def test_a_version_without_a_model(tmp_path: Path) -> None:
     put(tmp_path, "m/1/notes.txt")
-    assert refusal(tmp_path) == "REPO/m/1: there is no model in this folder; expected one file of .onnx, .py, .skops"
+    assert refusal(tmp_path) == (
+        "REPO/m/1: there is no model in this folder; expected NAME/VERSION/artefact, such as digits/1/model.onnx, "
+        "got notes.txt"
+    )
 
 
 @pytest.mark.parametrize("place", ["m.onnx", "m/model.onnx"])
@@ -174,8 +179,8 @@ def test_a_link_that_leads_nowhere(tmp_path: Path, target: str) -> None:
 def test_one_model_of_a_repository_is_read_like_the_whole(tmp_path: Path) -> None:
     put(tmp_path, "m/2/model.onnx", "m/10/model.onnx", "other/1/model.onnx")
     put(tmp_path, "m/model.toml", text="threads = 2")
-    assert scan_model(tmp_path / "m", SUFFIXES) == [one for one in found(tmp_path) if one.name == "m"]
-    assert [one.version for one in scan_model(tmp_path / "m", SUFFIXES)] == ["2", "10"]
+    assert scan_model(tmp_path / "m", is_artefact) == [one for one in found(tmp_path) if one.name == "m"]
+    assert [one.version for one in scan_model(tmp_path / "m", is_artefact)] == ["2", "10"]
 
 
 def test_one_model_may_link_inside_its_repository_and_not_outside(tmp_path: Path) -> None:
@@ -184,11 +189,11 @@ def test_one_model_may_link_inside_its_repository_and_not_outside(tmp_path: Path
     (root / "m/1").mkdir(parents=True)
     link = root / "m/1/model.onnx"
     link.symlink_to(root / ".data/model.onnx")
-    assert len(scan_model(root / "m", SUFFIXES)) == 1
+    assert len(scan_model(root / "m", is_artefact)) == 1
     link.unlink()
     link.symlink_to(tmp_path / "outside.onnx")
     with pytest.raises(InvalidModel, match="leaves the repository"):
-        scan_model(root / "m", SUFFIXES)
+        scan_model(root / "m", is_artefact)
 
 
 @pytest.mark.parametrize(
@@ -208,4 +213,4 @@ def test_a_folder_of_versions_is_told_from_one_of_models(
     tmp_path: Path, files: list[str], path: str, held: bool
 ) -> None:
     put(tmp_path, *files)
-    assert holds_versions(tmp_path / path, SUFFIXES) is held
+    assert holds_versions(tmp_path / path, is_artefact) is held

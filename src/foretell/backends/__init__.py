@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretell.backends.artefact_file import check_looks, find_artefact, is_pickle
+from foretell.backends.artefact_file import check_looks, find_artefact, known_format
 from foretell.backends.python import source as python_source
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel
@@ -47,18 +47,9 @@ def open_model(source: object, settings: ModelSettings, *, example: object = Non
 
 def _open_path(given: Path, settings: ModelSettings) -> Opened:
     path = find_artefact(given)
-    check_looks(path)
-    if path.suffix.lower() == ".onnx":
-        from foretell.backends.onnx.opening import open_onnx
-
-        return open_onnx(path, settings)
-    if is_pickle(path):
-        from foretell.backends.pickle_file import open_pickle
-
-        return open_pickle(path, settings)
-    from foretell.backends.sklearn.skops_file import open_skops
-
-    return open_skops(path, settings)
+    if path.is_file():
+        check_looks(path)
+    return known_format(path).open(path, settings)
 
 
 def _exists(path: Path) -> bool:

@@ -7,10 +7,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from foretell.backends.formats import SUFFIXES, Format, format_of, is_artefact
 from foretell.errors import InvalidModel, UnsafeModel
 
-SUFFIXES = (".onnx", ".skops", ".pkl", ".pickle", ".joblib")
-_PICKLES = (".pkl", ".pickle", ".joblib")
 _SHOWN = 5
 
 _TORCH = "export a PyTorch model to ONNX, with torch.onnx.export"
@@ -62,28 +61,40 @@ class Artefact:
 
 
 def has_threads(source: str | Path) -> bool:
-    """Whether `source` means a file whose runtime lets the setting `threads` decide."""
+    """Whether `source` means an artefact whose runtime lets the setting `threads` decide."""
     path = Path(source)
     try:
-        return path.exists() and find_artefact(path).suffix.lower() == ".onnx"
+        return path.exists() and known_format(find_artefact(path)).threads
     except (OSError, ValueError, InvalidModel):
         return False  # opening it tells what is wrong
 
 
 def find_artefact(path: Path) -> Path:
-    """The file that `path` means: itself, or the one artefact of a folder. Raises `InvalidModel`."""
+    """The file or folder that `path` means: itself, or the one artefact of a folder. Raises `InvalidModel`."""
     try:
         if path.is_dir():
-            return _only_artefact(path)
+            return path if is_artefact(path) else _only_artefact(path)
         if not path.is_file():
             raise _missing(path)
-        if path.suffix.lower() not in SUFFIXES:
-            raise _unknown_suffix(path)
+        known_format(path)
         return path
     except (OSError, ValueError) as error:
         raise InvalidModel(
             "the path cannot be looked up", where=str(path)[:200], got=getattr(error, "strerror", error)
         ) from error
+
+
+def known_format(path: Path) -> Format:
+    """Raises `InvalidModel` where there is no backend for such an artefact."""
+    found = format_of(path)
+    if found is None:
+        raise _unknown_suffix(path)
+    return found
+
+
+def name_of(path: Path) -> str:
+    """What a model that nobody has named is called: as its file without the ending, or as its folder."""
+    return path.name if path.is_dir() else path.stem
 
 
 def check_looks(path: Path) -> None:
@@ -113,12 +124,8 @@ def look(head: bytes) -> str:
     return "text" if head[:1].isascii() and all(b >= 32 or b in b"\t\r\n" for b in head) else "no known format"
 
 
-def is_pickle(path: Path) -> bool:
-    return path.suffix.lower() in _PICKLES
-
-
 def _only_artefact(folder: Path) -> Path:
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES)
+    files = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and is_artefact(entry))
     if len(files) == 1:
         return files[0]
     if files:
@@ -137,7 +144,7 @@ def _missing(path: Path) -> InvalidModel:
         return InvalidModel("this is no file", where=str(path), expected="a file, or a folder that holds one")
     if not folder.is_dir():
         return InvalidModel("there is no such file, nor its folder", where=str(path))
-    names = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES)[:1000]
+    names = sorted(entry.name for entry in folder.iterdir() if is_artefact(entry))[:1000]
     return InvalidModel("there is no such file", where=str(path), fix=_nearest_file(path, names))
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting, Unavailable
 from foretell.types import ModelSpec
 
+_SPECIAL = ("runtime", "compile", "model_class", "task")
+"""Settings that belong to few kinds of model."""
 
-def refuse_tuning(settings: ModelSettings, kind: str) -> None:
-    """Raises `Unavailable` for a precision or pass, `InvalidSetting` for threads: such a model runs as it is."""
-    if settings.precision is not None:
+
+def refuse_tuning(settings: ModelSettings, kind: str, *, takes: Collection[str] = ()) -> None:
+    """Refuses each setting that such a model cannot honour, but those that it `takes`.
+
+    Raises `Unavailable` for a precision or pass, `InvalidSetting` for threads and for what belongs to other kinds.
+    """
+    if settings.precision is not None and "precision" not in takes:
         fix = "leave precision unset"
         raise Unavailable(f"{kind} computes in the precision it was made with", got=settings.precision, fix=fix)
-    if settings.optimizations:
+    if settings.optimizations and "optimizations" not in takes:
         got = ", ".join(settings.optimizations)
         raise Unavailable(f"there are no optimisations for {kind}", got=got, fix="leave optimizations unset")
-    if settings.threads:
+    if settings.threads and "threads" not in takes:
         fix = "leave threads at 0, and limit them in the model itself or by OMP_NUM_THREADS"
         raise InvalidSetting(f"{kind} decides about its threads itself", got=f"threads = {settings.threads}", fix=fix)
+    for name in _SPECIAL:
+        value = getattr(settings, name)
+        if value and name not in takes:
+            raise InvalidSetting(f"{name} means nothing for {kind}", got=f"{name} = {value}", fix="leave it out")
 
 
 def with_settings(spec: ModelSpec, settings: ModelSettings) -> ModelSpec:

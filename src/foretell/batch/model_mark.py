@@ -11,14 +11,21 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from foretell.backends.artefact_file import find_artefact
+from foretell.backends.artefact_bytes import bytes_of as artefact_bytes
+from foretell.backends.artefact_bytes import digest_of
+from foretell.backends.artefact_file import find_artefact, name_of
 from foretell.backends.python.source import is_reference
 from foretell.config import ModelSettings
-from foretell.errors import InvalidModel
 
-_RUNTIMES = ("onnxruntime", "scikit-learn", "skops", "numpy")
+_RUNTIMES = (
+    "onnxruntime", "scikit-learn", "skops", "numpy", "torch", "xgboost", "xgboost-cpu", "lightgbm", "catboost",
+    "openvino", "tensorflow", "keras", "jax", "transformers", "sentence-transformers",
+)  # fmt: skip
 MOST_ROWS = 32_768
-_DECIDE = ("precision", "optimizations", "batch", "pad", "device")
+_DECIDE = (
+    "precision", "optimizations", "batch", "pad", "device", "runtime", "model_class", "task", "compile",
+    "batch_invariant",
+)  # fmt: skip
 
 
 def mark_of(source: str | Path | None, settings: ModelSettings, name: str, number: str) -> dict[str, str]:
@@ -38,7 +45,7 @@ def called(source: str) -> str:
     """The name of a model that nobody has named: of its file, or of its class. Raises `InvalidModel`."""
     if is_reference(source) and not Path(source).exists():
         return source.rpartition(":")[2].rpartition(".")[2]
-    return find_artefact(Path(source)).stem
+    return name_of(find_artefact(Path(source)))
 
 
 def bytes_of(source: str | Path) -> int:
@@ -47,13 +54,13 @@ def bytes_of(source: str | Path) -> int:
     if is_reference(text) and not Path(text).exists():
         return 0
     path = find_artefact(Path(source))
-    return path.stat().st_size + sum(each.stat().st_size for each in _beside(path))
+    return artefact_bytes(path) + sum(each.stat().st_size for each in _beside(path))
 
 
 def settings_for(settings: ModelSettings, device: str, threads: int, most_rows: int) -> ModelSettings:
     """Of one engine of a job: one replica on one device, with calls as large as they may be."""
     return dataclasses.replace(
-        settings, device=device, replicas=1, max_replicas=None, threads=settings.threads or threads,
+        settings, device=device, replicas=1, max_replicas=None, threads=settings.shared_threads(threads),
         max_batch_size=most_rows, executor="auto", cache_size=0, cache_ttl_s=None, call_timeout_s=None, timeout_s=None,
     )  # fmt: skip
 
@@ -81,27 +88,21 @@ def _digest(source: str | Path) -> str:
         return _digest_of_module(text.rpartition(":")[0])
     path = find_artefact(Path(source))
     stats = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in _beside(path)]
-    return f"{_sha256(path)} {hashlib.sha256(repr(stats).encode()).hexdigest()}"
+    return f"{digest_of(path).removeprefix('sha256:')} {hashlib.sha256(repr(stats).encode()).hexdigest()}"
 
 
 def _beside(path: Path) -> list[Path]:
+    if path.is_dir():
+        return []
     return sorted(each for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path)
 
 
 def _digest_of_module(name: str) -> str:
     if name.endswith(".py"):
-        return _sha256(Path(name))
+        return digest_of(Path(name))
     try:
         found = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         found = None
     file = Path(found.origin) if found is not None and found.origin else None
-    return _sha256(file) if file is not None and file.is_file() else ""  # loading it tells what is wrong
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
+    return digest_of(file) if file is not None and file.is_file() else ""  # loading it tells what is wrong

@@ -29,7 +29,17 @@ class ModelFlags:
     device: str | None = None
     """Where the model runs: cpu, cuda, cuda:1; several with commas: cuda:0,cuda:1."""
     precision: str | None = None
-    """Numbers it computes in, such as fp32. If not set: as the file has it."""
+    """Numbers it computes in: fp32, bf16, fp16 or int8, where it has them. If not set: as the file has it."""
+    runtime: str | None = None
+    """What runs an ONNX file: onnxruntime, openvino or tensorrt. If not set: the first."""
+    compile: bool | None = None
+    """Compile a PyTorch model with torch.compile."""
+    model_class: str | None = None
+    """"module:Class" that the weights in a .safetensors file belong to."""
+    task: str | None = None
+    """What a Hugging Face model is for, such as text-classification. If not set: what its folder tells."""
+    batch_invariant: bool | None = None
+    """Compute each row alike whatever rows are beside it, bit for bit."""
     optimizations: Annotated[str | None, Flag(("--optimizations",))] = None
     """Passes to apply, with commas, or "none". If not set: all that keep the answers."""
     threads: int | None = None

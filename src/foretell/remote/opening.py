@@ -85,7 +85,7 @@ def open_any(
 def _share(settings: ModelSettings, workers: int) -> int:
     """Threads inside one call of one of several replicas."""
     most = workers * settings.most_replicas
-    return max(1, usable_cores() // most) if not settings.threads and most > 1 else settings.threads
+    return settings.shared_threads(max(1, usable_cores() // most) if most > 1 else 0)
 
 
 def _name(source: str | Path) -> str:

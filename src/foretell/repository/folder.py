@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from foretell.errors import InferenceError, InvalidModel, InvalidSetting
 from foretell.repository.settings import MODEL_FILE, model_layers
 
 _LAYOUT = "NAME/VERSION/artefact, such as digits/1/model.onnx"
+_SHOWN = 5
 _PASSED_OVER = frozenset({"lost+found", "__pycache__"})
 
 
@@ -23,6 +24,8 @@ class Found:
     version: str
     path: Path
     """The artefact."""
+    folder: Path
+    """Of the version; it may be the artefact itself."""
     layers: tuple[Layer, ...]
     """What its `model.toml` files say, nearest first, checked."""
     notes: tuple[str, ...]
@@ -38,25 +41,29 @@ class Problem:
     error: InferenceError
 
 
-def scan(root: Path, suffixes: Collection[str]) -> list[Found]:
+Is = Callable[[Path], bool]
+"""Whether a file or folder is an artefact."""
+
+
+def scan(root: Path, is_artefact: Is) -> list[Found]:
     """Every model under `root`, in order of name, then of version.
 
-    `suffixes` are those of artefacts, as ".onnx". A version's folder holds one artefact; among several, the only one
-    whose stem is "model" is it. Hidden entries, lost+found and __pycache__ are passed over. Raises `InvalidModel`
-    where there is no model, a version is no positive whole number, artefacts compete or lie outside a version's
-    folder, a link leaves `root`, or something cannot be read; `InvalidSetting` and `UnsafeModel` as `model_layers`.
+    A version's folder is an artefact or holds one; among several, the only one whose stem is "model" is it. Hidden
+    entries, lost+found and __pycache__ are passed over. Raises `InvalidModel` where there is no model, a version is no
+    positive whole number, artefacts compete or lie outside a version's folder, a link leaves `root`, or something
+    cannot be read; `InvalidSetting` and `UnsafeModel` as `model_layers`.
     """
-    return sorted(map(_sure, each_model(root, suffixes)), key=lambda one: (one.name, int(one.version)))
+    return sorted(map(_sure, each_model(root, is_artefact)), key=lambda one: (one.name, int(one.version)))
 
 
-def scan_model(path: Path, suffixes: Collection[str]) -> list[Found]:
+def scan_model(path: Path, is_artefact: Is) -> list[Found]:
     """Every version of the model REPO/NAME that `path` is, lowest first. Raises as `scan`."""
-    return sorted(map(_sure, each_version(path, suffixes)), key=lambda one: int(one.version))
+    return sorted(map(_sure, each_version(path, is_artefact)), key=lambda one: int(one.version))
 
 
-def each_model(root: Path, suffixes: Collection[str], only: str | None = None) -> Iterator[Found | Problem]:
+def each_model(root: Path, is_artefact: Is, only: str | None = None) -> Iterator[Found | Problem]:
     """As `scan`, where what is wrong with one model is no other's problem. `only`: the one model of that name."""
-    folder = _Folder(root, frozenset(suffix.lower() for suffix in suffixes))
+    folder = _Folder(root, is_artefact)
     try:
         places = folder.entries(root)
         if not any(place.is_dir() or place.is_symlink() or folder.is_artefact(place) for place in places):
@@ -69,10 +76,10 @@ def each_model(root: Path, suffixes: Collection[str], only: str | None = None) -
             yield from _versions(folder, place)
 
 
-def each_version(path: Path, suffixes: Collection[str]) -> Iterator[Found | Problem]:
+def each_version(path: Path, is_artefact: Is) -> Iterator[Found | Problem]:
     """As `scan_model`, where what is wrong with one version is no other's problem."""
     path = path if path.name not in ("", "..") else path.resolve()
-    yield from _versions(_Folder(path.parent, frozenset(suffix.lower() for suffix in suffixes)), path)
+    yield from _versions(_Folder(path.parent, is_artefact), path)
 
 
 def _sure(one: Found | Problem) -> Found:
@@ -81,16 +88,16 @@ def _sure(one: Found | Problem) -> Found:
     return one
 
 
-def holds_versions(path: Path, suffixes: Collection[str]) -> bool:
+def holds_versions(path: Path, is_artefact: Is) -> bool:
     """Whether `path` is REPO/NAME: a numbered folder in it holds an artefact, and it does not itself. Never raises."""
     try:
         entries = list(path.iterdir())
         numbered = [entry for entry in entries if _is_version(entry.name) and entry.is_dir()]
-        inner = [entry for folder in numbered for entry in folder.iterdir()]
+        if is_artefact(path) or any(is_artefact(entry) for entry in entries if entry not in numbered):
+            return False
+        return any(is_artefact(folder) or any(map(is_artefact, folder.iterdir())) for folder in numbered)
     except (OSError, ValueError):
         return False
-    of_itself = any(entry.suffix.lower() in suffixes and entry.is_file() for entry in entries)
-    return not of_itself and any(entry.suffix.lower() in suffixes for entry in inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ class _Folder:
     """The bounds of a scan: nothing outside `root` is looked at."""
 
     root: Path
-    suffixes: frozenset[str]
+    is_artefact_at: Is
 
     def entries(self, path: Path) -> list[Path]:
         """What stands in `path`, hidden entries left out. In order of name."""
@@ -113,7 +120,10 @@ class _Folder:
         return entries
 
     def is_artefact(self, path: Path) -> bool:
-        return path.suffix.lower() in self.suffixes
+        try:
+            return self.is_artefact_at(path)
+        except OSError as error:
+            raise InvalidModel(f"it cannot be read: {error.strerror}", where=str(path)) from error
 
     def check_link(self, link: Path) -> None:
         """Raises `InvalidModel` for a link that leaves the repository, or leads nowhere."""
@@ -163,10 +173,10 @@ def _one(folder: _Folder, model: Path, version: Path) -> Found:
     entries = folder.entries(version)
     for entry in entries:
         folder.check_link(entry)
-    artefacts = [entry for entry in entries if folder.is_artefact(entry)]
+    artefacts = [version] if folder.is_artefact(version) else [entry for entry in entries if folder.is_artefact(entry)]
     if not artefacts:
-        known = ", ".join(sorted(folder.suffixes))
-        raise InvalidModel("there is no model in this folder", where=str(version), expected=f"one file of {known}")
+        got = ", ".join(entry.name for entry in entries[:_SHOWN]) or "an empty folder"
+        raise InvalidModel("there is no model in this folder", where=str(version), expected=_LAYOUT, got=got)
     named = [artefact for artefact in artefacts if artefact.stem == "model"]
     if len(artefacts) > 1 and len(named) != 1:
         names = " and ".join(artefact.name for artefact in artefacts)
@@ -177,7 +187,7 @@ def _one(folder: _Folder, model: Path, version: Path) -> Found:
     notes = [f"{version / other.name}: not served, since {chosen.name} is" for other in artefacts if other != chosen]
     if (model / "config.pbtxt").exists():
         notes.append(f"{model / 'config.pbtxt'}: not read; settings go into {MODEL_FILE}")
-    return Found(model.name, version.name, chosen, model_layers([version, model]), tuple(notes))
+    return Found(model.name, version.name, chosen, version, model_layers([version, model]), tuple(notes))
 
 
 def _is_version(name: str) -> bool:

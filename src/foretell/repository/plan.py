@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from foretell.backends.artefact_file import SUFFIXES, find_artefact
+from foretell.backends.artefact_file import find_artefact, name_of
+from foretell.backends.formats import is_artefact
 from foretell.backends.python.source import is_reference
 from foretell.catalog import check_name
 from foretell.config import Layer
@@ -53,7 +54,7 @@ class Source:
         named = _NAMED.fullmatch(word)
         name = check_name(named[1]) if named is not None and not Path(word).exists() else None
         place = word if name is None or named is None else named[2]
-        if holds_versions(Path(place), SUFFIXES):
+        if holds_versions(Path(place), is_artefact):
             return cls("versions", name, place)
         if name is None and _is_repository(Path(place)):
             return cls("repository", None, place)
@@ -77,10 +78,10 @@ def plan(sources: Sequence[str], *, newest: bool = False) -> list[Planned]:
     for source in map(Source.of, sources):
         path = Path(source.place)
         if source.kind == "versions":
-            versions = scan_model(path, SUFFIXES)
+            versions = scan_model(path, is_artefact)
             planned += [_planned(each, source.name) for each in (versions[-1:] if newest else versions)]
         elif source.kind == "repository":
-            planned += [_planned(each) for each in scan(path, SUFFIXES)]
+            planned += [_planned(each) for each in scan(path, is_artefact)]
         else:
             planned.append(Planned(source.name, "1", source.place, _beside(path)))
     return planned
@@ -112,12 +113,12 @@ def _each(source: Source, name: str | None) -> Iterator[Planned | Problem]:
     if source.kind == "single":
         yield _single(source, path)
         return
-    entries = each_model(path, SUFFIXES, name) if source.kind == "repository" else each_version(path, SUFFIXES)
+    entries = each_model(path, is_artefact, name) if source.kind == "repository" else each_version(path, is_artefact)
     for one in entries:
         if isinstance(one, Problem):
             yield Problem(source.name or one.name, one.version, one.error)
         else:
-            folder = one.path.parent
+            folder = one.folder
             yield _planned(one, source.name, stamp_of([folder, folder.parent / MODEL_FILE]))
 
 
@@ -131,7 +132,7 @@ def _single(source: Source, path: Path) -> Planned | Problem:
         else:
             name = name or path.stem
             file = find_artefact(path)
-            name = source.name or file.stem
+            name = source.name or name_of(file)
             places = [file]
         beside = [place.parent / MODEL_FILE for place in places]
         stamp = stamp_of([*places, *beside])
@@ -146,11 +147,11 @@ def _planned(found: Found, name: str | None = None, stamp: Stamp = ()) -> Planne
 
 
 def _is_repository(path: Path) -> bool:
-    """A folder that does not itself hold an artefact."""
+    """A folder that neither is an artefact nor holds one itself."""
     if not path.is_dir():
         return False
     try:
-        return not any(entry.is_file() and entry.suffix.lower() in SUFFIXES for entry in path.iterdir())
+        return not is_artefact(path) and not any(map(is_artefact, path.iterdir()))
     except OSError as error:
         raise InvalidModel(f"the folder cannot be read: {error.strerror}", where=str(path)) from error
 

@@ -12,8 +12,8 @@ from foretell.errors import UnsafeModel
 MODEL_FILE = "model.toml"
 PROJECT_FILE = "foretell.toml"
 
-# A model must not vouch for itself: whoever could plant the artefact could plant the file beside it.
-_NOT_BESIDE_A_MODEL = ("allow_pickle", "trust")
+# A model must not vouch for itself: whoever could plant the artefact could plant the file beside it, and its code.
+_NOT_BESIDE_A_MODEL = ("allow_pickle", "model_class", "trust")
 
 
 def model_layers(folders: Iterable[Path]) -> tuple[Layer, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
+from foretell.backends.feeds import feed_of, pieces
 from foretell.backends.model_settings import pad_text
 from foretell.backends.onnx.answers import Output, Rows
+from foretell.backends.onnx.bf16 import to_ort_value
 from foretell.backends.onnx.errors import run_error
-from foretell.backends.onnx.feeds import Feed, feed_of, to_ort_value
 from foretell.backends.onnx.file import OnnxFile
 from foretell.backends.onnx.labels import labels_for
 from foretell.backends.onnx.probe import Probe
@@ -167,7 +168,7 @@ class OnnxModel(Model):
         if errors:
             return self._predict_without(batch, errors, ctx)
         answers: list[list[Rows]] = [[] for _ in self._outputs]
-        for piece, count in _pieces(feeds, batch.rows, self.spec.batch):
+        for piece, count in pieces(feeds, batch.rows, self.spec.batch):
             if ctx.cancelled():
                 raise Cancelled("nobody waits for this answer any more", where=self._name)
             raw = self._run(piece)
@@ -234,33 +235,6 @@ def file_stamp(path: Path) -> tuple[int, int, int]:
     except OSError as error:
         raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _pieces(feeds: Mapping[str, Feed], rows: int, batch: object) -> Iterator[tuple[dict[str, Array], int]]:
-    """The arrays of each call, and how many of its rows are real."""
-    if not isinstance(batch, int):
-        if batch is None:
-            for row in range(rows):
-                yield {name: _row(feed, row) for name, feed in feeds.items()}, 1
-        else:
-            yield {name: feed for name, feed in feeds.items() if not isinstance(feed, list)}, rows
-        return
-    for start in range(0, rows, batch):
-        count = min(batch, rows - start)
-        piece = {name: _piece(feed, start, count, batch) for name, feed in feeds.items()}
-        yield piece, count
-
-
-def _row(feed: Feed, row: int) -> Array:
-    return feed[row] if isinstance(feed, list) else np.asarray(feed[row, ...])
-
-
-def _piece(feed: Feed, start: int, count: int, size: int) -> Array:
-    """`size` rows from `start` on; the last real row is repeated where there are fewer."""
-    if isinstance(feed, list):
-        return feed[start][None]
-    rows = feed[start : start + count]
-    return rows if count == size else np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)])
 
 
 def _check_pad(settings: ModelSettings, inputs: Sequence[Declared], where: str) -> None:

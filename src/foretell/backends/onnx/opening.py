@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foretell.backends.artefact_bytes import check_digest
+from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.onnx.external import check_external, digest
 from foretell.backends.onnx.file import read_onnx
 from foretell.backends.onnx.model import OnnxModel
 from foretell.backends.onnx.session import check_device, check_precision, passes_of
 from foretell.backends.opened import Opened
 from foretell.config import ModelSettings
-from foretell.errors import UnsafeModel
 
 
 def open_onnx(path: Path, settings: ModelSettings) -> Opened:
@@ -20,6 +21,7 @@ def open_onnx(path: Path, settings: ModelSettings) -> Opened:
     that is no ONNX model, `UnsafeModel` for external data outside its folder or another digest than
     `settings.sha256`, `InvalidSetting` and `Unavailable` for passes, a precision or a device that are not there.
     """
+    refuse_tuning(settings, "ONNX Runtime", takes=("precision", "optimizations", "threads", "runtime"))
     passes = passes_of(settings)
     found = read_onnx(path)
     files = check_external(path, found.externals)
@@ -28,9 +30,7 @@ def open_onnx(path: Path, settings: ModelSettings) -> Opened:
     precision = found.precision or "fp32"
     check_precision(settings, precision)
     sha256 = digest(path, files)
-    if settings.sha256 is not None and sha256 != f"sha256:{settings.sha256.lower().removeprefix('sha256:')}":
-        fix = "this is another model than the one you named: do not open it before you know why"
-        raise UnsafeModel("the SHA-256 is not the one given", where=str(path), got=sha256, fix=fix)
+    check_digest(sha256, settings.sha256, path)
     return Opened(
         model=OnnxModel(path, found, settings, precision),
         name=path.stem,

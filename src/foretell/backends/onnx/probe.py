@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from foretell.backends.feeds import zeros
 from foretell.backends.onnx.answers import Output, Rows
-from foretell.backends.onnx.feeds import zeros
 from foretell.backends.onnx.spec import Declared, Rule
 from foretell.columns import Array
 from foretell.types import BatchRule, DataType

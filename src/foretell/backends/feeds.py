@@ -1,21 +1,19 @@
-"""Columns as the arrays ONNX Runtime takes, one for each input."""
+"""Columns as the arrays that a runtime takes, one for each input, and the calls they make."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput, RowError
-from foretell.types import DataType, TensorSpec
+from foretell.types import BatchRule, DataType, TensorSpec
 
 Feed = Array | list[Array]
 """All rows in one array, or rows of different shape, each to be sent alone."""
-
-_BF16 = 16  # TensorProto.BFLOAT16
 
 
 def feed_of(column: Column, spec: TensorSpec, errors: dict[int, RowError], *, alone: bool) -> Feed:
@@ -43,13 +41,31 @@ def zeros(shape: tuple[int, ...], datatype: DataType, value: int = 0) -> Array:
     return np.full(shape, value, datatype.numpy)
 
 
-def to_ort_value(data: Array, datatype: DataType) -> Any:
-    """For models with BF16, which NumPy does not know: its bits travel as uint16."""
-    from onnxruntime import OrtValue
+def pieces(feeds: Mapping[str, Feed], rows: int, batch: BatchRule) -> Iterator[tuple[dict[str, Array], int]]:
+    """The arrays of each call, and how many of its rows are real."""
+    if not isinstance(batch, int):
+        if batch is None:
+            for row in range(rows):
+                yield {name: _row(feed, row) for name, feed in feeds.items()}, 1
+        else:
+            yield {name: feed for name, feed in feeds.items() if not isinstance(feed, list)}, rows
+        return
+    for start in range(0, rows, batch):
+        count = min(batch, rows - start)
+        piece = {name: _piece(feed, start, count, batch) for name, feed in feeds.items()}
+        yield piece, count
 
-    if datatype is DataType.BF16:
-        return OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(data), _BF16)
-    return OrtValue.ortvalue_from_numpy(data)
+
+def _row(feed: Feed, row: int) -> Array:
+    return feed[row] if isinstance(feed, list) else np.asarray(feed[row, ...])
+
+
+def _piece(feed: Feed, start: int, count: int, size: int) -> Array:
+    """`size` rows from `start` on; the last real row is repeated where there are fewer."""
+    if isinstance(feed, list):
+        return feed[start][None]
+    rows = feed[start : start + count]
+    return rows if count == size else np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)])
 
 
 def _plain(column: Dense | Bytes, spec: TensorSpec, errors: dict[int, RowError], owners: Array | None) -> Array:

@@ -1,0 +1,50 @@
+"""The bytes of an artefact, be it one file or a folder: their digest and their number."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from foretell.errors import InvalidModel, UnsafeModel
+
+
+def digest_of(path: Path) -> str:
+    """ "sha256:..." of a file, or of the names and contents of all files of a folder, hidden ones left out.
+
+    Raises `InvalidModel` where one cannot be read, and for a link in a folder that leaves it.
+    """
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        whole, root = hashlib.sha256(), path.resolve()
+        for each in files_of(path):
+            if not each.resolve().is_relative_to(root):
+                raise InvalidModel("a link leads out of the folder", where=str(each), fix="copy what it points to")
+            with each.open("rb") as file:
+                inner = hashlib.file_digest(file, "sha256").digest()
+            name = each.relative_to(path).as_posix().encode()
+            whole.update(len(name).to_bytes(8, "big") + name + inner)
+    except OSError as error:
+        raise InvalidModel("it cannot be read", where=str(path), got=error.strerror or error) from error
+    return f"sha256:{whole.hexdigest()}"
+
+
+def check_digest(digest: str, sha256: str | None, where: Path) -> None:
+    """Raises `UnsafeModel` unless `digest` is the one that was given, if one was."""
+    if sha256 is not None and digest.removeprefix("sha256:") != sha256.strip().lower().removeprefix("sha256:"):
+        fix = "this is another model than the one you named: do not open it before you know why"
+        raise UnsafeModel("the SHA-256 is not the one given", where=str(where), got=digest, fix=fix)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or all files below a folder, hidden ones left out, in order of name."""
+    if not path.is_dir():
+        return [path]
+    found = (each for each in path.rglob("*") if each.is_file())
+    return sorted(each for each in found if not any(part.startswith(".") for part in each.relative_to(path).parts))
+
+
+def bytes_of(path: Path) -> int:
+    """Of the file, or of all files of the folder."""
+    return sum(each.stat().st_size for each in files_of(path))
