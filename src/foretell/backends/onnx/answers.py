@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.backends.onnx.spec import Declared
+from foretell.backends.row_axis import Declared
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import ModelError
 from foretell.types import DataType, Shape

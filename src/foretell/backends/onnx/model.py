@@ -20,15 +20,8 @@ from foretell.backends.onnx.file import OnnxFile
 from foretell.backends.onnx.labels import labels_for
 from foretell.backends.onnx.probe import Probe
 from foretell.backends.onnx.session import open_session, passes_of, run_of
-from foretell.backends.onnx.spec import (
-    Declared,
-    declared_inputs,
-    declared_outputs,
-    declared_rule,
-    input_spec,
-    output_spec,
-    settle_rule,
-)
+from foretell.backends.onnx.spec import declared_inputs, declared_outputs, input_spec, output_spec
+from foretell.backends.row_axis import Declared, declared_rule, settle_rule
 from foretell.columns import Array, Batch, Column, Dense, spread
 from foretell.config import ModelSettings
 from foretell.errors import Cancelled, InferenceError, InvalidModel, InvalidSetting, NotReady, RowError, nearest

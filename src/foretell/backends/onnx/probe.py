@@ -11,7 +11,7 @@ import numpy as np
 
 from foretell.backends.feeds import zeros
 from foretell.backends.onnx.answers import Output, Rows
-from foretell.backends.onnx.spec import Declared, Rule
+from foretell.backends.row_axis import Declared, Rule
 from foretell.columns import Array
 from foretell.types import BatchRule, DataType
 
