@@ -13,9 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_build import build, identity, iris_onnx, save, value
 
-from foretell.backends.onnx.file import MAX_DEPTH, read_onnx
 from foretell.backends.onnx.opening import open_onnx
-from foretell.backends.onnx.wire import Message, Reader, WireError
+from foretell.backends.onnx_format.file import MAX_DEPTH, read_onnx
+from foretell.backends.onnx_format.wire import Message, Reader, WireError
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel
 
@@ -53,7 +53,8 @@ def test_the_facts_of_a_file_are_read(tmp_path: Path) -> None:
     assert found.opsets == {"": 15, "my.domain": 7}
     assert found.metadata == {"author": "Ann"}
     assert found.operators == {("", "MatMul"), ("my.domain", "Odd")}
-    assert found.shaped == {"x", "z"}
+    assert found.dims == {"x": ("N", 2), "z": ("N", 3)}
+    assert found.outputs == ["z"]
     assert found.precision == "fp16"
     assert found.deterministic
 
@@ -205,7 +206,7 @@ def test_any_damage_ends_in_a_sentence_or_is_harmless(tmp_path: Path) -> None:
 
 
 def test_the_number_of_fields_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foretell.backends.onnx.wire.MAX_FIELDS", 100)
+    monkeypatch.setattr("foretell.backends.onnx_format.wire.MAX_FIELDS", 100)
     data = b"\x10\x01" * 101
     with pytest.raises(WireError, match="more than 100 fields"):
         list(Reader().fields(Message(data, 0, len(data))))

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_build import Dims, build, identity, iris_onnx, one_node, value
 
-from foretell.backends.onnx.labels import read_names
+from foretell.backends.onnx_format.labels import read_names
 from foretell.columns import Batch
 from foretell.errors import InvalidModel, InvalidSetting
 from foretell.model import Context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from foretell.errors import InvalidModel, UnsafeModel
@@ -48,3 +49,12 @@ def files_of(path: Path) -> list[Path]:
 def bytes_of(path: Path) -> int:
     """Of the file, or of all files of the folder."""
     return sum(each.stat().st_size for each in files_of(path))
+
+
+def file_stamp(path: Path) -> tuple[int, int, int]:
+    """Changes when the file does. Raises `InvalidModel` where it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
+    return status.st_ino, status.st_size, status.st_mtime_ns

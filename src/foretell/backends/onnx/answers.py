@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from foretell.backends.row_axis import Declared
+from foretell.backends.row_probe import Rows
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import ModelError
 from foretell.types import DataType, Shape
-
-Rows = Array | list[Array]
-"""All rows in one array, or rows of different shape in a list."""
 
 
 class Output:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import onnxruntime
 
-from foretell.backends.onnx.file import OnnxFile
+from foretell.backends.onnx_format.file import OnnxFile
 from foretell.backends.row_axis import Declared
 from foretell.columns import Array
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +10,22 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
+from foretell.backends.artefact_bytes import file_stamp
+from foretell.backends.declared_spec import settled_spec
 from foretell.backends.feeds import feed_of, pieces
 from foretell.backends.model_settings import pad_text
-from foretell.backends.onnx.answers import Output, Rows
+from foretell.backends.onnx.answers import Output
 from foretell.backends.onnx.bf16 import to_ort_value
 from foretell.backends.onnx.errors import run_error
-from foretell.backends.onnx.file import OnnxFile
-from foretell.backends.onnx.labels import labels_for
-from foretell.backends.onnx.probe import Probe
 from foretell.backends.onnx.session import open_session, passes_of, run_of
-from foretell.backends.onnx.spec import declared_inputs, declared_outputs, input_spec, output_spec
-from foretell.backends.row_axis import Declared, declared_rule, settle_rule
+from foretell.backends.onnx.spec import declared_inputs, declared_outputs
+from foretell.backends.onnx_format.file import OnnxFile
+from foretell.backends.onnx_format.labels import labels_for
+from foretell.backends.row_axis import Declared
+from foretell.backends.row_probe import Rows
 from foretell.columns import Array, Batch, Column, Dense, spread
 from foretell.config import ModelSettings
-from foretell.errors import Cancelled, InferenceError, InvalidModel, InvalidSetting, NotReady, RowError, nearest
+from foretell.errors import Cancelled, InferenceError, InvalidModel, NotReady, RowError
 from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec
 
@@ -60,8 +61,8 @@ class OnnxModel(Model):
         session = open_session(self._path, self._found, self._settings, device)
         where = str(self._path)
         self._device = device
-        self._inputs = declared_inputs(session.get_inputs(), self._found.shaped, where)
-        declared = declared_outputs(session.get_outputs(), self._found.shaped, where)
+        self._inputs = declared_inputs(session.get_inputs(), self._found.dims, where)
+        declared = declared_outputs(session.get_outputs(), self._found.dims, where)
         self._outputs = tuple(Output(each, self._name) for each in declared)
         self._output_names = [each.name for each in declared]
         kinds = [each.datatype for each in (*self._inputs, *declared)]
@@ -122,27 +123,15 @@ class OnnxModel(Model):
 
     def _settled(self, declared: Sequence[Declared], where: str) -> ModelSpec:
         settings, found = self._settings, self._found
-        _check_pad(settings, self._inputs, where)
-        rule = settle_rule(settings, declared_rule(self._inputs, declared), self._inputs, where)
-        probe = Probe(self._inputs, self._outputs, self._call, mixes_rows=found.mixes_rows)
-        tried = probe.settle(rule, check_rows=settings.batch is None and found.deterministic)
-        batch = rule.batch if settings.batch is not None else tried.batch
-        seen = tried.shapes if tried.batch == batch else {}
-        outputs = tuple(output_spec(each, batch, seen.get(each.name, ())) for each in declared)
-        labels = labels_for(outputs, found)
+        spec = settled_spec(
+            self._inputs, declared, settings, self._values, where,
+            mixes_rows=found.mixes_rows, deterministic=found.deterministic,
+        )  # fmt: skip
+        labels = labels_for(spec.outputs or (), found)
         for output in self._outputs:
             if output.classes is not None:
                 labels[output.name] = tuple(map(str, output.classes))
-        return ModelSpec(
-            inputs=tuple(input_spec(each, batch) for each in self._inputs),
-            outputs=outputs,
-            batch=batch,
-            row_wise=tried.row_wise,
-            concurrent=True,
-            deterministic=found.deterministic,
-            pad=dict(settings.pad) if settings.pad is not None else None,
-            labels=labels or None,
-        )
+        return spec.with_changes(labels=labels or None)
 
     def _predict_generally(self, batch: Batch, ctx: Context) -> Batch:
         """Strings, rows of different length, sequences, and models that do not take any number of rows."""
@@ -204,6 +193,9 @@ class OnnxModel(Model):
         found: Sequence[Any] = session.run_with_ort_values(self._output_names, values)
         return found
 
+    def _values(self, feeds: Mapping[str, Array]) -> list[Rows]:
+        return [output.value(each) for output, each in zip(self._outputs, self._call(feeds), strict=True)]
+
     def _learn_labels(self) -> None:
         """Classes that no call could tell at load are known from the first answer on."""
         labels, outputs = dict(self.spec.labels or {}), list(self.spec.outputs or ())
@@ -219,20 +211,3 @@ class OnnxModel(Model):
 
     def _not_ready(self) -> NotReady:
         return NotReady("the model is closed" if self._closed else "the model is not loaded", where=self._name)
-
-
-def file_stamp(path: Path) -> tuple[int, int, int]:
-    """Changes when the file does. Raises `InvalidModel` where it is gone."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _check_pad(settings: ModelSettings, inputs: Sequence[Declared], where: str) -> None:
-    names = [each.name for each in inputs]
-    for name in settings.pad or {}:
-        if name not in names:
-            fix = nearest(name, names)
-            raise InvalidSetting(f"pad names the input {name!r}, which the model lacks", where=where, fix=fix)

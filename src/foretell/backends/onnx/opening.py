@@ -6,10 +6,10 @@ from pathlib import Path
 
 from foretell.backends.artefact_bytes import check_digest
 from foretell.backends.model_settings import refuse_tuning
-from foretell.backends.onnx.external import check_external, digest
-from foretell.backends.onnx.file import read_onnx
 from foretell.backends.onnx.model import OnnxModel
 from foretell.backends.onnx.session import check_device, check_precision, passes_of
+from foretell.backends.onnx_format.external import check_external, digest
+from foretell.backends.onnx_format.file import read_onnx
 from foretell.backends.opened import Opened
 from foretell.config import ModelSettings
 

@@ -9,7 +9,7 @@ from typing import Any
 import onnxruntime
 
 from foretell.backends.onnx.errors import clean, load_error
-from foretell.backends.onnx.file import OnnxFile
+from foretell.backends.onnx_format.file import OnnxFile
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
 from foretell.errors import InvalidSetting, Unavailable, nearest

@@ -1,13 +1,13 @@
-"""From the inputs and outputs an ONNX model declares to foretell's specs: which axis holds the rows, if any does."""
+"""The inputs and outputs that ONNX Runtime tells of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from foretell.backends.row_axis import Declared, row_shape
+from foretell.backends.row_axis import Declared
 from foretell.errors import InvalidModel
-from foretell.types import BatchRule, DataType, Shape, TensorSpec
+from foretell.types import DataType
 
 _TENSORS = {
     "tensor(bool)": DataType.BOOL,
@@ -48,27 +48,6 @@ def declared_outputs(nodes: Iterable[Any], shaped: Collection[str], where: str) 
     if any(d.form != "tensor" for d in found) and any(d.datatype is DataType.BF16 for d in found):
         raise InvalidModel("sequences and BF16 outputs in one model cannot be served", where=where)
     return found
-
-
-def input_spec(declared: Declared, batch: BatchRule) -> TensorSpec:
-    return TensorSpec(declared.name, declared.datatype, row_shape(declared, batch))
-
-
-def output_spec(declared: Declared, batch: BatchRule, seen: Sequence[tuple[int, ...]]) -> TensorSpec:
-    """`seen`: shapes of a row in real answers, which overrule what was declared."""
-    shape = row_shape(declared, batch)
-    if declared.form != "tensor":
-        shape = seen[0] if seen and declared.form == "maps" and batch is not None else None
-    for actual in seen:
-        if shape is not None:
-            shape = _agreed(shape, actual)
-    return TensorSpec(declared.name, declared.datatype, shape)
-
-
-def _agreed(shape: Shape, actual: tuple[int, ...]) -> Shape | None:
-    if len(shape) != len(actual):
-        return None
-    return tuple(size if size == seen else None for size, seen in zip(shape, actual, strict=True))
 
 
 def _declared(node: Any, shaped: Collection[str], where: str, side: str) -> Declared:

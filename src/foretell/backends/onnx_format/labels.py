@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Iterable, Mapping
 
-from foretell.backends.onnx.file import OnnxFile
+from foretell.backends.onnx_format.file import OnnxFile
 from foretell.types import TensorSpec
 
 _KEYS = ("classes", "labels", "names", "class_names", "id2label")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from foretell.backends.feeds import zeros
-from foretell.backends.onnx.answers import Output, Rows
 from foretell.backends.row_axis import Declared, Rule
 from foretell.columns import Array
 from foretell.types import BatchRule, DataType
 
-Call = Callable[[Mapping[str, Array]], Sequence[Any]]
+Rows = Array | list[Array]
+"""All rows in one array, or rows of different shape in a list."""
+
+Call = Callable[[Mapping[str, Array]], Sequence[Rows]]
 
 _FREE_SIZES = (4, 32, 224)
 """Tried in turn for sizes the file leaves free: some models need an image or a sequence of some length."""
@@ -33,13 +34,13 @@ class Tried:
 
 
 class Probe:
-    """`call` runs the model on arrays with all their axes and raises if the model cannot.
+    """`call` runs the model on arrays with all their axes and gives what its `outputs` hold; it raises if it cannot.
 
     `mixes_rows`: the file itself tells that rows depend on each other, whatever a try would show.
     """
 
     def __init__(
-        self, inputs: Sequence[Declared], outputs: Sequence[Output], call: Call, *, mixes_rows: bool = False
+        self, inputs: Sequence[Declared], outputs: Sequence[str], call: Call, *, mixes_rows: bool = False
     ) -> None:
         self._inputs, self._outputs, self._call, self._mixes_rows = inputs, outputs, call, mixes_rows
 
@@ -73,7 +74,7 @@ class Probe:
         _, answers = self._first(None)
         if answers is None or any(isinstance(answer, list) for answer in answers):
             return Tried(None)
-        shapes = {o.name: [a.shape] for o, a in zip(self._outputs, answers, strict=True) if not isinstance(a, list)}
+        shapes = {o: [a.shape] for o, a in zip(self._outputs, answers, strict=True) if not isinstance(a, list)}
         return Tried(None, shapes=shapes)
 
     def _first(self, rows: int | None) -> tuple[int, list[Rows] | None]:
@@ -117,18 +118,17 @@ class Probe:
             if first:
                 feeds[declared.name][:1] = zeros((1, *inner), declared.datatype, first)
         try:
-            raw = self._call(feeds)
-            return [output.value(each) for output, each in zip(self._outputs, raw, strict=True)]
+            return list(self._call(feeds))
         except Exception:
             # Zeros need not be an input this model takes; what that means is decided by the caller.
             return None
 
     def _shapes(self, runs: Sequence[Sequence[Rows]]) -> dict[str, list[tuple[int, ...]]]:
-        shapes: dict[str, list[tuple[int, ...]]] = {output.name: [] for output in self._outputs}
+        shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in self._outputs}
         for answers in runs:
-            for output, answer in zip(self._outputs, answers, strict=True):
+            for name, answer in zip(self._outputs, answers, strict=True):
                 if not isinstance(answer, list):
-                    shapes[output.name].append(answer.shape[1:])
+                    shapes[name].append(answer.shape[1:])
         return shapes
 
 

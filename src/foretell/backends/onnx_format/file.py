@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from foretell.backends.artefact_file import look
-from foretell.backends.onnx.wire import Message, Reader, WireError
+from foretell.backends.onnx_format.wire import Message, Reader, WireError
 from foretell.errors import InvalidModel
 
 MAX_DEPTH = 64
@@ -38,7 +38,8 @@ class External:
 
 @dataclass(slots=True)
 class OnnxFile:
-    """`opsets`: version by domain ("" is ONNX's own). `shaped`: inputs and outputs whose rank the file tells."""
+    """`opsets`: version by domain ("" is ONNX's own). `dims`: shapes of inputs and outputs, where the file tells them:
+    numbers, names of free sizes, and None."""
 
     ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
@@ -46,7 +47,8 @@ class OnnxFile:
     externals: list[External] = field(default_factory=list)
     operators: set[tuple[str, str]] = field(default_factory=set)
     floats: Counter[str] = field(default_factory=Counter)
-    shaped: set[str] = field(default_factory=set)
+    dims: dict[str, tuple[int | str | None, ...]] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
     class_labels: list[tuple[str, ...]] = field(default_factory=list)
     """Class names that classifiers in the graph carry."""
 
@@ -133,7 +135,9 @@ class _Walk:
             elif number == 15:
                 self._sparse(_message(value, "sparse_initializer"))
             elif number in (11, 12) and top:
-                self._value_info(_message(value, "input or output"))
+                name = self._value_info(_message(value, "input or output"))
+                if number == 12:
+                    self._found.outputs.append(name)
         self._depth -= 1
 
     def _node(self, message: Message) -> None:
@@ -206,26 +210,39 @@ class _Walk:
                 version = _number(value, "opset version")
         self._found.opsets["" if domain == "ai.onnx" else domain] = version
 
-    def _value_info(self, message: Message) -> None:
-        """Notes the name where a tensor's shape is there at all: the runtime tells no unknown rank from a scalar."""
-        name, shaped = "", False
+    def _value_info(self, message: Message) -> str:
+        """Notes the shape where there is one at all: the runtime tells no unknown rank from a scalar."""
+        name, dims = "", None
         for number, value in self._reader.fields(message):
             if number == 1:
                 name = _message(value, "name").text()
             elif number == 2:
                 for inner, kind in self._reader.fields(_message(value, "type")):
-                    shaped = shaped or (inner == 1 and self._tensor_type(_message(kind, "tensor_type")))
-        if shaped:
-            self._found.shaped.add(name)
+                    if inner == 1:
+                        dims = self._tensor_type(_message(kind, "tensor_type"))
+        if dims is not None:
+            self._found.dims[name] = dims
+        return name
 
-    def _tensor_type(self, message: Message) -> bool:
-        """Whether there is a shape. Inputs and outputs tell the precision where there are no weights."""
-        shaped = False
+    def _tensor_type(self, message: Message) -> tuple[int | str | None, ...] | None:
+        """The shape, if there is one. Inputs and outputs tell the precision where there are no weights."""
+        dims = None
         for number, value in self._reader.fields(message):
             if number == 1 and value in _FLOATS:
                 self._found.floats[_FLOATS[_number(value, "elem_type")]] += 1
-            shaped = shaped or number == 2
-        return shaped
+            elif number == 2:
+                shape = self._reader.fields(_message(value, "shape"))
+                dims = tuple(self._dim(_message(each, "dim")) for at, each in shape if at == 1)
+        return dims
+
+    def _dim(self, message: Message) -> int | str | None:
+        size: int | str | None = None
+        for number, value in self._reader.fields(message):
+            if number == 1:
+                size = _number(value, "dim_value")
+            elif number == 2:
+                size = _message(value, "dim_param").text()
+        return None if isinstance(size, int) and size >= 2**63 else size  # a negative one: nobody knows it
 
     def _pair(self, message: Message) -> tuple[str, str]:
         pairs = self._pairs(message)

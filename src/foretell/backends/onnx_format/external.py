@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from foretell.backends.onnx.file import External
+from foretell.backends.onnx_format.file import External
 from foretell.errors import InvalidModel, UnsafeModel
 
 _MEMORY_TAG = "_ORT_MEM_ADDR_"
