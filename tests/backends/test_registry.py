@@ -286,18 +286,13 @@ def test_sessions_and_protos_are_sent_to_their_file() -> None:
     assert "give the path" in refused(proto)
 
 
-def test_a_torch_module_is_not_taken_for_a_function() -> None:
-    base = type("Module", (), {"__module__": "torch.nn.modules.module", "__call__": lambda self, x: x})
-    assert "no backend for PyTorch yet" in refused(type("Net", (base,), {})())
-
-
 def test_a_digest_belongs_to_a_file() -> None:
     with pytest.raises(InvalidSetting, match="sha256 belongs to a file"):
         opened(lambda x: x, sha256="0" * 64)
 
 
 def test_importing_the_backends_imports_no_framework() -> None:
-    frameworks = "{'onnxruntime', 'sklearn', 'skops', 'pandas'}"
+    frameworks = "{'onnxruntime', 'sklearn', 'skops', 'pandas', 'torch', 'xgboost', 'tensorflow', 'openvino'}"
     code = f"import foretell.backends, sys; print(sorted({frameworks} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
 from foretell.config import ModelSettings
 from foretell.errors import Cancelled, InferenceError, InvalidInput, ModelError, NotReady, RowError
 from foretell.model import Context, Model
-from foretell.types import ModelSpec
+from foretell.types import DataType, ModelSpec
+
+_MOST_SEEN = 64
 
 Arrays = Mapping[str, Array]
 """Arrays by name. Strings are arrays of `str` objects."""
@@ -35,6 +37,8 @@ class ArrayModel(Model):
         self._where, self._settings = where, settings
         self._outputs = LearnedOutputs(None)
         self._ready = self._closed = False
+        self._input_types: tuple[tuple[str, np.dtype[Any]], ...] = ()
+        self._seen: frozenset[object] = frozenset()
 
     @abstractmethod
     def _call(self, feeds: Arrays) -> Arrays:
@@ -53,6 +57,9 @@ class ArrayModel(Model):
         """Ready for calls. Raises `InvalidSetting` for a `pad` of an input that the model lacks."""
         self.spec = with_settings(spec, self._settings)
         self._outputs = LearnedOutputs(self.spec.outputs)
+        inputs = self.spec.inputs or ()
+        if all(each.datatype not in (None, DataType.BYTES) for each in inputs):
+            self._input_types = tuple((each.name, each.datatype.numpy) for each in inputs if each.datatype is not None)
         self._ready = True
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
@@ -62,6 +69,21 @@ class ArrayModel(Model):
             raise NotReady("the model is closed" if self._closed else "the model is not loaded", where=self._where)
         if not batch.rows:
             return Batch(self._outputs.blank(0) if self._outputs.known else {}, 0)
+        if self.spec.batch == "any" and (usual := self._usual_feeds(batch)) is not None:
+            return Batch(self._columns([self._rows(self._run(usual), batch.rows)]), batch.rows)
+        return self._predict_generally(batch, ctx)
+
+    def _usual_feeds(self, batch: Batch) -> Arrays | None:
+        """The arrays as they are, where every input is there as the runtime takes it: most calls."""
+        feeds = {}
+        for name, dtype in self._input_types:
+            column = batch.columns.get(name)
+            if type(column) is not Dense or column.data.dtype is not dtype or not column.data.flags.c_contiguous:
+                return None
+            feeds[name] = column.data
+        return feeds or None
+
+    def _predict_generally(self, batch: Batch, ctx: Context) -> Batch:
         errors: dict[int, RowError] = {}
         rule = self.spec.batch
         feeds = {
@@ -75,8 +97,23 @@ class ArrayModel(Model):
             if answers and ctx.cancelled():
                 raise Cancelled("nobody waits for this answer any more", where=self._where)
             answers.append(self._rows(self._run(piece), count))
+        return Batch(self._columns(answers), batch.rows)
+
+    def _columns(self, answers: Sequence[Arrays]) -> dict[str, Column]:
+        """The answers of all calls, one after another. What looks as an answer before it tells nothing new."""
+        if len(answers) == 1:
+            looks = tuple([(name, array.dtype, array.shape[1:]) for name, array in answers[0].items()])
+            if looks in self._seen:
+                return {name: Dense(array) for name, array in answers[0].items()}
         columns = {name: joined([each[name] for each in answers], name, self._where) for name in answers[0]}
-        return Batch(self._learned(columns), batch.rows)
+        fitted = self._learned(columns)
+        if (
+            len(answers) == 1
+            and len(self._seen) < _MOST_SEEN
+            and all(isinstance(column, Dense) and column.data is answers[0][name] for name, column in fitted.items())
+        ):
+            self._seen = self._seen | {looks}
+        return fitted
 
     def close(self) -> None:
         if not self._closed:

@@ -12,10 +12,10 @@ from foretell.errors import InvalidModel, UnsafeModel
 
 _SHOWN = 5
 
-_TORCH = "export a PyTorch model to ONNX, with torch.onnx.export"
+_TORCH = "export a PyTorch model with torch.export.save, or save its weights as .safetensors"
 _KERAS = "export a Keras or TensorFlow model to ONNX, with tf2onnx"
 _CONVERT = {
-    **dict.fromkeys((".pt", ".pth", ".pt2", ".ckpt", ".bin", ".safetensors"), _TORCH),
+    **dict.fromkeys((".ckpt", ".bin"), _TORCH),
     **dict.fromkeys((".h5", ".hdf5", ".keras", ".pb", ".tflite"), _KERAS),
 }
 

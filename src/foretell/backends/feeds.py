@@ -27,11 +27,6 @@ def feed_of(column: Column, spec: TensorSpec, errors: dict[int, RowError], *, al
     return _plain(column, spec, errors, None)
 
 
-def native(data: Array, datatype: DataType) -> Array:
-    """The array as the runtime reads it: other byte orders it would misread without a word."""
-    return np.ascontiguousarray(data, datatype.numpy)
-
-
 def zeros(shape: tuple[int, ...], datatype: DataType, value: int = 0) -> Array:
     """An array to try a model with; of strings, empty ones."""
     if datatype is DataType.BYTES:
@@ -70,8 +65,9 @@ def _piece(feed: Feed, start: int, count: int, size: int) -> Array:
 
 def _plain(column: Dense | Bytes, spec: TensorSpec, errors: dict[int, RowError], owners: Array | None) -> Array:
     """`owners`: the row that each element of `column` belongs to, where that is not the element itself."""
-    if isinstance(column, Dense):
-        return native(column.data, spec.datatype) if spec.datatype is not None else column.data
+    if isinstance(column, Dense):  # other byte orders runtimes would misread without a word
+        kind = column.data.dtype.newbyteorder("=") if spec.datatype is None else spec.datatype.numpy
+        return np.ascontiguousarray(column.data, kind)
     per_row = math.prod(column.row_shape)
     texts: list[str] = []
     for at, item in enumerate(column.items()):

@@ -44,6 +44,8 @@ class Format:
 FORMATS = (
     Format("onnx", "foretell.backends.onnx.opening:open_onnx", (".onnx",), threads=True),
     Format("scikit-learn", "foretell.backends.sklearn.skops_file:open_skops", (".skops",)),
+    Format("pytorch", "foretell.backends.torch.opening:open_torch", (".pt2", ".pt", ".pth"), threads=True),
+    Format("pytorch", "foretell.backends.torch.opening:open_weights", (".safetensors",), threads=True),
     Format("pickle", "foretell.backends.pickle_file:open_pickle", (".pkl", ".pickle", ".joblib")),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
 from typing import Any
 
@@ -21,11 +22,16 @@ _ACCEPTED = (
 _REFUSED = {
     "onnxruntime": ("a session does not give its model back", "give the path of the .onnx file"),
     "onnx": ("an ONNX model in memory is not opened", "save it, and give the path of the .onnx file"),
-    "torch": ("there is no backend for PyTorch yet", "export it to ONNX, or give a function from and to arrays"),
     "tensorflow": ("there is no backend for TensorFlow", "export it to ONNX, or give a function from and to arrays"),
     "keras": ("there is no backend for Keras", "export it to ONNX, or give a function from and to arrays"),
     "xgboost": ("a Booster takes no arrays", "give the XGBClassifier or XGBRegressor, or a function from arrays"),
 }
+
+_LIVE = {
+    "torch": ("pytorch", "foretell.backends.torch.module:live_model"),
+}
+"""By package: what its models are called, and "module:function" that makes a model of a live object of it, from the
+object, the settings, where it comes from, and rows as an example."""
 
 
 def open_object(
@@ -74,6 +80,10 @@ def _model(value: object, name: str, where: str, settings: ModelSettings, exampl
             raise InvalidSetting("batch and pad of a Model stand in its spec", where=where, fix="change the spec")
         return value, "python"
     _check_kind(value, where)
+    if (package := _package(value)) is not None:
+        framework, place = _LIVE[package]
+        module, _, name_of_function = place.partition(":")
+        return getattr(importlib.import_module(module), name_of_function)(value, settings, where, example), framework
     if is_estimator(value):
         from foretell.backends.sklearn.model import SklearnModel
 
@@ -94,7 +104,7 @@ def _check_kind(value: object, where: str) -> None:
         if needed := required(value):
             fix = "give them defaults, or name an object of the class"
             raise InvalidModel("its constructor needs arguments", where=where, got=", ".join(needed), fix=fix)
-    elif "sklearn" in frameworks:
+    elif "sklearn" in frameworks or _package(value) is not None:
         return
     for framework in frameworks:
         if framework in _REFUSED:
@@ -102,6 +112,14 @@ def _check_kind(value: object, where: str) -> None:
             raise InvalidModel(what, where=where, got=f"{kind.__module__}.{kind.__qualname__}", fix=fix)
     if not callable(value) and not _has_method(value):
         raise InvalidModel("this is no model", where=where, expected=_ACCEPTED, got=type(value).__name__)
+
+
+def _package(value: object) -> str | None:
+    """The package whose backend takes this object: of the classes it descends from, the nearest one's."""
+    if isinstance(value, type):
+        return None
+    packages = (ancestor.__module__.partition(".")[0] for ancestor in type(value).__mro__)
+    return next((package for package in packages if package in _LIVE), None)
 
 
 def _has_method(value: object) -> bool:

@@ -1,0 +1,1 @@
+"""PyTorch: exported programs, TorchScript, weights with their class, and live modules."""

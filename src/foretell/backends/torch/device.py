@@ -1,0 +1,81 @@
+"""Where a PyTorch model computes, in which numbers, and on how many threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from foretell.backends.torch.tensors import array_of
+from foretell.columns import Array
+from foretell.errors import Unavailable
+
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_device(device: str) -> torch.device:
+    """Raises `Unavailable` for a device that is not there."""
+    kind, _, number = device.partition(":")
+    here = ["cpu", *(f"cuda:{each}" for each in range(torch.cuda.device_count()))]
+    known = kind in ("cpu", "cuda") and (not number or (kind == "cuda" and number.isascii() and number.isdigit()))
+    wanted = "cpu" if kind == "cpu" else f"cuda:{int(number or 0)}" if known else device
+    if not known or wanted not in here:
+        got = f"PyTorch {torch.__version__} with {', '.join(here)}"
+        fix = "install a build of torch for CUDA on a machine with an NVIDIA GPU" if kind == "cuda" else ""
+        raise Unavailable(f"device {device!r} is not there", expected=" or ".join(here), got=got, fix=fix)
+    return torch.device(wanted)
+
+
+def precision_of(name: str | None, device: torch.device) -> torch.dtype | None:
+    """The numbers that a precision means on `device`; None: as the model has them. Raises `Unavailable`."""
+    if name is None:
+        return None
+    there = ["fp32", *(each for each in ("bf16", "fp16") if _has(each, device))]
+    if name.lower() not in there:
+        what = f"PyTorch does not compute in {name} on this {device.type}"
+        raise Unavailable(what, expected=" or ".join(there), got=name, fix="leave precision unset")
+    return _PRECISIONS[name.lower()]
+
+
+def _has(precision: str, device: torch.device) -> bool:
+    """Whether its units compute in it: what is only imitated is slower than float32."""
+    if device.type == "cuda":
+        return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(getattr(torch.cpu, "_is_amx_fp16_supported", lambda: False)())
+
+
+def use_threads(number: int) -> None:
+    """Of the calling thread, which PyTorch keeps apart from the others; asking is far cheaper than telling."""
+    if torch.get_num_threads() != number:
+        torch.set_num_threads(number)
+
+
+class Carrier:
+    """Brings tensors to a GPU and answers back: from pinned memory, on a stream of its own for each call, so that the
+    copies of one call run beside the work of another."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def run(self, call: Any, tensors: Iterable[torch.Tensor], named: Any) -> Mapping[str, Array]:
+        stream = torch.cuda.Stream(self._device)
+        with torch.cuda.device(self._device), torch.cuda.stream(stream):
+            there = [tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors]
+            answers: dict[str, torch.Tensor] = named(call(*there))
+            back = {name: self._back(tensor) for name, tensor in answers.items()}
+        stream.synchronize()
+        return {name: array_of(tensor, name) for name, tensor in back.items()}
+
+    def _back(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.device.type == "cpu":
+            return tensor
+        place = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        return place.copy_(tensor, non_blocking=True)
+
+
+def floats_of(tensors: Sequence[torch.Tensor]) -> torch.dtype | None:
+    """The type of a model's weights."""
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)

@@ -1,0 +1,175 @@
+"""A model on PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from foretell.backends.array_model import ArrayModel, Arrays
+from foretell.backends.array_probe import probed
+from foretell.backends.model_settings import refuse_tuning
+from foretell.backends.torch.device import Carrier, check_device, floats_of, precision_of, use_threads
+from foretell.backends.torch.runnable import Runnable
+from foretell.backends.torch.tensors import array_of, tensor_of
+from foretell.columns import Array, Column
+from foretell.config import ModelSettings
+from foretell.cores import usable_cores
+from foretell.errors import InferenceError, InvalidModel, ModelError, NotReady, Unavailable
+from foretell.model import Context
+from foretell.types import DataType, ModelSpec
+
+_TAKES = ("precision", "threads", "compile", "model_class")
+
+
+class TorchModel(ArrayModel):
+    """Runs in inference mode, without gradients; numbers in BF16 come and go as FP32.
+
+    `read` gives what to run, once, when the model is loaded.
+    """
+
+    def __init__(self, read: Callable[[], Runnable], where: str, settings: ModelSettings) -> None:
+        refuse_tuning(settings, "a PyTorch model", takes=_TAKES)
+        super().__init__(where, settings)
+        self._read: Callable[[], Runnable] | None = read
+        self._runnable: Runnable | None = None
+        self._call_of: Callable[..., Any] | None = None
+        self._carrier: Carrier | None = None
+        self._floats: torch.dtype | None = None
+        self._kinds: tuple[torch.dtype | None, ...] = ()
+        self._device = settings.devices[0]
+        self._threads = settings.threads or settings.shared_threads(usable_cores())
+
+    def load(self, device: str) -> None:
+        """Raises `Unavailable` for a device or precision that is not there and where torch.compile fails,
+        `InvalidModel` for what PyTorch does not take."""
+        read, self._read = self._read, None
+        if read is None:
+            raise NotReady("a model is loaded once", where=self._where, fix="open it again")
+        place = check_device(device)
+        kind = precision_of(self._settings.precision, place)
+        self._device = device
+        runnable = self._runnable = read()
+        try:
+            runnable.module.to(place)
+            if kind is not None:
+                runnable.module.to(kind)
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            what = f"it cannot be brought to {device}" + (f" in {self._settings.precision}" if kind else "")
+            raise Unavailable(f"{what}: {_line(error)}", where=self._where) from error
+        self._floats = floats_of([*runnable.module.parameters(), *runnable.module.buffers()])
+        narrow = [each is not None and each.is_floating_point and kind is not None for each in runnable.kinds]
+        self._kinds = tuple(self._floats if n else each for n, each in zip(narrow, runnable.kinds, strict=True))
+        self._carrier = Carrier(place) if place.type == "cuda" else None
+        self._call_of = runnable.call
+        spec = self._probed(runnable.spec, kind)
+        if self._settings.compile:
+            self._compile(spec)
+        self._loaded(spec)
+        if runnable.example is not None:
+            self.predict(runnable.example, Context(device=device))
+        self._settle_outputs()
+
+    def _call(self, feeds: Arrays) -> Arrays:
+        runnable, call = self._runnable, self._call_of
+        if runnable is None or call is None:
+            raise NotReady("the model is closed", where=self._where)
+        rows, feeds = self._enough(feeds, runnable.least_rows)
+        kinds = self._kinds or (None,) * len(feeds)
+        tensors = [tensor_of(feed, kind, self._floats) for feed, kind in zip(feeds.values(), kinds, strict=True)]
+        use_threads(self._threads)
+        with torch.inference_mode():
+            if self._carrier is not None:
+                answers = self._carrier.run(call, tensors, runnable.named)
+            else:
+                answers = {name: array_of(each, name) for name, each in runnable.named(call(*tensors)).items()}
+        if self._settings.precision is not None:
+            answers = {name: _widened(array) for name, array in answers.items()}
+        return answers if rows is None else {name: array[:rows] for name, array in answers.items()}
+
+    def _unload(self) -> None:
+        self._runnable = self._call_of = self._carrier = self._read = None
+
+    def _variant(self) -> Mapping[str, str]:
+        return {
+            "runtime": "pytorch",
+            "version": torch.__version__,
+            "device": self._device,
+            **({} if self._settings.precision is None else {"precision": self._settings.precision.lower()}),
+            **({"compiled": "yes"} if self._settings.compile else {}),
+        }
+
+    def _raised(self, error: Exception) -> InferenceError:
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            raise MemoryError(_line(error)) from error
+        return ModelError(f"PyTorch failed: {_line(error)}", where=self._where)
+
+    def _learned(self, columns: dict[str, Column]) -> dict[str, Column]:
+        before = self.spec.outputs
+        fitted = super()._learned(columns)
+        if self.spec.outputs is not before:
+            self._settle_outputs()
+        return fitted
+
+    def _settle_outputs(self) -> None:
+        """A single answer without a name needs none; class names belong to the outputs that have one value for each."""
+        self.bare_output = [each.name for each in self.spec.outputs or ()] == ["output"]
+        labels = self._runnable.labels if self._runnable is not None else None
+        fitting = [each.name for each in self.spec.outputs or () if labels and each.shape == (len(labels),)]
+        if labels and fitting:
+            self.spec = self.spec.with_changes(labels=dict.fromkeys(fitting, labels))
+
+    def _probed(self, spec: ModelSpec, kind: torch.dtype | None) -> ModelSpec:
+        """Raises `Unavailable` where the model answers, but not in the precision that is asked for."""
+        if kind is not None:
+            spec = spec.with_changes(outputs=None)
+        told = probed(spec, self._call)
+        if kind is None or told.outputs is not None or spec.inputs is None:
+            return told
+        if all(each.datatype is not None and each.shape is not None for each in spec.inputs):
+            what = f"this model does not compute in {self._settings.precision}: its own code asks for other numbers"
+            raise Unavailable(what, where=self._where, fix="export it in that precision, or leave precision unset")
+        return told
+
+    def _enough(self, feeds: Arrays, least: int) -> tuple[int | None, Arrays]:
+        """At least so many rows, the last one repeated, and how many are real."""
+        rows = len(next(iter(feeds.values()))) if least > 1 else least
+        if rows >= least:
+            return None, feeds
+        more = {name: np.repeat(each[-1:], least - rows, axis=0) for name, each in feeds.items()}
+        return rows, {name: np.concatenate([each, more[name]]) for name, each in feeds.items()}
+
+    def _compile(self, spec: ModelSpec) -> None:
+        """The model behind torch.compile, which compiles at the first call: here, where the inputs are known."""
+        from foretell.backends.feeds import zeros
+
+        plain = self._call_of
+        self._call_of = torch.compile(plain, dynamic=True)
+        inputs = spec.inputs or ()
+        if any(each.datatype is None or each.shape is None for each in inputs):
+            return
+        sizes = {each.name: tuple(8 if size is None else size for size in each.shape or ()) for each in inputs}
+        axis = () if spec.batch is None else (spec.batch if isinstance(spec.batch, int) else 2,)
+        feeds = {each.name: zeros((*axis, *sizes[each.name]), each.datatype or DataType.FP32) for each in inputs}
+        try:
+            self._call(feeds)
+        except Exception as error:
+            what = f"torch.compile fails here: {_line(error)}"
+            raise Unavailable(what, where=self._where, fix="install a C++ compiler, or leave compile out") from error
+
+
+def invalid(error: Exception, where: str) -> InvalidModel:
+    """What PyTorch said of a file."""
+    return InvalidModel(f"PyTorch {torch.__version__} cannot read it: {_line(error)}", where=where)
+
+
+def _widened(array: Array) -> Array:
+    """The narrower numbers inside are nobody's outside."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).strip().split("\n", 1)[0].split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."

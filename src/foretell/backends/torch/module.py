@@ -1,0 +1,47 @@
+"""Modules that are there as Python objects: what their code and their attributes tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from foretell.backends.python.declared import read_declared
+from foretell.backends.python.example import example_batch
+from foretell.backends.python.signature import read_signature
+from foretell.backends.torch.model import TorchModel
+from foretell.backends.torch.program import runnable_of as runnable_of_program
+from foretell.backends.torch.runnable import Runnable
+from foretell.backends.torch.script import runnable_of as runnable_of_script
+from foretell.config import ModelSettings
+from foretell.errors import InvalidSetting
+from foretell.types import ModelSpec
+
+
+def live_model(value: Any, settings: ModelSettings, where: str, example: object = None) -> TorchModel:
+    """A `torch.nn.Module`, ScriptModule or ExportedProgram that somebody has in memory.
+
+    A module is put into evaluation mode, and moved where the settings say. Raises as `TorchModel`, and `InvalidModel`
+    for one whose forward takes no data.
+    """
+    if settings.model_class is not None:
+        raise InvalidSetting("model_class is for weights in a file", where=where, got="a model that is there already")
+    if isinstance(value, torch.export.ExportedProgram):
+        return TorchModel(lambda: runnable_of_program(value, where), where, settings)
+    if isinstance(value, torch.jit.ScriptModule):
+        return TorchModel(lambda: runnable_of_script(value, where), where, settings)
+    return TorchModel(lambda: runnable_of(value, where, example), where, settings)
+
+
+def runnable_of(module: torch.nn.Module, where: str, example: object = None) -> Runnable:
+    """The module in evaluation mode. Its inputs are the parameters of its forward that have no default, unless its
+    attribute `inputs` says otherwise; `example`, rows of them, tells their types."""
+    module.eval()
+    declared = read_declared(module, where)
+    signature = read_signature(module.forward, f"{where}.forward")
+    inputs = declared.spec.inputs or signature.specs()
+    batch = None
+    if example is not None:
+        inputs, batch = example_batch(example, inputs, signature)
+    spec: ModelSpec = declared.spec.with_changes(inputs=inputs)
+    return Runnable(module, module, spec, (None,) * len(inputs or ()), labels=declared.labels, example=batch)

@@ -1,0 +1,69 @@
+"""Weights in a file, and the class of the user's that they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foretell.backends.python.source import Found, find
+from foretell.backends.torch.model import invalid
+from foretell.backends.torch.module import runnable_of
+from foretell.backends.torch.runnable import Runnable
+from foretell.errors import InvalidModel
+
+_SHOWN = 3
+
+
+def class_of(reference: str) -> Found:
+    """Raises `InvalidModel` where that is no module of PyTorch, or nothing that makes one."""
+    found = find(reference)
+    if not callable(found.value):
+        expected, got = "a class or function that makes a torch.nn.Module", type(found.value).__name__
+        raise InvalidModel("model_class is none", where=reference, expected=expected, got=got)
+    return found
+
+
+def with_weights(path: Path, found: Found) -> Runnable:
+    """An instance of the class, with the weights of the file. Raises `InvalidModel` where they do not fit."""
+    try:
+        module = found.value()  # type: ignore[operator]
+    except (Exception, SystemExit) as error:
+        text = f"instantiating {found.name} failed with {type(error).__name__}: {error}"
+        raise InvalidModel(text, where=str(path), fix="give it a constructor without arguments") from error
+    if not isinstance(module, torch.nn.Module):
+        expected, got = "a torch.nn.Module", type(module).__name__
+        raise InvalidModel(f"{found.name} made none", where=str(path), expected=expected, got=got)
+    try:
+        state = _state(path)
+    except Exception as error:
+        raise invalid(error, str(path)) from error
+    _load(module, state, found.name, str(path))
+    return runnable_of(module, found.name)
+
+
+def _state(path: Path) -> dict[str, Any]:
+    if path.suffix.lower() == ".safetensors":
+        from safetensors.torch import load_file
+
+        return dict(load_file(path))
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise InvalidModel("it holds no weights by name", got=type(state).__name__)
+    return state
+
+
+def _load(module: torch.nn.Module, state: dict[str, Any], name: str, where: str) -> None:
+    own = module.state_dict()
+    lacks, more = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    wrong = [key for key in own if key in state and getattr(state[key], "shape", None) != own[key].shape]
+    if lacks or more or wrong:
+        found = (("lacks", lacks), ("has beside them", more), ("differs in shape at", wrong))
+        got = "; ".join(f"{kind} {_some(keys)}" for kind, keys in found if keys)
+        raise InvalidModel(f"the weights do not fit {name}", where=where, got=f"a file that {got}")
+    module.load_state_dict(state)
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

@@ -1,0 +1,133 @@
+"""PyTorch models: what they are called with, in which numbers, on how many threads."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from foretell import Predictor
+from foretell.errors import InvalidInput, Unavailable
+from foretell.types import DataType
+
+
+class Net(torch.nn.Module):
+    labels = ("left", "middle", "right")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 3)
+        self.quiet = torch.nn.Dropout(0.9)
+
+    def forward(self, x: torch.Tensor, scale: float = 2.0) -> dict[str, Any]:
+        return {"scores": self.quiet(self.layer(x)) * scale, "threads": torch.full((len(x),), torch.get_num_threads())}
+
+
+class Several(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return x.sum(1), [x.to(torch.bfloat16), (x > 0)]
+
+
+def rows(count: int = 3) -> np.ndarray:
+    return np.linspace(-1, 1, count * 4, dtype=np.float32).reshape(count, 4)
+
+
+def test_a_live_module_in_training_is_put_to_work() -> None:
+    module = Net().train()
+    with Predictor(module) as predictor:
+        answer = predictor.predict(rows())
+    np.testing.assert_allclose(answer["scores"], (module.layer(torch.tensor(rows())) * 2).detach(), rtol=1e-6)
+
+
+def test_class_names_find_the_output_that_has_them() -> None:
+    with Predictor(Net()) as predictor:
+        predictor.predict(rows())
+        assert predictor.spec.labels == {"scores": ("left", "middle", "right")}
+    with Predictor(Net(), example=rows()) as predictor:
+        assert predictor.spec.labels == {"scores": ("left", "middle", "right")}
+
+
+def test_numbers_of_python_become_those_of_the_weights() -> None:
+    with Predictor(Net()) as predictor:
+        answers = [row["scores"] for row in predictor.predict(rows().tolist())]
+        np.testing.assert_allclose(answers, predictor.predict(rows())["scores"], rtol=1e-6)
+
+
+def test_outputs_inside_each_other_have_names() -> None:
+    with Predictor(Several()) as predictor:
+        answer = predictor.predict(rows())
+    assert list(answer) == ["output_0", "output_1_0", "output_1_1"]
+    assert answer["output_1_0"].dtype == np.float32
+    assert answer["output_1_1"].dtype == np.bool_
+
+
+def test_threads_are_those_that_were_asked_for() -> None:
+    for threads in (1, 2):
+        with Predictor(Net(), threads=threads) as predictor:
+            assert set(predictor.predict(rows())["threads"].tolist()) == {threads}
+
+
+def test_an_example_tells_the_inputs() -> None:
+    with Predictor(Net(), example=rows()) as predictor:
+        (tensor,) = predictor.spec.inputs or ()
+        assert (tensor.name, tensor.datatype, tensor.shape) == ("x", DataType.FP32, (4,))
+        with pytest.raises(InvalidInput, match="shape"):
+            predictor.predict(np.zeros((2, 5), np.float32))
+
+
+def test_bf16_where_the_cpu_has_it() -> None:
+    if not torch.cpu._is_avx512_bf16_supported():
+        with pytest.raises(Unavailable, match="expected fp32"):
+            Predictor(Net(), precision="bf16")
+        return
+    module = Net()
+    expected = (module.layer(torch.tensor(rows())) * 2).detach().numpy()
+    with Predictor(module, precision="bf16") as predictor:
+        answer = predictor.predict(rows())["scores"]
+        assert answer.dtype == np.float32
+        assert predictor.engine.model.variant()["precision"] == "bf16"
+    assert 0 < np.abs(answer - expected).max() < 0.05
+
+
+def test_a_program_that_asks_for_its_own_numbers_keeps_them(tmp_path: Path) -> None:
+    """Half the weights and a constant of the other half: PyTorch refuses to mix them, and so do we, at the start."""
+
+    class Stubborn(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x.to(torch.float32))
+
+    made = torch.export.export(Stubborn(), (torch.zeros(2, 4),))
+    torch.export.save(made, tmp_path / "net.pt2")
+    with pytest.raises(Unavailable, match=r"does not compute in bf16|own code asks"):
+        Predictor(tmp_path / "net.pt2", precision="bf16")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_answers_the_same() -> None:
+    class Plain(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(x * 2).sum(1)
+
+    with Predictor(Plain(), compile=True, example=rows()) as predictor:
+        assert predictor.engine.model.variant()["compiled"] == "yes"
+        np.testing.assert_allclose(predictor.predict(rows(5)), np.tanh(rows(5) * 2).sum(1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_the_same_answers_on_a_gpu() -> None:
+    module = Net()
+    with Predictor(module) as predictor:
+        here = predictor.predict(rows(50))["scores"]
+    for precision, tolerance in ((None, 1e-5), ("fp16", 1e-2)):
+        with Predictor(module, device="cuda", precision=precision) as predictor:
+            np.testing.assert_allclose(predictor.predict(rows(50))["scores"], here, rtol=tolerance, atol=tolerance)
