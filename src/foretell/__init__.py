@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Unavailable,
         UnsafeModel,
     )
+    from foretell.events.library import stream
     from foretell.model import Context, Model
     from foretell.optimize import optimize_for_inference
     from foretell.predictor import BasePredictor, Predictor
@@ -66,10 +67,12 @@ __all__ = [
     "__version__",
     "optimize_for_inference",
     "score",
+    "stream",
 ]
 
 _HOME = {
     "batch.library": ("score",),
+    "events.library": ("stream",),
     "columns": ("Batch", "Bytes", "Dense", "Ragged"),
     "model": ("Context", "Model"),
     "optimize": ("optimize_for_inference",),

@@ -184,6 +184,12 @@ class JobSettings:
     MiB; in object storage none do, since each part would be fetched for that."""
     price_per_hour: float | None = None
     """Of this machine, in any currency, for the cost in the report; None: no cost is told."""
+    max_dead_letters: int | None = None
+    """Events without an answer that a run of a stream may have; None: any number, once one has one; 100 before."""
+    max_line_bytes: int = 2**20
+    """Of one event of a stream; longer ones end without an answer."""
+    commit_interval_s: float = 0.25
+    """Longest time between an answer of a stream and its commit."""
     metrics_file: str | None = None
     """Where a job writes its metrics while it runs, for Prometheus; None: nowhere."""
 

@@ -66,7 +66,7 @@ _AT_LEAST = {
     "max_header_bytes": 1024, "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1,
     "max_pipelined": 1, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
     "processes": 1, "max_quarantined": 0, "max_crashes": 0, "row_attempts": 1, "price_per_hour": 0,
-    "file_size": 0, "memory": 1,
+    "file_size": 0, "memory": 1, "max_dead_letters": 0, "max_line_bytes": 1024, "commit_interval_s": 0,
 }  # fmt: skip
 _AT_MOST = {"http_port": 65535, "workers": 256, "processes": 1024, "rate_per_s": 1e9, "rate_burst": 10**9}
 _POSITIVE = {

@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": Command("MODEL DATA", "Answer the rows of a file, or of JSON on the command line."),
     "score": Command("MODEL DATA -o OUT", "Score a data set: every row once, whatever crashes."),
     "retry": Command("OUT", "Score the rows once more that a job has put aside."),
+    "stream": Command("MODEL", "Answer events as they come, each once, from file to file or through a pipe."),
     "inspect": Command("MODEL...", "Show what a model takes and gives, and a request to paste."),
     "config": Command("[MODEL...]", "Show every setting, its value and where it came from."),
     "token": Command("new --name NAME --scope SCOPE", "Make a token for a server that asks for one."),

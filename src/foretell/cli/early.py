@@ -28,6 +28,10 @@ def started(words: Sequence[str]) -> Iterator[None]:
 
         with suppress(InvalidSetting):  # the command itself tells
             prepare(words, os.environ)  # before the first process, which inherits it
+    if words[:1] == ["stream"]:
+        with _numpy_idle(for_sure=any(word.endswith(".onnx") for word in words)):
+            yield
+        return
     if not _are_needed(words):
         yield
         return

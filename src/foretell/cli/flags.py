@@ -156,6 +156,40 @@ class ScoreFlags:
     """Write the metrics of the job to this file every few seconds, in the text format of Prometheus."""
 
 
+@Flags("Calls", ModelSettings)
+@dataclass(frozen=True, kw_only=True)
+class EventFlags:
+    timeout_s: float | None = None
+    """Longest time from when an event was read to its answer; one that is late never reaches the model. If not set: no
+    limit."""
+    retries: int | None = None
+    """Further tries after an error that the model marks transient."""
+    retry_delay_s: float | None = None
+    """Longest wait before the first of them; doubles."""
+    retry_max_delay_s: float | None = None
+    """Longest wait before any of them."""
+    executor: Literal["auto", "inline", "thread", "process"] | None = None
+    """Where calls run: in this process ("inline", "thread"), or in one of its own, which may end; auto: there a Python
+    model does."""
+    call_timeout_s: float | None = None
+    """A call that takes longer is ended with its process, and the event that does it is left out."""
+
+
+@Flags("Stream", JobSettings)
+@dataclass(frozen=True, kw_only=True)
+class StreamFlags:
+    batch_size: int | None = None
+    """Most rows of one call. If not set: 8,192, fewer while calls take long."""
+    row_attempts: int | None = None
+    """How often an event may end the model's process before it is left out."""
+    max_dead_letters: int | None = None
+    """Events without an answer before a run stops. If not set: any number, once one has an answer; 100 before."""
+    max_line_bytes: int | None = None
+    """Longest event; a longer one is a dead letter."""
+    commit_interval_s: float | None = None
+    """Longest time between an answer and its commit: what a crash has to do once more."""
+
+
 @Flags("Server", ServerSettings)
 @dataclass(frozen=True, kw_only=True)
 class ServerFlags:
@@ -230,7 +264,7 @@ def given(flags: Any) -> dict[str, Any]:
     return {field.name: value for field in fields(flags) if (value := getattr(flags, field.name)) is not None}
 
 
-def layers(flags: ServerFlags | JobFlags | ScoreFlags) -> list[Layer]:
+def layers(flags: ServerFlags | JobFlags | ScoreFlags | StreamFlags) -> list[Layer]:
     """One layer for each flag that was given, so that errors and `foretell config` name it."""
     return [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in given(flags).items()]
 

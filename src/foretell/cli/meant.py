@@ -9,7 +9,7 @@ from typing import Any
 
 from foretell.backends.artefact_file import find_artefact
 from foretell.backends.python.source import is_reference
-from foretell.cli.flags import JobFlags, ScoreFlags, layers
+from foretell.cli.flags import JobFlags, ScoreFlags, StreamFlags, layers
 from foretell.config import JobSettings, ModelSettings, Resolved, environment, resolve, toml_layer
 from foretell.errors import InvalidModel, InvalidSetting
 from foretell.repository.plan import Planned, plan
@@ -21,7 +21,7 @@ def settings_of(planned: Planned | None, flags: Mapping[str, Any]) -> Resolved[M
     return model_settings(flags, os.environ, planned.layers if planned else (), Path())
 
 
-def job_settings(flags: JobFlags | ScoreFlags) -> Resolved[JobSettings]:
+def job_settings(flags: JobFlags | ScoreFlags | StreamFlags) -> Resolved[JobSettings]:
     """The settings of a job: flag, environment, foretell.toml, default."""
     return resolve(
         JobSettings,

@@ -1,0 +1,196 @@
+"""A file that grows, as a source: followed through rotation and truncation, and resumed in the middle."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+from foretell.clock import Clock, SystemClock
+from foretell.errors import InvalidInput
+from foretell.events.cutter import Cutter
+from foretell.events.interfaces import Events, Position, Source
+from foretell.events.open_file import OpenFile, opened
+from foretell.events.place_in_file import Place
+from foretell.events.rotation import find, later
+from foretell.saying import Say, nobody
+
+_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
+_LATE_S = 1.0
+"""How long the old file of a rotation must rest: its writer may not know of the new one yet."""
+
+
+class FileSource(Source):
+    """Lines of `path`. Without `once` it waits for what is added, and for the file itself.
+
+    A file that was renamed is read to its end, then those that came after it, then the new one. A file that is shorter
+    than it was, or has other bytes where it was read, was cut off: what it held goes on in a copy of it beside, where
+    there is one (copytruncate), and then from its beginning. A last line without a line end is a line with `once`, and
+    where the file will not grow any more.
+    """
+
+    resumes = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        once: bool = False,
+        most_line_bytes: int = 2**20,
+        avoid: Collection[Path] = (),
+        say: Say | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`avoid`: files beside it that are something else, such as the sink."""
+        self._path, self._once, self._most, self._avoid = Path(path), once, most_line_bytes, avoid
+        self._say, self._clock = say or nobody, clock or SystemClock()
+        self._stopped = threading.Event()
+        self._file: OpenFile | None = None
+        self._left: os.stat_result | None = None
+        """Of the file that was read last, where others may have come after it and before the one called `path`."""
+        self._done: set[tuple[int, int]] = set()
+        """Files that were read since the one called `path` was last open."""
+        self._pause_s = _PAUSE_S
+        self._waits = False
+        self.rotations = self.truncations = 0
+
+    def open(self, at: Position | None) -> Position | None:
+        if at is not None:
+            self._resume(Place.from_position(at))
+        elif self._once or self._path.exists():
+            self._file = self._opened(self._path)
+        return None if self._file is None else self._file.place(self._file.offset).position()
+
+    def poll(self, most: int) -> Events | None:
+        while not self._stopped.is_set():
+            file = self._file
+            if file is None:
+                if not self._begin_next():
+                    return None
+            elif file.cutter.waiting:
+                self._pause_s = _PAUSE_S
+                return file.take(most)
+            elif file.ended:
+                self._leave(file)
+            elif not file.read():
+                self._cut_off(file)
+            elif not file.grew:
+                if self._is_over(file):
+                    file.cutter.finish()
+                    file.ended = True
+                else:
+                    self._wait()
+        return None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _resume(self, place: Place) -> None:
+        found = find(self._path, place, self._avoid)
+        if found is not None:
+            self._file = self._opened(self._path if _is(self._path, found.status) else found.path)
+            self._file.go_on(place.offset, place.lines, place.offset)
+            if not self._is_here(self._file):
+                self._say(f"{self._path} was rotated; going on in {found.path}", event="rotated")
+            return
+        if self._once and not self._path.exists():
+            raise InvalidInput("there is no such file", where=str(self._path))
+        self.truncations += 1
+        what = f"the file that was read up to byte {place.offset:,} is neither here nor beside"
+        self._say(f"{self._path}: {what}; starting at the beginning", event="truncated", level="warning")
+
+    def _is_over(self, file: OpenFile) -> bool:
+        """Whether what was read is all that the file will ever have."""
+        if self._once:
+            return True
+        if self._is_here(file) or not self._has_begun():
+            file.replaced_at = None
+            return False
+        now = self._clock.monotonic()
+        if file.replaced_at is None:
+            file.replaced_at = now
+        return now - file.replaced_at >= _LATE_S
+
+    def _leave(self, file: OpenFile) -> None:
+        """All of the file was read: the next one is that which came after it."""
+        if file.begins_again:
+            self._left = None
+        elif self._is_here(file):
+            self._stopped.set()  # only with `once` is a file over that is still there
+        else:
+            self.rotations += 1
+            self._left = file.status()
+            self._done.add(file.number)
+        self.close()
+
+    def _begin_next(self) -> bool:
+        """Opens the next file, or waits for it. False where there will be none."""
+        path = self._path
+        if self._left is not None:
+            path = next(iter(later(self._path, self._left, self._avoid, self._done)), path)
+        if not path.exists():
+            if self._once:
+                return False
+            if not self._waits:
+                self._waits = True
+                self._say(f"waiting for {path}", event="waiting")
+            self._wait()
+            return True
+        self._file = self._opened(path)
+        if self._left is not None:
+            self._say(f"{self._path} was rotated; going on in {path}", event="rotated")
+        if self._is_here(self._file):
+            self._left = None
+            self._done.clear()
+        return True
+
+    def _cut_off(self, file: OpenFile) -> None:
+        """The file has other bytes than it had. What it held is looked for in a copy of it."""
+        self.truncations += 1
+        found = find(self._path, file.place(file.read_to), self._avoid)
+        if found is None:
+            self._say(f"{file.path} was cut off, or written anew, since it was read up to byte {file.read_to:,}; "
+                      "starting at its beginning", event="truncated", level="warning")  # fmt: skip
+            file.cutter.finish(broken=True)
+            file.ended = file.begins_again = True
+            return
+        self._say(f"{file.path} was cut off; what it held goes on in {found.path}", event="truncated")
+        copy = self._opened(found.path, file.cutter)
+        copy.go_on(file.offset, file.lines, file.read_to)
+        self.close()
+        self._file = copy
+
+    def _opened(self, path: Path, cutter: Cutter | None = None) -> OpenFile:
+        descriptor = opened(path)
+        return OpenFile(path, descriptor, cutter or Cutter(self._most))
+
+    def _is_here(self, file: OpenFile) -> bool:
+        """Whether it is the one that is called `path`, or no file is called so."""
+        return _is(self._path, file.status()) is not False
+
+    def _has_begun(self) -> bool:
+        """Whether somebody writes to the file that is called `path`."""
+        try:
+            return os.stat(self._path).st_size > 0
+        except OSError:
+            return False
+
+    def _wait(self) -> None:
+        """Ends at once where it is stopped."""
+        self._stopped.wait(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+
+def _is(path: Path, status: os.stat_result) -> bool | None:
+    """Whether the file that is called `path` is the one of `status`; None where there is none."""
+    try:
+        now = os.stat(path)
+    except OSError:
+        return None
+    return (now.st_dev, now.st_ino) == (status.st_dev, status.st_ino)

@@ -1,0 +1,110 @@
+"""A file while it is read: what was read of it, and whether it still has that."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foretell.errors import InvalidInput, Unavailable
+from foretell.events.cutter import Cutter, Lines
+from foretell.events.interfaces import Events
+from foretell.events.place_in_file import LOOKED_AT_BYTES, Place, digest
+
+_READ_BYTES = 2**20
+
+
+@dataclass(slots=True)
+class FileEvents(Events):
+    """Events of one file, which begin at byte `offset`, behind `lines` lines."""
+
+    path: str = ""
+    offset: int = 0
+    lines: int = 0
+    cut: Lines | None = None
+
+    def place(self, number: int) -> dict[str, Any]:
+        before, offset = (number, 0) if self.cut is None else (self.cut.number(number), self.cut.offset(number))
+        return {"file": self.path, "line": self.lines + before + 1, "offset": self.offset + offset}
+
+
+class OpenFile:
+    """Reads a file from where it was read to. `offset`: bytes that were given out; `read_to`: that were read."""
+
+    def __init__(self, path: Path, descriptor: int, cutter: Cutter) -> None:
+        self.path, self.cutter, self._descriptor = path, cutter, descriptor
+        status = os.fstat(descriptor)
+        self.number = (status.st_dev, status.st_ino)
+        self.offset = self.read_to = self.lines = 0
+        self.grew = False
+        """Whether the last `read` found something."""
+        self.replaced_at: float | None = None
+        """Since when the file has another name, and rests."""
+        self.ended = False
+        """All that it will ever have was read."""
+        self.begins_again = False
+        """It holds something else by now, which is to be read from its beginning."""
+        self._head = b""
+        self._seen = b""
+        """What was read last, and up to 1,024 bytes before it."""
+
+    def go_on(self, offset: int, lines: int, read_to: int) -> None:
+        """Begins to read at `read_to`; what the cutter has begins at `offset`, behind `lines` lines."""
+        self.offset, self.lines, self.read_to = offset, lines, read_to
+        size = min(LOOKED_AT_BYTES, read_to)
+        self._head = os.pread(self._descriptor, size, 0)
+        self._seen = os.pread(self._descriptor, size, read_to - size)
+
+    def read(self) -> bool:
+        """Feeds the cutter with what follows. False where the file does not hold any more what was read last."""
+        before = self._seen[-LOOKED_AT_BYTES:]
+        try:
+            got = os.pread(self._descriptor, len(before) + _READ_BYTES, self.read_to - len(before))
+        except OSError as error:
+            raise Unavailable(f"the file cannot be read: {error.strerror or error}", where=str(self.path)) from None
+        if not got.startswith(before):
+            return False
+        self.grew = len(got) > len(before)
+        if self.grew:
+            data = got[len(before) :]
+            self._seen, self.read_to, self.replaced_at = got, self.read_to + len(data), None
+            if len(self._head) < LOOKED_AT_BYTES:
+                self._head = (self._head + data)[:LOOKED_AT_BYTES]
+            self.cutter.feed(data)
+        return True
+
+    def take(self, most: int) -> Events:
+        """The next lines that the cutter has."""
+        cut = self.cutter.take(most, first=self.offset == 0)
+        offset, lines = self.offset, self.lines
+        self.offset, self.lines = offset + cut.bytes, lines + len(cut.sizes)
+        position = self.place(self.offset).position()
+        return FileEvents(cut.texts, position, cut.bytes, cut.bad, str(self.path), offset, lines, cut)
+
+    def place(self, offset: int) -> Place:
+        """`offset`: within what was read last, or behind it."""
+        size, seen_from = min(LOOKED_AT_BYTES, offset), self.read_to - len(self._seen)
+        tail = self._seen[offset - size - seen_from : offset - seen_from]
+        return Place(str(self.path), *self.number, offset, self.lines, digest(self._head[:size]), digest(tail))
+
+    def status(self) -> os.stat_result:
+        return os.fstat(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def opened(path: Path) -> int:
+    """A descriptor for reading. Raises `InvalidInput` where there is no such file, `Unavailable` where it cannot be
+    read."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            fix = "use - for standard input" if not path.is_dir() else ""
+            raise InvalidInput("this is no file that can be followed", where=str(path), fix=fix)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise InvalidInput("there is no such file", where=str(path)) from None
+    except OSError as error:
+        raise Unavailable(f"the file cannot be read: {error.strerror or error}", where=str(path)) from None

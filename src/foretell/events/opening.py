@@ -1,0 +1,74 @@
+"""Both ends of a stream by their addresses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from foretell.errors import InvalidSetting
+from foretell.events.address import STDIO, letters_file, path_of, state_folder
+from foretell.events.file_sink import FileSink
+from foretell.events.file_state import FileState
+from foretell.events.follow import FileSource
+from foretell.events.interfaces import Sink, Source
+from foretell.events.report import Onlooker
+from foretell.events.stdio import PipeSink, PipeSource
+from foretell.events.stream import Ends
+from foretell.saying import Level
+
+_STDIN, _STDOUT = 0, 1
+
+
+def ends_of(
+    source: str | Path,
+    sink: str | Path,
+    *,
+    state: str | Path | None,
+    dead_letters: str | Path | None,
+    once: bool,
+    most_line_bytes: int,
+    onlooker: Onlooker,
+) -> Ends:
+    """`state` and `dead_letters` None: beside a sink that is a file. Raises `InvalidSetting` for what goes together
+    with nothing, or would do nothing."""
+    come, go = path_of(source, "source"), path_of(sink, "sink")
+    if state is not None and (come is None or go is None):
+        fix = "leave it out"
+        raise InvalidSetting("--state would do nothing: only from file to file a stream can be resumed", fix=fix)
+    letters = path_of(dead_letters, "file of dead letters") if dead_letters is not None else None
+    letters = letters or (letters_file(go) if go is not None else None)
+    folder = None if come is None or go is None else Path(state) if state is not None else state_folder(go)
+    _check_apart({"source": come, "sink": go, "file of dead letters": letters})
+
+    def say(line: str, /, *, event: str = "message", level: Level = "info", **fields: object) -> None:
+        onlooker.noted(line, level)
+
+    avoid = [each for each in (go, letters) if each is not None]
+    opened: Source = PipeSource(_STDIN, most_line_bytes) if come is None else FileSource(
+        come, once=once, most_line_bytes=most_line_bytes, avoid=avoid, say=say)  # fmt: skip
+    names = {"source": _name(come), "sink": _name(go)}
+    if letters is not None:
+        names["dead_letters"] = _name(letters)
+    if folder is not None:
+        names["state"] = _name(folder)
+    taken: Sink = PipeSink(_STDOUT) if go is None else FileSink(go)
+    return Ends(opened, taken, None if letters is None else FileSink(letters, when_needed=True),
+                None if folder is None else FileState(folder), names)  # fmt: skip
+
+
+def _name(path: Path | None) -> str:
+    return STDIO if path is None else os.path.abspath(path)
+
+
+def _check_apart(files: dict[str, Path | None]) -> None:
+    """Raises `InvalidSetting` where two of them are one file."""
+    known: dict[Path, str] = {}
+    for what, path in files.items():
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InvalidSetting(f"the {what} is a folder", where=str(path), expected="a file")
+        resolved = path.resolve()
+        if resolved in known:
+            raise InvalidSetting(f"the {what} is the {known[resolved]}", where=str(path), fix="name another file")
+        known[resolved] = what

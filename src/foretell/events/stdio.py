@@ -1,0 +1,140 @@
+"""Standard input as a source, standard output as a sink; pipes and sockets by their descriptors. Neither can go
+back."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from foretell.errors import InvalidInput, Unavailable
+from foretell.events.cutter import Cutter, Lines
+from foretell.events.interfaces import Events, Mark, Position, Sink, Source
+from foretell.events.trouble import NoRoom
+
+_READ_BYTES = 2**18
+_WRITE_BYTES = 4096
+"""Of one write to a pipe that says it can take some: so many it takes without waiting (PIPE_BUF)."""
+_LOOK_MS = 200
+
+
+@dataclass(slots=True)
+class PipeEvents(Events):
+    offset: int = 0
+    lines: int = 0
+    cut: Lines | None = None
+
+    def place(self, number: int) -> dict[str, Any]:
+        before, offset = (number, 0) if self.cut is None else (self.cut.number(number), self.cut.offset(number))
+        return {"line": self.lines + before + 1, "offset": self.offset + offset}
+
+
+class PipeSource(Source):
+    """Lines of a descriptor, to its end. The last one needs no line end."""
+
+    resumes = False
+
+    def __init__(self, descriptor: int, most_line_bytes: int = 2**20) -> None:
+        self._descriptor, self._cutter = descriptor, Cutter(most_line_bytes)
+        self._wakes, self._waker = os.pipe()
+        self._poll = select.poll()
+        self._poll.register(self._wakes, select.POLLIN)
+        self._stopped = self._ended = False
+        self._offset = self._lines = 0
+
+    def open(self, at: Position | None) -> Position | None:
+        if at is not None:
+            raise InvalidInput("what was read once from a pipe is gone from it", where="standard input")
+        with suppress(PermissionError):  # what cannot be waited for
+            self._poll.register(self._descriptor, select.POLLIN)
+        return None
+
+    def poll(self, most: int) -> Events | None:
+        while not self._stopped:
+            if self._cutter.waiting:
+                return self._take(most)
+            if self._ended:
+                return None
+            self._poll.poll()
+            if not self._stopped:
+                self._read()
+        return None
+
+    def stop(self) -> None:
+        self._stopped = True
+        os.write(self._waker, b"x")
+
+    def close(self) -> None:
+        os.close(self._wakes)
+        os.close(self._waker)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            what = f"it cannot be read: {error.strerror or error}"
+            raise Unavailable(what, where="standard input") from None
+        if data:
+            self._cutter.feed(data)
+        else:
+            self._cutter.finish()
+            self._ended = True
+
+    def _take(self, most: int) -> Events:
+        cut = self._cutter.take(most, first=self._offset == 0)
+        offset, lines = self._offset, self._lines
+        self._offset, self._lines = offset + cut.bytes, lines + len(cut.sizes)
+        position = {"offset": self._offset, "lines": self._lines}
+        return PipeEvents(cut.texts, position, cut.bytes, cut.bad, offset, lines, cut)
+
+
+class PipeSink(Sink):
+    """Lines to a descriptor, each as soon as it is written. Who reads slowly is waited for."""
+
+    resumes = False
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._given_up = threading.Event()
+        self._poll: select.poll | None = None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            self._poll = select.poll()
+            self._poll.register(descriptor, select.POLLOUT)
+
+    def open(self, at: Mark | None, *, fresh: bool = False) -> None:
+        if at is not None:
+            raise InvalidInput("what was written to a pipe cannot be taken back", where="standard output")
+
+    def write(self, lines: bytes) -> None:
+        left = memoryview(lines)
+        while left:
+            if self._poll is not None:
+                self._wait(self._poll)
+            try:
+                left = left[os.write(self._descriptor, left if self._poll is None else left[:_WRITE_BYTES]) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise NoRoom(f"cannot be written: {error.strerror or error}", where="standard output") from None
+
+    def commit(self) -> Mark:
+        return {}
+
+    def give_up(self) -> None:
+        self._given_up.set()
+
+    def close(self) -> None:
+        """The descriptor is not ours."""
+
+    def _wait(self, poll: select.poll) -> None:
+        while not poll.poll(_LOOK_MS):
+            if self._given_up.is_set():
+                raise Unavailable("nobody takes the results", where="standard output")

@@ -1,0 +1,154 @@
+"""Streams that are killed, told to stop, or left without room, and what another run makes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+from pathlib import Path
+
+import eventing
+import program
+import psutil
+import pytest
+from looking import until
+
+EVENTS = 400_000
+_OFTEN = ("--commit-interval-s", "0.02", "--batch-size", "128")
+
+
+@pytest.mark.timeout(300)
+def test_twenty_kills_at_random_change_nothing(folder: Path) -> None:
+    """While the file grows, and is rotated in both ways."""
+    calm = eventing.fill(folder / "calm")
+    bad = {number: b'{"id":%d,"a":"x"}\n' % number for number in range(0, EVENTS, 5000)}
+    content = eventing.events(range(EVENTS), bad).splitlines(keepends=True)
+    (calm / "in.jsonl").write_bytes(b"".join(content))
+    eventing.run(calm, code=3)
+    source, rng, at, kills = folder / "in.jsonl", random.Random(7), 0, 0
+    source.write_bytes(b"")
+    for number in range(20):
+        step = EVENTS // 21
+        eventing.add(source, b"".join(content[at : at + step])[: None if number % 3 else -9])
+        with eventing.started(folder, *_OFTEN) as process:
+            if not number % 3:
+                eventing.add(source, content[at + step - 1][-9:])
+            at += step
+            if number % 6 == 5:
+                os.rename(source, f"{source}.{number}")
+                source.write_bytes(b"")
+            try:
+                process.wait(rng.uniform(0.3, 1.3))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+    eventing.add(source, b"".join(content[at:]))
+    eventing.run(folder, code=3)
+    assert kills == 20
+    assert (folder / "out.jsonl").read_bytes() == (calm / "out.jsonl").read_bytes()
+    assert (calm / "out.jsonl").read_bytes() == eventing.copied(each for each in range(EVENTS) if each not in bad)
+    told, calmly = eventing.letters(folder), eventing.letters(calm)
+    assert [each["row"] for each in told] == [each["row"] for each in calmly] == list(bad)
+    assert [each["text"] for each in told] == [each.decode().rstrip("\n") for each in bad.values()]
+
+
+def test_a_process_that_is_killed_leaves_nothing_running(folder: Path) -> None:
+    (folder / "in.jsonl").write_bytes(eventing.events(range(10)))
+    with eventing.started(folder, model="models.py:Sum") as process:
+        until(lambda: eventing.has_lines(folder / "out.jsonl", 10, process))
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children
+        process.kill()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stream_that_is_told_to_stop_commits_what_it_has_done(folder: Path, number: int) -> None:
+    (folder / "in.jsonl").write_bytes(eventing.events(range(100)))
+    with eventing.started(folder, "--commit-interval-s", "1000", "--json") as process:
+        until(lambda: eventing.has_lines(folder / "out.jsonl", 100, process))
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    report = json.loads(said)
+    assert (report["outcome"], report["events"], report["resumed"]) == ("stopped", 100, False)
+    eventing.add(folder / "in.jsonl", eventing.events(range(100, 150)))
+    done = eventing.run(folder, "--json")
+    assert json.loads(done.stdout)["events"] == 50
+    assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(150))
+
+
+def test_who_asks_twice_does_not_wait_for_a_call(folder: Path) -> None:
+    (folder / "in.jsonl").write_bytes(eventing.events(range(3)))
+    with eventing.started(folder, "--executor", "thread", model="models.py:Gated") as process:
+        until((folder / "began").exists)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    (folder / "go").touch()
+    eventing.run(folder, "--executor", "thread", model="models.py:Gated")
+    assert (folder / "out.jsonl").read_bytes() == eventing.summed(range(3))
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(folder: Path) -> None:
+    (folder / "in.jsonl").write_bytes(eventing.events(range(20_000)))
+    command = program.command("stream", "copy.onnx", *eventing.WORDS, "--once", *_OFTEN)
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    done = subprocess.run(
+        command, cwd=folder, env=program.environment(), capture_output=True, text=True, timeout=60, check=False,
+        preexec_fn=little_room,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "goes on where it stopped" in done.stderr
+    eventing.run(folder)
+    assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(20_000))
+
+
+def test_a_second_stream_to_the_same_sink_is_refused(folder: Path) -> None:
+    (folder / "in.jsonl").write_bytes(eventing.events(range(3)))
+    with eventing.started(folder) as process:
+        until(lambda: eventing.has_lines(folder / "out.jsonl", 3, process))
+        assert f"process {process.pid}" in eventing.run(folder, code=1).stderr
+        assert "another stream writes here" in eventing.run(folder, "--state", "other", code=1).stderr
+        process.kill()
+        process.wait()
+    eventing.run(folder)
+
+
+def test_a_pipe_that_nobody_reads_holds_the_source_back(folder: Path) -> None:
+    """What is read waits in the pipe before us, and not in memory."""
+    chunk = eventing.events(range(20_000))
+    process = subprocess.Popen(
+        program.command("stream", "copy.onnx", "--key", "id"), cwd=folder, env=program.environment(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    os.set_blocking(process.stdin.fileno(), False)
+    written, full = 0, 0
+    try:
+        while full < 100:  # so often in a row nothing was taken
+            try:
+                written += os.write(process.stdin.fileno(), chunk)
+                full = 0
+            except BlockingIOError:
+                full += 1
+                assert process.poll() is None
+                subprocess.run(["sleep", "0.02"], check=True)
+        assert psutil.Process(process.pid).memory_info().rss < 400 * 2**20
+        assert written < 64 * 2**20
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode in (1, 130), said
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()

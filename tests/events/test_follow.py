@@ -1,0 +1,322 @@
+"""A file that is followed: as it grows, is rotated, cut off, taken away and put back; while somebody looks and while
+nobody does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from looking import until
+
+from foretell.clock import ManualClock
+from foretell.errors import InvalidInput
+from foretell.events.cutter import Cutter
+from foretell.events.follow import FileSource
+from foretell.events.interfaces import Position
+
+
+def lines(*numbers: int) -> bytes:
+    return b"".join(b'{"number":%d}\n' % number for number in numbers)
+
+
+def add(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+class Follower:
+    """A source that is polled by a thread of its own; what it has given, and what it has said."""
+
+    def __init__(self, path: Path, at: Position | None = None, **options: Any) -> None:
+        self.clock = ManualClock()
+        self.said: list[str] = []
+        self.texts: list[bytes] = []
+        self.positions: list[Position] = []
+        self.places: list[dict[str, Any]] = []
+        self.bad: list[str] = []
+        self.source = FileSource(path, say=lambda line, /, **_: self.said.append(line), clock=self.clock, **options)
+        self.source.open(at)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def wait_for(self, content: bytes) -> None:
+        """Until these lines were given, and no others; time passes meanwhile."""
+
+        def there() -> bool:
+            self.clock.advance(0.5)
+            return len(self.texts) >= content.count(b"\n")
+
+        until(there)
+        assert self.content == content
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(text + b"\n" for text in self.texts)
+
+    @property
+    def position(self) -> Position:
+        return self.positions[-1]
+
+    def join(self) -> None:
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def close(self) -> None:
+        self.source.stop()
+        self.join()
+        self.source.close()
+
+    def _run(self) -> None:
+        while (events := self.source.poll(4)) is not None:
+            self.places += [events.place(number) for number in range(len(events.texts))]
+            self.bad += [error.message for error in events.bad.values()]
+            self.positions.append(events.position)
+            self.texts += events.texts
+
+
+@contextmanager
+def followed(path: Path, at: Position | None = None, **options: Any) -> Iterator[Follower]:
+    follower = Follower(path, at, **options)
+    try:
+        yield follower
+    finally:
+        follower.close()
+
+
+def once(path: Path, at: Position | None = None) -> Follower:
+    follower = Follower(path, at, once=True)
+    follower.join()
+    follower.close()
+    return follower
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "in.jsonl"
+    made.write_bytes(lines(1, 2))
+    return made
+
+
+def test_what_is_added_is_given_as_soon_as_its_line_ends(path: Path) -> None:
+    with followed(path) as follower:
+        follower.wait_for(lines(1, 2))
+        add(path, b'{"number"')
+        add(path, b":3}\n")
+        follower.wait_for(lines(1, 2, 3))
+    assert follower.said == []
+    offset = len(lines(1))
+    assert [place["offset"] for place in follower.places] == [0, offset, 2 * offset]
+    assert [place["line"] for place in follower.places] == [1, 2, 3]
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "later.jsonl"
+    with followed(path) as follower:
+        until(lambda: follower.said)
+        path.write_bytes(lines(1))
+        follower.wait_for(lines(1))
+    assert follower.said == [f"waiting for {path}"]
+    with pytest.raises(InvalidInput, match="no such file"):
+        FileSource(tmp_path / "never.jsonl", once=True).open(None)
+
+
+def test_the_old_file_of_a_rotation_is_read_to_its_end_and_then_the_new_one(path: Path) -> None:
+    with followed(path) as follower, path.open("ab", buffering=0) as writer:
+        follower.wait_for(lines(1, 2))
+        path.rename(f"{path}.1")
+        writer.write(lines(3))
+        path.write_bytes(lines(4))  # another writer was quicker than the one that still has the old file
+        writer.write(lines(5))
+        follower.wait_for(lines(1, 2, 3, 5, 4))
+    assert follower.source.rotations == 1
+
+
+def test_a_rotated_file_may_end_without_a_line_end(path: Path) -> None:
+    with followed(path) as follower:
+        add(path, lines(3)[:-1])
+        follower.wait_for(lines(1, 2))
+        path.rename(f"{path}.1")
+        path.write_bytes(lines(4))
+        follower.wait_for(lines(1, 2, 3, 4))
+
+
+def test_files_that_came_and_went_in_between_are_read_in_their_order(path: Path) -> None:
+    position = once(path).position
+    add(path, lines(3))
+    path.rename(f"{path}.2")
+    os.utime(f"{path}.2", ns=(10, 10))
+    Path(f"{path}.1").write_bytes(lines(4, 5))
+    os.utime(f"{path}.1", ns=(20, 20))
+    Path(f"{path}.0.gz").write_bytes(b"no text")
+    Path(f"{path}.bak").write_bytes(lines(99))
+    Path(f"{path}.3").write_bytes(lines(0))
+    os.utime(f"{path}.3", ns=(5, 5))
+    path.write_bytes(lines(6))
+    follower = once(path, position)
+    assert follower.content == lines(3, 4, 5, 6)
+    assert once(path, follower.position).content == b""
+
+
+@pytest.mark.parametrize("name", ["in.jsonl.1", "in.jsonl-20260102", "in.1.jsonl", "archived.jsonl"])
+def test_a_file_that_was_rotated_while_nobody_looked_is_found_beside(path: Path, name: str) -> None:
+    position = once(path).position
+    add(path, lines(3))
+    path.rename(path.with_name(name))
+    path.write_bytes(lines(4))
+    assert once(path, position).content == lines(3, 4)
+
+
+def test_a_file_that_was_rotated_before_its_first_line_was_read_is_found(path: Path) -> None:
+    path.write_bytes(b"")
+    with followed(path) as follower:
+        path.rename(f"{path}.1")
+        Path(f"{path}.1").write_bytes(lines(1))
+        path.write_bytes(lines(2))
+        follower.wait_for(lines(1, 2))
+
+
+def test_a_file_that_was_rotated_before_anything_was_committed_is_found(path: Path) -> None:
+    source = FileSource(path)
+    position = source.open(None)
+    source.close()
+    path.rename(f"{path}.1")
+    path.write_bytes(lines(3))
+    assert once(path, position).content == lines(1, 2, 3)
+
+
+def test_a_file_that_is_written_anew_is_read_from_its_beginning(path: Path) -> None:
+    with followed(path) as follower:
+        follower.wait_for(lines(1, 2))
+        path.write_bytes(lines(3))
+        follower.wait_for(lines(1, 2, 3))
+        path.write_bytes(lines(4, 5, 6, 7))  # longer than what was read
+        follower.wait_for(lines(1, 2, 3, 4, 5, 6, 7))
+    assert follower.source.truncations == 2
+    assert len([line for line in follower.said if "cut off" in line]) == 2
+
+
+def test_a_copy_that_was_made_before_the_file_was_cut_off_is_read_to_its_end(path: Path) -> None:
+    """As logrotate does with copytruncate."""
+    with followed(path) as follower:
+        add(path, b'{"num')
+        follower.wait_for(lines(1, 2))
+        until(lambda: follower.source._file is not None and follower.source._file.read_to == path.stat().st_size)
+        rest = lines(3, 4).removeprefix(b'{"num')
+        whole = path.read_bytes() + rest
+        Path(f"{path}.1").write_bytes(whole)
+        path.write_bytes(lines(5))
+        follower.wait_for(lines(1, 2, 3, 4, 5))
+    assert follower.bad == []
+
+
+def test_a_line_that_was_cut_off_in_its_middle_is_a_bad_one(path: Path) -> None:
+    with followed(path) as follower:
+        add(path, b'{"num')
+        follower.wait_for(lines(1, 2))
+        until(lambda: follower.source._file is not None and follower.source._file.read_to == path.stat().st_size)
+        path.write_bytes(b'ber":3}\n')
+        follower.wait_for(lines(1, 2) + b'{"num\n' + b'ber":3}\n')
+    assert follower.bad == ["the file was cut off, or written anew, in the middle of this line"]
+
+
+@pytest.mark.parametrize("content", [lines(8), lines(8, 9, 10, 11), b""])
+def test_a_file_that_was_cut_off_while_nobody_looked_is_read_from_its_beginning(path: Path, content: bytes) -> None:
+    position = once(path).position
+    path.write_bytes(content)
+    follower = once(path, position)
+    assert follower.content == content
+    assert follower.source.truncations == 1
+    assert "starting at the beginning" in follower.said[0]
+
+
+def test_a_copy_that_was_made_while_nobody_looked_is_read_to_its_end(path: Path) -> None:
+    position = once(path).position
+    add(path, lines(3))
+    shutil.copy(path, f"{path}.1")
+    path.write_bytes(lines(4, 5, 6, 7))
+    assert once(path, position).content == lines(3, 4, 5, 6, 7)
+
+
+def test_a_file_that_begins_alike_and_goes_on_otherwise_is_another_one(path: Path) -> None:
+    position = once(path).position
+    path.unlink()
+    Path(f"{path}.1").write_bytes(lines(1, 3, 4))
+    path.write_bytes(lines(1, 5))
+    assert once(path, position).content == lines(1, 5)
+
+
+def test_what_lies_beside_and_is_something_else_is_never_read(path: Path) -> None:
+    position = once(path).position
+    path.rename(f"{path}.1")
+    sink = Path(f"{path}.2")
+    sink.write_bytes(lines(99))
+    path.write_bytes(lines(3))
+    follower = Follower(path, position, once=True, avoid=[sink])
+    follower.join()
+    follower.close()
+    assert follower.content == lines(3)
+
+
+def test_a_folder_is_no_file_that_can_be_followed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no file that can be followed"):
+        FileSource(tmp_path).open(None)
+
+
+def test_blank_lines_and_a_byte_order_mark_are_no_events(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + lines(1) + b"\n \t\r\n" + lines(2).replace(b"\n", b"\r\n") + b"\n")
+    follower = once(path)
+    assert [text.strip() for text in follower.texts] == lines(1, 2).split()
+    assert [place["line"] for place in follower.places] == [1, 4]
+    assert follower.position["offset"] == path.stat().st_size
+    assert path.read_bytes()[follower.places[1]["offset"] :].startswith(b'{"number":2}')
+
+
+def test_a_long_line_is_bad_and_never_held_as_a_whole(path: Path) -> None:
+    path.write_bytes(lines(1) + b'{"number":"' + b"x" * 10_000_000 + b'"}\n' + lines(2))
+    follower = once(path)
+    assert [len(text) for text in follower.texts] == [len(b'{"number":1}'), 1024, len(b'{"number":2}')]
+    assert "10,000,013" in follower.bad[0]
+    assert follower.position["offset"] == path.stat().st_size
+
+
+@given(
+    st.lists(st.sampled_from([b"", b" ", b"{}", b"\r", b"12345", b"1234567890", b"x" * 25]), max_size=12),
+    st.booleans(),
+    st.lists(st.integers(1, 9), min_size=1, max_size=20),
+    st.integers(1, 5),
+)
+def test_lines_are_the_same_in_whatever_pieces_they_come(
+    given_lines: list[bytes], ended: bool, pieces: list[int], most: int
+) -> None:
+    content = b"".join(line + b"\n" for line in given_lines)
+    content = content if ended else content[:-1]
+    cutter, at, texts, bad, total, offsets = Cutter(10), 0, list[bytes](), 0, 0, list[int]()
+
+    def take() -> None:
+        nonlocal bad, total
+        while cutter.waiting:
+            cut = cutter.take(most, first=False)
+            offsets.extend(total + cut.offset(text) for text in range(len(cut.texts)))
+            texts.extend(cut.texts)
+            bad += len(cut.bad)
+            total += cut.bytes
+
+    for size in [*pieces, len(content)]:
+        cutter.feed(content[at : at + size])
+        at += size
+        take()
+    cutter.finish()
+    take()
+    assert total == len(content)
+    wanted = [line for line in content.split(b"\n") if line.strip()]
+    assert [text if len(line) <= 10 else line for text, line in zip(texts, wanted, strict=True)] == wanted
+    assert bad == sum(len(line) > 10 for line in wanted)
+    assert all(content[offset:].startswith(text) for offset, text in zip(offsets, texts, strict=True))
