@@ -42,13 +42,14 @@ def _same(made: Any, value: float, datatype: DataType) -> bool:
     return bool(np.isfinite(value)) and info.min <= value <= info.max and int(value) == value
 
 
-def filled(column: Ragged, value: Any) -> Dense:
-    """The rows, each filled up with `value` to the longest: [rows, longest, ...]. `column` holds numbers."""
+def filled(column: Ragged, value: Any, least: int = 0) -> Dense:
+    """The rows, each filled up with `value` to the longest, and to `least`: [rows, longest, ...]. `column` holds
+    numbers."""
     first, last = int(column.offsets[0]), int(column.offsets[-1])
     values, lengths = column.values.slice(first, last), column.lengths
     if not isinstance(values, Dense):
         raise TypeError("strings cannot be filled up")
-    rows, longest, inner = len(lengths), int(lengths.max(initial=0)), values.row_shape
+    rows, longest, inner = len(lengths), int(lengths.max(initial=least)), values.row_shape
     if (lengths == longest).all():
         return Dense(values.data.reshape((rows, longest, *inner)))
     made = np.full((rows, longest, *inner), value, values.data.dtype)

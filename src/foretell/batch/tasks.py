@@ -62,8 +62,9 @@ class Tasks:
     def _do(self, task: Task) -> Event | None:
         if isinstance(task, Load):
             model = self._loading(task)
-            identity = identity_of(model.replica.model, task.name, task.version, model.opened.digest)
-            self._worker = Worker(model.replica, identity, task.device, task.retries, self._board)
+            replica = model.replica
+            identity = identity_of(replica.model, replica.settings, task.name, task.version, model.opened.digest)
+            self._worker = Worker(replica, identity, task.device, task.retries, self._board)
             return Loaded()
         if self._worker is None:
             raise RuntimeError("no model is loaded")

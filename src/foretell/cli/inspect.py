@@ -13,6 +13,7 @@ from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags
 from foretell.cli.loading import load_all
 from foretell.cli.output import print_json, print_table, print_text
+from foretell.engine.identity import variant_of
 from foretell.errors import InvalidSetting
 from foretell.types import DataType, ModelSpec, TensorSpec
 
@@ -57,7 +58,7 @@ def inspect(*models: Annotated[str, Flag(("MODEL",))], json: bool = False, model
 def describe(served: Served) -> dict[str, Any]:
     """Everything `inspect` shows."""
     spec, opened = served.spec, served.opened
-    request, variant = example_request(spec), served.engine.model.variant()
+    request, variant = example_request(spec), variant_of(served.engine.model, served.engine.settings)
     return {
         "name": served.name,
         "version": served.version,

@@ -24,9 +24,10 @@ from foretell.engine.delivery import row_failure
 from foretell.engine.direct import Direct
 from foretell.engine.executors import JOIN_S
 from foretell.engine.identity import identity_of
+from foretell.engine.invariant import check_calls
 from foretell.engine.member import Member
 from foretell.engine.opening import check_devices, check_replicas, keep_known, loaded
-from foretell.engine.padded_calls import check_pad, padded_inputs
+from foretell.engine.padded_calls import padded_inputs
 from foretell.engine.pool import Open, Pool
 from foretell.engine.profile import Profile
 from foretell.engine.profile_file import ProfileFile
@@ -101,7 +102,7 @@ class Engine:
     def identity(self) -> Identity:
         """Valid after `load`."""
         if self._identity is None:
-            identity = identity_of(self._model, self.name, self._version, self._digest)
+            identity = identity_of(self._model, self.settings, self.name, self._version, self._digest)
             if self._direct is None:
                 return identity
             self._identity = identity
@@ -125,7 +126,7 @@ class Engine:
         try:
             check_devices(self._model, self.settings.devices, self._where)
             self._model.load(self.settings.devices[0])
-            check_pad(self._model, self._where)
+            check_calls(self._model, self.settings, self._where)
             check_replicas(self.settings, self._model, self._again is not None, self._where)
             check_streaming(self._model, self.settings, self._where)
             if self.settings.cache_size:

@@ -30,22 +30,28 @@ class Follows:
         """By output: the inputs that it may be as long as; all of them have agreed in every call so far."""
 
     def lengths(
-        self, name: str, output: Dense | Bytes, inputs: Lengths, answered: Index, ask: Callable[[int], Batch]
+        self,
+        name: str,
+        output: Dense | Bytes,
+        inputs: Lengths,
+        longest: Mapping[str, int],
+        answered: Index,
+        ask: Callable[[int], Batch],
     ) -> Index | None:
         """How long each row of an output is; None: as long as it came.
 
-        `inputs`: those that were filled up, of which one differs in length at least; `answered`: the rows that have an
-        answer; `ask`: the answer to one row without padding. Raises `ModelError` where the length follows no input.
+        `inputs`: those that were filled up, to `longest`; `answered`: the rows that have one; `ask`: the answer to
+        one row without padding. Raises `ModelError` where the length follows no input.
         """
         known = self._known.get(name)
         if known == _NOTHING or not len(answered):
             return None
         width = output.row_shape[0]
-        may = {each: own for each, own in inputs.items() if int(own.max()) == width}
+        may = {each: own for each, own in inputs.items() if longest[each] == width}
         may[_FIXED] = np.full(len(output), width, np.int64)
         if known is not None:
             may = {each: own for each, own in may.items() if each in known} or may
-        in_doubt = _differing(may, answered) if known is not None else _shorter(inputs, answered)
+        in_doubt = _differing(may, answered) if known is not None else _shorter(inputs, longest, answered)
         for row in in_doubt:
             if known is not None and _agree(may, answered):
                 break
@@ -80,9 +86,9 @@ def _differing(may: Lengths, rows: Index) -> list[int]:
     return chosen
 
 
-def _shorter(inputs: Lengths, rows: Index) -> list[int]:
+def _shorter(inputs: Lengths, longest: Mapping[str, int], rows: Index) -> list[int]:
     """The rows that were filled up, the shortest first."""
-    short = np.any([own < own.max() for own in inputs.values()], axis=0)[rows]
+    short = np.any([own < longest[name] for name, own in inputs.items()], axis=0)[rows]
     total = np.sum(list(inputs.values()), axis=0)[rows]
     chosen: list[int] = rows[short][np.argsort(total[short], kind="stable")].tolist()
     return chosen

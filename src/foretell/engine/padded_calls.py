@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
+from typing import TypeGuard
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class PaddedCalls:
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """Raises `ModelError` for an output whose length follows no input."""
         pad = self._model.spec.pad or {}
-        names = [name for name in pad if _can_be_filled(batch.columns.get(name))]
+        names = [name for name in pad if can_be_filled(batch.columns.get(name))]
         if not names or not batch.rows:
             return self._timed(batch, ctx)
         calls = [np.arange(batch.rows)]
@@ -89,9 +90,9 @@ class PaddedCalls:
             answers.append(self._padded(batch.take(rows), ctx))
         return joined(answers, self._where).take(np.argsort(np.concatenate(calls)))
 
-    def _padded(self, batch: Batch, ctx: Context) -> Batch:
-        """The answer of one call."""
-        columns, lengths = self._tensors(batch)
+    def _padded(self, batch: Batch, ctx: Context, longest: Sequence[int] = ()) -> Batch:
+        """The answer of one call. `longest`: what the rows of each input are filled up to, not only to the longest."""
+        columns, lengths = self._tensors(batch, longest)
         added = sum(_size(columns[name]) - int(_elements(batch.columns[name]).sum()) for name in lengths)
         answer = self._timed(Batch(columns, batch.rows), ctx)
         if not added:
@@ -100,22 +101,25 @@ class PaddedCalls:
         check_answer(answer, batch.rows, "predict", self._where)
         answered = np.array([row for row in range(batch.rows) if row not in answer.errors], np.int64)
         ask = functools.cache(partial(self._alone, batch, ctx))
+        widths = {name: _width(columns[name]) for name in lengths}
         cut_back: dict[str, Column] = {}
         for name, output in answer.columns.items():
             cut_back[name] = output
             if isinstance(output, (Dense, Bytes)) and output.row_shape:
-                own = self._follows.lengths(name, output, lengths, answered, ask)
+                own = self._follows.lengths(name, output, lengths, widths, answered, ask)
                 cut_back[name] = output if own is None else cut(output, own)
         return Batch(cut_back, batch.rows, answer.errors)
 
-    def _tensors(self, batch: Batch) -> tuple[dict[str, Column], dict[str, Index]]:
+    def _tensors(self, batch: Batch, longest: Sequence[int] = ()) -> tuple[dict[str, Column], dict[str, Index]]:
         """The columns without rows of different length where `pad` names them, and how long each of those was."""
         spec, columns, lengths = self._model.spec, dict(batch.columns), {}
+        least = iter(longest)
         for name, value in (spec.pad or {}).items():
             column = columns.get(name)
-            if isinstance(column, Ragged) and _can_be_filled(column):
+            if can_be_filled(column):
                 tensor = spec.input(name)
-                columns[name] = filled(column, fill_value(name, value, tensor.datatype if tensor else None))
+                element = fill_value(name, value, tensor.datatype if tensor else None)
+                columns[name] = filled(column, element, next(least, 0))
                 lengths[name] = column.lengths
         return columns, lengths
 
@@ -137,7 +141,8 @@ class PaddedCalls:
         return answer
 
 
-def _can_be_filled(column: Column | None) -> bool:
+def can_be_filled(column: Column | None) -> TypeGuard[Ragged]:
+    """Whether rows of this column can be made longer."""
     return isinstance(column, Ragged) and isinstance(column.values, Dense) and column.values.valid is None
 
 
@@ -146,6 +151,10 @@ def _elements(column: Column) -> Index:
     if not isinstance(column, Ragged):
         raise TypeError("the rows have one length")
     return column.lengths * math.prod(column.values.row_shape)
+
+
+def _width(column: Column) -> int:
+    return 0 if isinstance(column, Ragged) else column.row_shape[0]
 
 
 def _size(column: Column | None) -> int:

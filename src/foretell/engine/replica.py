@@ -17,7 +17,7 @@ from foretell.config import ModelSettings
 from foretell.engine.answers import check_answer, joined
 from foretell.engine.calls import CallsUnderWay
 from foretell.engine.check import check_batch
-from foretell.engine.padded_calls import PaddedCalls, pads
+from foretell.engine.invariant import calls_of
 from foretell.engine.retry import RetryPolicy, with_retries
 from foretell.engine.steps import steps
 from foretell.engine.turns import Turns
@@ -41,6 +41,7 @@ class Replica:
 
     def __init__(self, model: Model, settings: ModelSettings, clock: Clock, where: str) -> None:
         self.model = model
+        self.settings = settings
         self._max_rows = settings.max_batch_size
         self._retry = RetryPolicy(settings.retries, settings.retry_delay_s, settings.retry_max_delay_s)
         self.clock = clock
@@ -50,7 +51,8 @@ class Replica:
         self._calls = CallsUnderWay(where)
         kind = type(model)
         self._before = model.preprocess if model.prepares else None
-        self._within = PaddedCalls(model, self._max_rows, clock, where).predict if pads(model.spec) else model.predict
+        self._calls_of = calls_of(model, settings, clock, where)
+        self._within = model.predict if self._calls_of is None else self._calls_of.predict
         self._after = None if kind.postprocess is Model.postprocess else model.postprocess
 
     def run(self, batch: Batch, ctx: Context, *, retry: bool = True) -> Batch:
@@ -73,7 +75,7 @@ class Replica:
         """`Model.begin` of a checked batch, `done` with a checked answer or an `InferenceError`. False where only `run`
         can make this call, or tell what is wrong with it."""
         spec = self.model.spec
-        if batch.rows > self._max_rows or pads(spec):
+        if batch.rows > self._max_rows or self._calls_of is not None:
             return False
         try:
             checked = check_batch(batch, spec)

@@ -12,7 +12,7 @@ from foretell.backends.python.answers import finished, read_answer
 from foretell.backends.python.declared import read_declared
 from foretell.columns import Batch, Bytes, Column
 from foretell.engine.check import check_batch
-from foretell.engine.padded_calls import PaddedCalls, pads
+from foretell.engine.invariant import calls_of
 from foretell.engine.replica import Prepared
 from foretell.errors import Unavailable
 from foretell.forms import to_batch
@@ -60,9 +60,9 @@ class HookedModel(Model):
             labels=declared.labels if not changed_out or hasattr(self._predictor, "labels") else None,
             features=None if changed_in else inner.features,
         )
-        if changed_in and pads(inner):  # what the hook makes may differ in length
-            engine = self._predictor.engine
-            calls = PaddedCalls(self._inner, engine.settings.max_batch_size, engine.clock, self._where)
+        engine = self._predictor.engine
+        calls = calls_of(self._inner, engine.settings, engine.clock, self._where)
+        if changed_in and calls is not None:  # what the hook makes may differ in length
             self._predict = calls.predict
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:

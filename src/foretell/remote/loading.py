@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from foretell.backends import Opened, open_model
 from foretell.clock import SystemClock
 from foretell.config import ModelSettings
-from foretell.engine.padded_calls import check_pad
+from foretell.engine.invariant import check_calls
 from foretell.engine.replica import Replica
 from foretell.engine.warm_up import warm_up
 from foretell.errors import InferenceError, NotReady, Unavailable
@@ -58,7 +58,7 @@ def loaded_replica(model: Model, settings: ModelSettings, where: str) -> Replica
         fix, got = "use cpu, or give the model a method load(self, device)", settings.device
         raise Unavailable("the model knows of no devices", where=where, expected="cpu", got=got, fix=fix)
     model.load(settings.device)
-    check_pad(model, where)
+    check_calls(model, settings, where)
     replica = Replica(model, settings, SystemClock(), where)
     warm_up(replica, settings, where)
     return replica

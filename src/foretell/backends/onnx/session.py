@@ -92,7 +92,7 @@ def _options(settings: ModelSettings) -> Any:
         PASSES[:1]: level.ORT_ENABLE_BASIC,
         PASSES: level.ORT_ENABLE_ALL,
     }[passes_of(settings)]
-    options.intra_op_num_threads = settings.threads or usable_cores()
+    options.intra_op_num_threads = settings.shared_threads(usable_cores())
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # Threads that spin between calls take the cores from the server and from other models; within a call they help.

@@ -12,6 +12,7 @@ from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.torch.device import Carrier, check_device, floats_of, precision_of, use_threads
+from foretell.backends.torch.order import fix_order
 from foretell.backends.torch.runnable import Runnable
 from foretell.backends.torch.tensors import array_of, tensor_of
 from foretell.columns import Array, Column
@@ -40,7 +41,7 @@ class TorchModel(ArrayModel):
         self._floats: torch.dtype | None = None
         self._kinds: tuple[torch.dtype | None, ...] = ()
         self._device = settings.devices[0]
-        self._threads = settings.threads or settings.shared_threads(usable_cores())
+        self._threads = settings.shared_threads(usable_cores())
 
     def load(self, device: str) -> None:
         """Raises `Unavailable` for a device or precision that is not there and where torch.compile fails,
@@ -51,6 +52,8 @@ class TorchModel(ArrayModel):
         place = check_device(device)
         kind = precision_of(self._settings.precision, place)
         self._device = device
+        if self._settings.batch_invariant and place.type == "cpu":
+            fix_order(self._where)
         runnable = self._runnable = read()
         try:
             runnable.module.to(place)
