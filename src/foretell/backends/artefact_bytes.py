@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from foretell.errors import InvalidModel, UnsafeModel
@@ -28,6 +29,17 @@ def digest_of(path: Path) -> str:
             whole.update(len(name).to_bytes(8, "big") + name + inner)
     except OSError as error:
         raise InvalidModel("it cannot be read", where=str(path), got=error.strerror or error) from error
+    return f"sha256:{whole.hexdigest()}"
+
+
+def digest_with(path: Path, files: Mapping[str, Path]) -> str:
+    """`sha256:` of the file; where it needs further files, of the digests of all, those under the names it has."""
+    main = _sha256(path)
+    if not files:
+        return f"sha256:{main}"
+    whole = hashlib.sha256(main.encode())
+    for name in sorted(files):
+        whole.update(f"\n{name}\0{_sha256(files[name])}".encode())
     return f"sha256:{whole.hexdigest()}"
 
 
@@ -58,3 +70,8 @@ def file_stamp(path: Path) -> tuple[int, int, int]:
     except OSError as error:
         raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

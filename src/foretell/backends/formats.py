@@ -42,7 +42,8 @@ class Format:
 
 
 FORMATS = (
-    Format("onnx", "foretell.backends.onnx.opening:open_onnx", (".onnx",), threads=True),
+    Format("onnx", "foretell.backends.onnx_file:open_onnx", (".onnx",), threads=True),
+    Format("openvino", "foretell.backends.openvino.opening:open_ir", (".xml",), tell=b"<net ", threads=True),
     Format("scikit-learn", "foretell.backends.sklearn.skops_file:open_skops", (".skops",)),
     Format("pytorch", "foretell.backends.torch.opening:open_torch", (".pt2", ".pt", ".pth"), threads=True),
     Format("pytorch", "foretell.backends.torch.opening:open_weights", (".safetensors",), threads=True),

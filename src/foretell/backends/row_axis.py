@@ -6,10 +6,11 @@ Runtimes tell shapes, not meanings: a first size that is free, or the same in ev
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from foretell.columns import Array
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting
 from foretell.types import BatchRule, DataType, Shape
@@ -92,6 +93,19 @@ def row_shape(declared: Declared, batch: BatchRule) -> Shape | None:
         return None
     dims = declared.dims if batch is None else declared.dims[1:]
     return tuple(size if isinstance(size, int) else None for size in dims)
+
+
+def differing_sizes(inputs: Sequence[Declared], feeds: Mapping[str, Array]) -> tuple[str, str] | None:
+    """A name that the file gives to several sizes which are not the same here, and what they are."""
+    seen: dict[str, dict[str, int]] = {}
+    for declared in inputs:
+        for axis, name in enumerate(declared.dims or ()):
+            if isinstance(name, str) and declared.name in feeds:
+                seen.setdefault(name, {})[f"axis {axis} of {declared.name!r}"] = feeds[declared.name].shape[axis]
+    for name, sizes in seen.items():
+        if len(set(sizes.values())) > 1:
+            return name, ", ".join(f"{size} in {where}" for where, size in sizes.items())
+    return None
 
 
 def _size(head: int | str | None) -> int | str | None:

@@ -96,5 +96,5 @@ def _is_done(words: Sequence[str]) -> bool:
 def _hints(words: Sequence[str]) -> list[str]:
     """What a job over such files imports."""
     is_onnx = any(word.endswith(".onnx") for word in words)
-    hints = ["onnxruntime", "foretell.backends.onnx.opening"] if is_onnx else []
+    hints = ["onnxruntime", "foretell.backends.onnx_file", "foretell.backends.onnx.opening"] if is_onnx else []
     return [*hints, "pyarrow.parquet"] if any(".parquet" in word for word in words) else hints

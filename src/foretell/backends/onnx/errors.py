@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import onnxruntime
 
 from foretell.backends.onnx_format.file import OnnxFile
-from foretell.backends.row_axis import Declared
+from foretell.backends.row_axis import Declared, differing_sizes
 from foretell.columns import Array
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError
 
@@ -59,7 +59,7 @@ def run_error(
     """Why a call failed: `InvalidInput` where the runtime blames an argument, or sizes that share a name differ; else
     `ModelError`."""
     text = str(error)
-    if feeds and (differing := _differing_sizes(inputs, feeds)):
+    if feeds and (differing := differing_sizes(inputs, feeds)):
         name, got = differing
         return InvalidInput(f"the sizes named {name!r} differ", where=where, expected="one size", got=got)
     if isinstance(error, KeyError):
@@ -67,19 +67,6 @@ def run_error(
     if text.startswith(_INVALID_INPUT):
         return InvalidInput(clean(text), where=where)
     return ModelError(f"ONNX Runtime failed: {clean(text)}", where=where)
-
-
-def _differing_sizes(inputs: Sequence[Declared], feeds: Mapping[str, Array]) -> tuple[str, str] | None:
-    """A name that the file gives to several sizes which are not the same here, and what they are."""
-    seen: dict[str, dict[str, int]] = {}
-    for declared in inputs:
-        for axis, name in enumerate(declared.dims or ()):
-            if isinstance(name, str) and declared.name in feeds:
-                seen.setdefault(name, {})[f"axis {axis} of {declared.name!r}"] = feeds[declared.name].shape[axis]
-    for name, sizes in seen.items():
-        if len(set(sizes.values())) > 1:
-            return name, ", ".join(f"{size} in {where}" for where, size in sizes.items())
-    return None
 
 
 def clean(text: str) -> str:

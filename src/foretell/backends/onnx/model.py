@@ -20,7 +20,7 @@ from foretell.backends.onnx.errors import run_error
 from foretell.backends.onnx.session import open_session, passes_of, run_of
 from foretell.backends.onnx.spec import declared_inputs, declared_outputs
 from foretell.backends.onnx_format.file import OnnxFile
-from foretell.backends.onnx_format.labels import labels_for
+from foretell.backends.onnx_format.labels import class_names, labels_for
 from foretell.backends.row_axis import Declared
 from foretell.backends.row_probe import Rows
 from foretell.columns import Array, Batch, Column, Dense, spread
@@ -112,7 +112,7 @@ class OnnxModel(Model):
         settings = self._settings
         pad = pad_text(settings.pad or {})
         return {
-            "runtime": "onnxruntime",
+            "runtime": "tensorrt" if settings.runtime == "tensorrt" else "onnxruntime",
             "version": onnxruntime.__version__,
             "precision": self._precision,
             "passes": ",".join(passes_of(settings)),
@@ -127,7 +127,7 @@ class OnnxModel(Model):
             self._inputs, declared, settings, self._values, where,
             mixes_rows=found.mixes_rows, deterministic=found.deterministic,
         )  # fmt: skip
-        labels = labels_for(spec.outputs or (), found)
+        labels = labels_for(spec.outputs or (), class_names(found))
         for output in self._outputs:
             if output.classes is not None:
                 labels[output.name] = tuple(map(str, output.classes))

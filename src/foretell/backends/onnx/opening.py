@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foretell.backends.artefact_bytes import check_digest
+from foretell.backends.artefact_bytes import check_digest, digest_with
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.onnx.model import OnnxModel
 from foretell.backends.onnx.session import check_device, check_precision, passes_of
-from foretell.backends.onnx_format.external import check_external, digest
+from foretell.backends.onnx_format.external import check_external
 from foretell.backends.onnx_format.file import read_onnx
 from foretell.backends.opened import Opened
 from foretell.config import ModelSettings
@@ -26,10 +26,10 @@ def open_onnx(path: Path, settings: ModelSettings) -> Opened:
     found = read_onnx(path)
     files = check_external(path, found.externals)
     for device in settings.devices:
-        check_device(device)
+        check_device(device, settings.runtime)
     precision = found.precision or "fp32"
     check_precision(settings, precision)
-    sha256 = digest(path, files)
+    sha256 = digest_with(path, files)
     check_digest(sha256, settings.sha256, path)
     return Opened(
         model=OnnxModel(path, found, settings, precision),

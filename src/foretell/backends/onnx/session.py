@@ -16,6 +16,7 @@ from foretell.errors import InvalidSetting, Unavailable, nearest
 
 PASSES = ("graph_optimization", "kernel_fusion")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_TENSORRT = "TensorrtExecutionProvider"
 _FATAL_ONLY = 4
 
 
@@ -40,36 +41,52 @@ def check_precision(settings: ModelSettings, actual: str) -> None:
         raise Unavailable("the model has another precision", expected=actual, got=settings.precision, fix=fix)
 
 
-def check_device(device: str) -> tuple[str, int]:
-    """The runtime's provider and the number of the device. Raises `Unavailable` where this machine lacks it."""
+def check_device(device: str, runtime: str | None = None) -> tuple[str, int]:
+    """The runtime's provider and the number of the device. Raises `Unavailable` where this machine lacks it.
+
+    `runtime`: "tensorrt" for NVIDIA's own compiler, of devices "cuda" only.
+    """
     kind, _, number = device.partition(":")
     available = onnxruntime.get_available_providers()
     known = kind in _PROVIDERS and (not number or (kind != "cpu" and number.isascii() and number.isdigit()))
+    if runtime == "tensorrt":
+        _check_tensorrt(kind, available)
     if not known or _PROVIDERS[kind] not in available:
         here = ", ".join(name for name, provider in _PROVIDERS.items() if provider in available)
         what = f"device {device!r} is not there"
         fix = "install onnxruntime-gpu on a machine with an NVIDIA GPU" if known else ""
         raise Unavailable(what, expected=here, got=f"a runtime with {', '.join(available)}", fix=fix)
-    return _PROVIDERS[kind], int(number or 0)
+    return (_TENSORRT if runtime == "tensorrt" else _PROVIDERS[kind]), int(number or 0)
 
 
 def open_session(path: Path, found: OnnxFile, settings: ModelSettings, device: str) -> Any:
     """Raises `Unavailable` for a device that is not there or does not start, `InvalidModel` for the rest."""
-    provider, number = check_device(device)
+    provider, number = check_device(device, settings.runtime)
     providers: list[Any] = [provider]
     if provider != _PROVIDERS["cpu"]:
-        providers = [(provider, {"device_id": str(number)}), _PROVIDERS["cpu"]]
+        # What TensorRT does not take, CUDA computes.
+        onto = dict.fromkeys((provider, _PROVIDERS["cuda"]))
+        providers = [*((each, {"device_id": str(number)}) for each in onto), _PROVIDERS["cpu"]]
     try:
         session = onnxruntime.InferenceSession(str(path), _options(settings), providers=providers, enable_fallback=0)
     except Exception as error:
-        if provider != _PROVIDERS["cpu"] and "CUDA" in str(error):
+        if provider != _PROVIDERS["cpu"] and ("CUDA" in str(error) or "TensorRT" in str(error)):
             raise Unavailable(f"device {device!r} does not start: {clean(str(error))}") from error
         raise load_error(error, found, str(path)) from error
     if provider not in session.get_providers():
         got = ", ".join(session.get_providers())
-        fix = "check that the CUDA and cuDNN libraries fit onnxruntime-gpu"
+        fix = "check that the CUDA, cuDNN and TensorRT libraries fit onnxruntime-gpu"
         raise Unavailable(f"device {device!r} does not start", expected=provider, got=got, fix=fix)
     return session
+
+
+def _check_tensorrt(kind: str, available: Sequence[str]) -> None:
+    if kind != "cuda":
+        fix = "set device to cuda, or leave runtime out"
+        raise Unavailable("runtime tensorrt computes on GPUs of NVIDIA only", got=f"device {kind!r}", fix=fix)
+    if _TENSORRT not in available:
+        fix = "install onnxruntime-gpu and TensorRT on a machine with an NVIDIA GPU"
+        raise Unavailable("runtime tensorrt is not there", got=f"a runtime with {', '.join(available)}", fix=fix)
 
 
 def run_of(session: Any) -> Callable[[list[str], Mapping[str, Any], None], Sequence[Any]]:

@@ -7,7 +7,6 @@ memory would let it read the process.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,17 +34,6 @@ def check_external(path: Path, externals: Iterable[External]) -> dict[str, Path]
     return files
 
 
-def digest(path: Path, files: dict[str, Path]) -> str:
-    """`sha256:` of the file; where it has external data, of the digests and locations of all its files."""
-    main = _sha256(path)
-    if not files:
-        return f"sha256:{main}"
-    whole = hashlib.sha256(main.encode())
-    for location in sorted(files):
-        whole.update(f"\n{location}\0{_sha256(files[location])}".encode())
-    return f"sha256:{whole.hexdigest()}"
-
-
 def _resolve(path: Path, folder: Path, location: str) -> Path:
     where = str(path)
     fix = "keep the data beside the model file, under a plain relative name"
@@ -66,8 +54,3 @@ def _resolve(path: Path, folder: Path, location: str) -> Path:
     if not resolved.is_file():
         raise InvalidModel("its external data is no regular file", where=where, got=shown)
     return resolved
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

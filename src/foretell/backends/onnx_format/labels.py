@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from foretell.backends.onnx_format.file import OnnxFile
 from foretell.types import TensorSpec
@@ -13,10 +13,14 @@ _KEYS = ("classes", "labels", "names", "class_names", "id2label")
 _MOST_CHARACTERS = 2**20
 
 
-def labels_for(outputs: Iterable[TensorSpec], found: OnnxFile) -> dict[str, tuple[str, ...]]:
-    """Names for each output of floats whose last size is their number; classifiers in the graph come first."""
+def class_names(found: OnnxFile) -> list[tuple[str, ...]]:
+    """Every list of names in the file; those of classifiers in the graph come first."""
     noted = (read_names(found.metadata.get(key, "")) for key in _KEYS)
-    lists = [*found.class_labels, *(names for names in noted if names)]
+    return [*found.class_labels, *(names for names in noted if names)]
+
+
+def labels_for(outputs: Iterable[TensorSpec], lists: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Names for each output of floats whose last size is their number."""
     labels = {}
     for spec in outputs:
         if spec.datatype is not None and spec.datatype.is_float and spec.shape:

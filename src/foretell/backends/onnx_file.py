@@ -1,0 +1,32 @@
+"""Which runtime an ONNX file runs on: the one that was named, else the one that has the precision asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from foretell.backends.onnx_format.file import read_onnx
+from foretell.backends.opened import Opened
+from foretell.config import ModelSettings
+from foretell.errors import InvalidSetting, nearest
+
+_RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
+
+
+def open_onnx(path: Path, settings: ModelSettings) -> Opened:
+    """Opens the ONNX file at `path`; nothing is loaded yet.
+
+    Raises what the runtime's own way of opening raises, and `InvalidSetting` for a runtime that does not exist.
+    """
+    runtime = settings.runtime
+    if runtime is not None and runtime not in _RUNTIMES:
+        expected, fix = ", ".join(_RUNTIMES), nearest(runtime, _RUNTIMES)
+        raise InvalidSetting("there is no such runtime for ONNX files", expected=expected, got=runtime, fix=fix)
+    if runtime == "openvino" or (
+        runtime is None and settings.precision == "bf16" and read_onnx(path).precision == "fp32"
+    ):
+        from foretell.backends.openvino import opening as openvino
+
+        return openvino.open_onnx(path, settings)
+    from foretell.backends.onnx import opening as onnxruntime
+
+    return onnxruntime.open_onnx(path, settings)

@@ -1,0 +1,1 @@
+"""Models on OpenVINO: its own IR, and ONNX files that ask for it."""

@@ -1,0 +1,109 @@
+"""OpenVINO as the settings ask for it: one graph, compiled for calls one after the other on all threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foretell.backends.openvino.errors import load_error
+from foretell.backends.openvino.quiet import openvino
+from foretell.columns import Array
+from foretell.config import ModelSettings
+from foretell.cores import usable_cores
+from foretell.types import DataType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_REQUESTS = 2
+"""One computes, and the next has its numbers in place: of calls at the same time a tenth more get through than with
+one request. More, or streams of a thread each, were slower."""
+
+
+def read_graph(path: Path, frontend: str) -> Any:
+    """The model in the file. Raises `InvalidModel`.
+
+    `frontend`: "ir" or "onnx". No other is asked: given the choice, OpenVINO tries every format it knows on the file.
+    """
+    try:
+        reader = openvino.frontend.FrontEndManager().load_by_framework(frontend)
+        return reader.convert(reader.load(str(path)))
+    except Exception as error:
+        raise load_error(error, str(path)) from error
+
+
+def compiled(graph: Any, settings: ModelSettings, precision: str, where: str) -> Any:
+    """Raises `InvalidModel`. `precision`: "fp32", "bf16" or "fp16"."""
+    options = {
+        # Else it takes bf16 by itself where the processor has it, and answers change with the machine.
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        # Else it rounds what compressed weights are multiplied with to 8 bits.
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+        "INFERENCE_NUM_THREADS": settings.threads or usable_cores(),
+        "NUM_STREAMS": 1,
+        # Processes that share the machine would all pin their threads to the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        return openvino.Core().compile_model(graph, "CPU", options)
+    except Exception as error:
+        raise load_error(error, where) from error
+
+
+class Calls:
+    """Calls of one compiled model from any number of threads, as many at a time as there are requests."""
+
+    def __init__(self, model: Any, inputs: Sequence[tuple[str, DataType]], outputs: Sequence[tuple[str, DataType]]):
+        self._model, self._inputs, self._outputs = model, inputs, outputs
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock, self._made = threading.Lock(), 0
+
+    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Answers that nobody else writes to. Raises what the runtime raises."""
+        with self._request() as request:
+            for at, (name, datatype) in enumerate(self._inputs):
+                request.set_input_tensor(at, _tensor(feeds[name], datatype))
+            request.infer()
+            answers = enumerate(self._outputs)
+            return {name: _array(request.get_output_tensor(at), kind) for at, (name, kind) in answers}
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        request = self._taken()
+        try:
+            yield request
+        finally:
+            self._free.put(request)
+
+    def _taken(self) -> Any:
+        try:
+            return self._free.get_nowait()
+        except queue.Empty:
+            pass
+        with self._lock:
+            if self._made < _REQUESTS:
+                request = self._model.create_infer_request()
+                self._made += 1
+                return request
+        return self._free.get()
+
+
+def _tensor(data: Array, datatype: DataType) -> Any:
+    """The array itself, which stays alive as long as the tensor; a copy of one that may not be written to, which
+    OpenVINO does not share though it would only read it."""
+    if datatype is DataType.BF16:
+        return openvino.Tensor(data, data.shape, openvino.Type.bf16)
+    return openvino.Tensor(data, shared_memory=data.flags.writeable)
+
+
+def _array(tensor: Any, datatype: DataType) -> Array:
+    """A copy: the memory is the request's, which writes its next answer there."""
+    found = np.array(tensor.data)
+    return found.view(np.uint16) if datatype is DataType.BF16 else found
