@@ -22,9 +22,10 @@ __all__ = ["Opened", "open_model"]
 def open_model(source: object, settings: ModelSettings, *, example: object = None) -> Opened:
     """Finds the model that `source` means; nothing is loaded yet.
 
-    `source`: a path to a file (.onnx, .skops, .pkl, .joblib) or to a folder that holds one; "module:name" or
-    "path/to/file.py:name" of a class, function or object; or a live object: a `Model`, a fitted scikit-learn
-    estimator, a callable over arrays, an object with `predict`. `example`: rows that tell a Python model's inputs.
+    `source`: a path to a file of one of `formats.FORMATS` or to a folder that holds one; "module:name" or
+    "path/to/file.py:name" of a class, function or object; or a live object: a `Model`, one of a framework in
+    `formats.LIVE`, a fitted scikit-learn estimator, a callable over arrays, an object with `predict`.
+    `example`: rows that tell a Python model's inputs.
     Raises `InvalidModel` (`UnsafeModel` for a file that could run code nobody agreed to), `InvalidSetting`,
     `Unavailable`, `MissingExtra`.
     """

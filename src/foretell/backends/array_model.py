@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from foretell.backends.feeds import feed_of, pieces
+from foretell.backends.feeds import Feed, feed_of, pieces
 from foretell.backends.learned_outputs import LearnedOutputs
 from foretell.backends.model_settings import pad_text, with_settings
 from foretell.backends.text_rows import answer_others
@@ -16,7 +16,7 @@ from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
 from foretell.config import ModelSettings
 from foretell.errors import Cancelled, InferenceError, InvalidInput, ModelError, NotReady, RowError
 from foretell.model import Context, Model
-from foretell.types import DataType, ModelSpec
+from foretell.types import DataType, ModelSpec, TensorSpec
 
 _MOST_SEEN = 64
 
@@ -87,7 +87,7 @@ class ArrayModel(Model):
         errors: dict[int, RowError] = {}
         rule = self.spec.batch
         feeds = {
-            spec.name: feed_of(_column(batch, spec.name, self._where), spec, errors, alone=rule in (None, 1))
+            spec.name: self._feed(_column(batch, spec.name, self._where), spec, errors)
             for spec in self.spec.inputs or ()
         } or {name: np.asarray(column.data) for name, column in batch.columns.items() if isinstance(column, Dense)}
         if errors:
@@ -98,6 +98,10 @@ class ArrayModel(Model):
                 raise Cancelled("nobody waits for this answer any more", where=self._where)
             answers.append(self._rows(self._run(piece), count))
         return Batch(self._columns(answers), batch.rows)
+
+    def _feed(self, column: Column, spec: TensorSpec, errors: dict[int, RowError]) -> Feed:
+        """The rows of one input as the runtime takes them; rows that it cannot take go to `errors`."""
+        return feed_of(column, spec, errors, alone=self.spec.batch in (None, 1))
 
     def _columns(self, answers: Sequence[Arrays]) -> dict[str, Column]:
         """The answers of all calls, one after another. What looks as an answer before it tells nothing new."""

@@ -47,6 +47,16 @@ FORMATS = (
     Format("scikit-learn", "foretell.backends.sklearn.skops_file:open_skops", (".skops",)),
     Format("pytorch", "foretell.backends.torch.opening:open_torch", (".pt2", ".pt", ".pth"), threads=True),
     Format("pytorch", "foretell.backends.torch.opening:open_weights", (".safetensors",), threads=True),
+    Format(
+        "xgboost", "foretell.backends.xgboost.opening:open_xgboost", (".ubj", ".json"), tell=b"learner", threads=True
+    ),
+    Format(
+        "lightgbm",
+        "foretell.backends.lightgbm.opening:open_lightgbm",
+        (".txt",),
+        tell=b"\nmax_feature_idx=",
+        threads=True,
+    ),
     Format("pickle", "foretell.backends.pickle_file:open_pickle", (".pkl", ".pickle", ".joblib")),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)

@@ -15,23 +15,26 @@ from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, InvalidSetting
 from foretell.model import Model
 
-_ACCEPTED = (
-    "a path, 'module:name', a foretell.Model, a fitted scikit-learn estimator, a callable over arrays, "
-    "or an object with predict"
-)
 _REFUSED = {
     "onnxruntime": ("a session does not give its model back", "give the path of the .onnx file"),
     "onnx": ("an ONNX model in memory is not opened", "save it, and give the path of the .onnx file"),
     "tensorflow": ("there is no backend for TensorFlow", "export it to ONNX, or give a function from and to arrays"),
     "keras": ("there is no backend for Keras", "export it to ONNX, or give a function from and to arrays"),
-    "xgboost": ("a Booster takes no arrays", "give the XGBClassifier or XGBRegressor, or a function from arrays"),
 }
 
 _LIVE = {
     "torch": ("pytorch", "foretell.backends.torch.module:live_model"),
+    "xgboost": ("xgboost", "foretell.backends.xgboost.opening:live_xgboost"),
+    "lightgbm": ("lightgbm", "foretell.backends.lightgbm.opening:live_lightgbm"),
 }
 """By package: what its models are called, and "module:function" that makes a model of a live object of it, from the
 object, the settings, where it comes from, and rows as an example."""
+_FINAL = {"xgboost", "lightgbm"}
+"""Packages whose classes are taken as they are: what a class of somebody's own makes of them, it has to answer."""
+_ACCEPTED = (
+    "a path, 'module:name', a foretell.Model, a fitted scikit-learn estimator, a model of "
+    f"{', '.join(_LIVE)}, a callable over arrays, or an object with predict"
+)
 
 
 def open_object(
@@ -118,8 +121,9 @@ def _package(value: object) -> str | None:
     """The package whose backend takes this object: of the classes it descends from, the nearest one's."""
     if isinstance(value, type):
         return None
-    packages = (ancestor.__module__.partition(".")[0] for ancestor in type(value).__mro__)
-    return next((package for package in packages if package in _LIVE), None)
+    packages = [ancestor.__module__.partition(".")[0] for ancestor in type(value).__mro__]
+    found = next((package for package in packages if package in _LIVE), None)
+    return None if found in _FINAL and packages[0] != found else found
 
 
 def _has_method(value: object) -> bool:

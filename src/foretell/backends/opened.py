@@ -22,7 +22,7 @@ class Opened:
     source: str
     """For people: the path, "module:Class" or a word for the live object."""
     framework: str
-    """"onnx", "scikit-learn" or "python"."""
+    """"onnx", "scikit-learn", "python", or another of `formats.FORMATS`."""
     size_bytes: int | None
     passes: tuple[str, ...]
     """Optimisations that are applied."""

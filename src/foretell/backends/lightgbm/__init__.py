@@ -1,0 +1,1 @@
+"""LightGBM models, live and from .txt files."""

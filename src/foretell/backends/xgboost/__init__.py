@@ -1,0 +1,1 @@
+"""XGBoost models, live and from .ubj and .json files."""

@@ -1,0 +1,125 @@
+"""Models of XGBoost and LightGBM, live and in files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import xgboost
+from boosted import FLOWERS, PATIENTS, PROGRESS, SPECIES, columns, towns
+from contract_case import Case
+
+from foretell.backends import open_model
+from foretell.columns import Batch
+from foretell.config import ModelSettings
+
+ROWS = FLOWERS[::30]
+SICK = PATIENTS[:6]
+QUIET = {"verbose": -1, "n_jobs": 1}
+
+
+def cases() -> list[Case]:
+    return [
+        case("xgboost-binary-ubj", two_species, ROWS, saved(".ubj")),
+        case("xgboost-classes-json", three_species, ROWS, saved(".json")),
+        case("xgboost-classes-live", three_species, ROWS),
+        case("xgboost-regressor", progress, SICK),
+        case("xgboost-linear", linear, SICK),
+        case("xgboost-several-targets", several, SICK),
+        xgboost_towns(),
+        case("lightgbm-binary-txt", lambda: lightgbm_classes(two=True), ROWS, saved(".txt")),
+        case("lightgbm-classes-live", lambda: lightgbm_classes(two=False), ROWS),
+        case("lightgbm-regressor", lightgbm_progress, SICK),
+        lightgbm_towns(),
+    ]
+
+
+def live(estimator: Any, folder: Path) -> Any:
+    return open_model(estimator, ModelSettings(threads=1))
+
+
+def saved(suffix: str) -> Callable[[Any, Path], Any]:
+    def opened(estimator: Any, folder: Path) -> Any:
+        path = folder / f"model{suffix}"
+        (estimator.booster_ if suffix == ".txt" else estimator).save_model(path)
+        return open_model(path, ModelSettings(threads=1))
+
+    return opened
+
+
+def case(name: str, made: Callable[[], Any], rows: Any, opened: Callable[[Any, Path], Any] = live) -> Case:
+    expected = answers(made(), rows)
+    kind = np.float32 if name.startswith("xgboost") else np.float64
+    return Case(name=name, open=lambda folder: opened(made(), folder), batch=Batch.of(input=rows.astype(kind)),
+                expected=expected)  # fmt: skip
+
+
+def answers(estimator: Any, rows: Any) -> dict[str, Any]:
+    if hasattr(estimator, "predict_proba"):
+        return {"label": estimator.predict(rows).tolist(), "probabilities": estimator.predict_proba(rows)}
+    return {"prediction": estimator.predict(rows)}
+
+
+@cache
+def two_species() -> Any:
+    return xgboost.XGBClassifier(n_estimators=4, n_jobs=1).fit(FLOWERS, SPECIES > 0)
+
+
+@cache
+def three_species() -> Any:
+    return xgboost.XGBClassifier(n_estimators=4, n_jobs=1).fit(FLOWERS, SPECIES)
+
+
+@cache
+def progress() -> Any:
+    return xgboost.XGBRegressor(n_estimators=4, n_jobs=1).fit(PATIENTS, PROGRESS)
+
+
+@cache
+def linear() -> Any:
+    return xgboost.XGBRegressor(n_estimators=4, n_jobs=1, booster="gblinear").fit(PATIENTS, PROGRESS)
+
+
+@cache
+def several() -> Any:
+    targets = np.stack([PROGRESS, -PROGRESS], axis=1)
+    return xgboost.XGBRegressor(n_estimators=4, n_jobs=1, multi_strategy="multi_output_tree").fit(PATIENTS, targets)
+
+
+def xgboost_towns() -> Case:
+    frame, answer = towns()
+    made = cache(lambda: xgboost.XGBClassifier(n_estimators=4, n_jobs=1, enable_categorical=True).fit(frame, answer))
+    rows = frame.dropna()[:8]
+    return Case(
+        name="xgboost-categories",
+        open=lambda folder: saved(".ubj")(made(), folder),
+        batch=columns(rows, np.float32),
+        expected=answers(made(), rows),
+    )
+
+
+@cache
+def lightgbm_classes(*, two: bool) -> Any:
+    names = np.array(["a", "b", "c"])[SPECIES]
+    return lightgbm.LGBMClassifier(n_estimators=4, **QUIET).fit(FLOWERS, (SPECIES > 0).astype(int) if two else names)
+
+
+@cache
+def lightgbm_progress() -> Any:
+    return lightgbm.LGBMRegressor(n_estimators=4, **QUIET).fit(PATIENTS, PROGRESS)
+
+
+def lightgbm_towns() -> Case:
+    frame, answer = towns()
+    made = cache(lambda: lightgbm.LGBMClassifier(n_estimators=4, min_data_per_group=5, **QUIET).fit(frame, answer))
+    rows = frame.dropna()[:8]
+    return Case(
+        name="lightgbm-categories",
+        open=lambda folder: saved(".txt")(made(), folder),
+        batch=columns(rows),
+        expected=answers(made(), rows),
+    )
