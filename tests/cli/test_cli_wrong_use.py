@@ -70,12 +70,12 @@ def test_help_shows_what_may_be_given_and_what_holds_otherwise(foretell: Any) ->
 
 
 def test_a_model_of_another_framework_is_told_the_way(foretell: Any, folder: Path) -> None:
-    (folder / "m.pt").write_bytes(b"PK")
-    error = foretell("inspect", "m.pt").error
-    assert "expected one of .onnx, .skops" in error
-    assert error.endswith("export a PyTorch model to ONNX, with torch.onnx.export")
-    (folder / "m.keras").write_bytes(b"PK")
-    assert "tf2onnx" in foretell("inspect", "m.keras").error
+    (folder / "m.ckpt").write_bytes(b"PK")
+    error = foretell("inspect", "m.ckpt").error
+    assert "expected one of .onnx, " in error
+    assert error.endswith("export a PyTorch model with torch.export.save, or save its weights as .safetensors")
+    (folder / "m.tflite").write_bytes(b"PK")
+    assert "tf2onnx" in foretell("inspect", "m.tflite").error
 
 
 def test_a_failure_of_one_model_closes_those_before_it(foretell: Any, folder: Path) -> None:
