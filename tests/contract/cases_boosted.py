@@ -1,4 +1,4 @@
-"""Models of XGBoost and LightGBM, live and in files."""
+"""Models of XGBoost, LightGBM and CatBoost, live and in files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import catboost
 import lightgbm
 import numpy as np
 import xgboost
-from boosted import FLOWERS, PATIENTS, PROGRESS, SPECIES, columns, towns
+from boosted import FLOWERS, PATIENTS, PROGRESS, SPECIES, columns, text_columns, towns
 from contract_case import Case
 
 from foretell.backends import open_model
@@ -20,6 +21,7 @@ from foretell.config import ModelSettings
 ROWS = FLOWERS[::30]
 SICK = PATIENTS[:6]
 QUIET = {"verbose": -1, "n_jobs": 1}
+SILENT: dict[str, Any] = {"iterations": 4, "verbose": 0, "allow_writing_files": False, "thread_count": 1}
 
 
 def cases() -> list[Case]:
@@ -35,6 +37,9 @@ def cases() -> list[Case]:
         case("lightgbm-classes-live", lambda: lightgbm_classes(two=False), ROWS),
         case("lightgbm-regressor", lightgbm_progress, SICK),
         lightgbm_towns(),
+        case("catboost-classes-cbm", catboost_classes, ROWS, saved(".cbm")),
+        case("catboost-regressor-live", catboost_progress, SICK),
+        catboost_towns(),
     ]
 
 
@@ -53,14 +58,17 @@ def saved(suffix: str) -> Callable[[Any, Path], Any]:
 
 def case(name: str, made: Callable[[], Any], rows: Any, opened: Callable[[Any, Path], Any] = live) -> Case:
     expected = answers(made(), rows)
-    kind = np.float32 if name.startswith("xgboost") else np.float64
+    kind = np.float64 if name.startswith("lightgbm") else np.float32
     return Case(name=name, open=lambda folder: opened(made(), folder), batch=Batch.of(input=rows.astype(kind)),
                 expected=expected)  # fmt: skip
 
 
 def answers(estimator: Any, rows: Any) -> dict[str, Any]:
     if hasattr(estimator, "predict_proba"):
-        return {"label": estimator.predict(rows).tolist(), "probabilities": estimator.predict_proba(rows)}
+        return {
+            "label": estimator.predict(rows).reshape(len(rows)).tolist(),
+            "probabilities": estimator.predict_proba(rows),
+        }
     return {"prediction": estimator.predict(rows)}
 
 
@@ -121,5 +129,30 @@ def lightgbm_towns() -> Case:
         name="lightgbm-categories",
         open=lambda folder: saved(".txt")(made(), folder),
         batch=columns(rows),
+        expected=answers(made(), rows),
+    )
+
+
+@cache
+def catboost_classes() -> Any:
+    return catboost.CatBoostClassifier(**SILENT).fit(FLOWERS, np.array(["a", "b", "c"])[SPECIES])
+
+
+@cache
+def catboost_progress() -> Any:
+    return catboost.CatBoostRegressor(grow_policy="Lossguide", **SILENT).fit(PATIENTS, PROGRESS)
+
+
+def catboost_towns() -> Case:
+    frame, answer = towns()
+    texts = frame.dropna().astype({"town": str, "floor": str})
+    made = cache(
+        lambda: catboost.CatBoostClassifier(cat_features=["town", "floor"], **SILENT).fit(texts, answer[texts.index])
+    )
+    rows = texts[:8]
+    return Case(
+        name="catboost-categories",
+        open=lambda folder: saved(".cbm")(made(), folder),
+        batch=text_columns(rows),
         expected=answers(made(), rows),
     )

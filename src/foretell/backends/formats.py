@@ -57,6 +57,7 @@ FORMATS = (
         tell=b"\nmax_feature_idx=",
         threads=True,
     ),
+    Format("catboost", "foretell.backends.catboost.opening:open_catboost", (".cbm",), threads=True),
     Format("pickle", "foretell.backends.pickle_file:open_pickle", (".pkl", ".pickle", ".joblib")),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)

@@ -26,10 +26,11 @@ _LIVE = {
     "torch": ("pytorch", "foretell.backends.torch.module:live_model"),
     "xgboost": ("xgboost", "foretell.backends.xgboost.opening:live_xgboost"),
     "lightgbm": ("lightgbm", "foretell.backends.lightgbm.opening:live_lightgbm"),
+    "catboost": ("catboost", "foretell.backends.catboost.opening:live_catboost"),
 }
 """By package: what its models are called, and "module:function" that makes a model of a live object of it, from the
 object, the settings, where it comes from, and rows as an example."""
-_FINAL = {"xgboost", "lightgbm"}
+_FINAL = {"xgboost", "lightgbm", "catboost"}
 """Packages whose classes are taken as they are: what a class of somebody's own makes of them, it has to answer."""
 _ACCEPTED = (
     "a path, 'module:name', a foretell.Model, a fitted scikit-learn estimator, a model of "

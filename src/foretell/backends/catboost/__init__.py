@@ -1,0 +1,1 @@
+"""CatBoost models, live and from .cbm files."""
