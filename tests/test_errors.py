@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from foretell import errors
-from foretell.errors import InferenceError, MissingExtra, RowError, missing_extra, nearest
+from foretell.errors import InferenceError, MissingExtra, ModelError, RowError, causes, missing_extra, nearest
 
 
 def tree(root: type[InferenceError] = InferenceError) -> list[type[InferenceError]]:
@@ -77,6 +77,15 @@ def test_rows_of_one_error_are_not_shared_with_another() -> None:
     first, second = errors.InvalidInput("bad"), errors.InvalidInput("bad")
     first.rows = {0: RowError("invalid_input", "bad")}
     assert second.rows == {}
+
+
+def test_the_causes_of_an_error_end_where_it_is_its_own() -> None:
+    first, second = ValueError("first"), ModelError("second")
+    second.__cause__ = first
+    assert list(causes(second)) == [second, first]
+    first.__cause__ = second
+    assert list(causes(second)) == [second, first]
+    assert list(causes(None)) == []
 
 
 def test_a_missing_package_names_the_extra() -> None:

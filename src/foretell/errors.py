@@ -19,7 +19,7 @@ InferenceError
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
@@ -139,6 +139,15 @@ def raise_as(failure: InferenceError, error: BaseException) -> NoReturn:
         raise failure from error
     finally:
         del failure, error
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it came from, and so on; each once, also where one is told to come from itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:

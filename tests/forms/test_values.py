@@ -252,3 +252,13 @@ def test_columns_as_python_values():
     assert to_python(Dense(np.zeros((2, 2)), np.array([True, False]))) == [[0.0, 0.0], None]
     assert to_python(column([["a", "b"], []])) == [["a", "b"], []]
     assert to_python(Bytes.of(["a", "b", "c", "d"], (2,))) == [["a", "b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "INT64", "BYTES", "BOOL"])
+@pytest.mark.parametrize("value", [[None, None], np.array([np.nan, np.nan])])
+def test_rows_that_are_null_are_as_wide_alone_as_beside_others(datatype, value):
+    alone, tensor = column(value, spec(datatype, 2)), spec(datatype, 2)
+    other = {"FP32": [1.5, 2], "INT64": [1, 2], "BYTES": ["a", "b"], "BOOL": [True, False]}[datatype]
+    beside = column([None, None, other], tensor).slice(0, 2)
+    assert alone.row_shape == beside.row_shape == (2,)
+    assert to_python(alone) == to_python(beside) == [None, None] or np.isnan(to_numpy(alone)).all()

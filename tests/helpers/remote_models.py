@@ -161,6 +161,13 @@ class Transients:
         raise Busy("soon")
 
 
+class Refuses:
+    """A class of a user that raises an error of ours."""
+
+    def predict(self, x: Any) -> NoReturn:
+        raise TransientError("busy") if len(x) == 1 else InvalidInput("no", where="input 'x'")
+
+
 class NeverLoads:
     def load(self) -> None:
         raise ValueError("there is no file")

@@ -39,6 +39,7 @@ OF_NUMBERS = [
     "Doubler", "opened_gate", "flaky", "own_error", "refusing", "transient", "exiting", "unicode_error", "deep",
     "no_batch", "short", "a_list", "every_row_failed", "wrong_errors", "no_columns", "whole_batch", "fixed", "one_row",
     "Stages", "KnowsDevices", "Untold", "Transients", "bare",
+    "Refuses",
 ]  # fmt: skip
 
 

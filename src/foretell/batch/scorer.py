@@ -19,7 +19,7 @@ from foretell.columns import Batch, Index
 from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
 from foretell.engine.replica import Replica
-from foretell.errors import Cancelled, InferenceError, NotReady, RowError, TransientError, Unavailable
+from foretell.errors import Cancelled, InferenceError, NotReady, RowError, TransientError, Unavailable, causes
 from foretell.forms.cells import Cells, plain_value, take
 from foretell.forms.table import to_batch
 from foretell.model import Context
@@ -185,15 +185,14 @@ def _failed(rows: int, error: InferenceError, attempts: int = 1) -> Batch:
     return Batch({}, rows, {row: error.rows.get(row, reason) for row in range(rows)})
 
 
-def _out_of_memory(error: BaseException | None) -> bool:
+def _out_of_memory(error: BaseException) -> bool:
     """Whether memory was too small, on the host or on a device, as the runtimes say it."""
-    while error is not None:
-        text = str(error).lower()
-        if isinstance(error, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
+    for each in causes(error):
+        text = str(each).lower()
+        if isinstance(each, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
             return True
         if "out of memory" in text or "failed to allocate memory" in text:
             return True
-        error = error.__cause__
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from foretell.clock import Clock
 from foretell.columns import Batch
@@ -28,7 +29,8 @@ class Caller:
         clock: Clock,
     ) -> None:
         """`again`: opens the same model once more; None: it cannot be lost. Raises what loading raises."""
-        self._again, self._settings, self._clock = again, settings, clock
+        # A process that hangs is ended by the model itself; the engine is not to look after a replica that we replace.
+        self._again, self._settings, self._clock = again, replace(settings, call_timeout_s=None), clock
         self._name, self._version, self._digest = name, version, digest
         self._engine = self._loaded(model)
         self.identity: Identity = self._engine.identity

@@ -51,6 +51,8 @@ class Writing:
         self.answered = self.dead = self.bytes_in = self.bytes_out = self.commits = 0
         """Of this run."""
         self.reasons: Counter[str] = Counter()
+        self._example = ""
+        """The first of the dead letters."""
 
     def write(self, load: Answered) -> None:
         """Raises what the sinks raise, and `TooManyDead`."""
@@ -112,14 +114,14 @@ class Writing:
         return result_lines(load.objects, load.first_row, numbers, answer, self._keys, load.spec, self._top)
 
     def _letters_of(self, load: Answered) -> list[bytes]:
-        form, rows, made, example = letter_line if self._letters is not None else error_line, load.objects, [], ""
+        form, rows, made = letter_line if self._letters is not None else error_line, load.objects, list[bytes]()
         for number, error, place, text in load.failed():
             key = {name: rows[number][name] for name in self._keys if name in rows[number]}
             made.append(form(dead_letter(error, place, load.first_row + number, key, text)))
             self.reasons[error.code] += 1
-            example = example or _example(place, error.message)
+            self._example = self._example or _example(place, error.message)
         self.dead += len(made)
-        check_dead(self.answered, self.dead, self._most_dead, self.reasons, example)
+        check_dead(self.answered, self.dead, self._most_dead, self.reasons, self._example)
         return made
 
 

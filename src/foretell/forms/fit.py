@@ -16,6 +16,7 @@ def fit(raw: Raw, where: str, spec: TensorSpec | None) -> Column:
     """The column a model takes. Raises `InvalidInput` where a value or the shape does not fit."""
     if raw.count == 0 and raw.offsets is None and not raw.row_shape and spec is not None:
         return empty(spec)
+    raw = _widened(raw, spec)
     datatype = spec.datatype if spec is not None else None
     data, nulls = _without_kind(raw, datatype)
     if isinstance(data, Bytes):
@@ -29,6 +30,19 @@ def fit(raw: Raw, where: str, spec: TensorSpec | None) -> Column:
     if spec is None or spec.shape is None:
         return column
     return _shaped(column, spec, spec.shape, where)
+
+
+def _widened(raw: Raw, spec: TensorSpec | None) -> Raw:
+    """Rows all of which are null have no shape of their own: they take the one wanted, as null rows beside others
+    do."""
+    shape = spec.shape if spec is not None else None
+    if not shape or None in shape or raw.row_shape or raw.offsets is not None or isinstance(raw.data, Bytes):
+        return raw
+    absent = raw.nulls if raw.data.dtype.kind != "f" else np.isnan(raw.data)
+    if absent is None or not absent.all():
+        return raw
+    whole = (raw.count, *(size for size in shape if size is not None))
+    return Raw(np.full(whole, np.nan), np.ones(whole, np.bool_))
 
 
 def _converted(

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from foretell.columns import Batch
-from foretell.errors import InferenceError, InvalidModel, ModelError
+from foretell.errors import InferenceError, InvalidModel, ModelError, causes
 from foretell.model import Context
 from foretell.model import Sequence as Conversation
 from foretell.remote.channel import Channel, ChannelClosed
@@ -204,10 +204,8 @@ def _without_numpy(value: object) -> object:
     raise NotImplementedError(f"a {type(value).__name__}")
 
 
-def _is_memory_error(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, MemoryError):
-        error = error.__cause__
-    return error is not None
+def _is_memory_error(error: BaseException) -> bool:
+    return any(isinstance(each, MemoryError) for each in causes(error))
 
 
 def _give_up(channel: Channel) -> None:

@@ -21,7 +21,7 @@ from foretell.backends.python.streaming import stream, yields
 from foretell.backends.text_rows import answer_others, rows_without_text
 from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.errors import InvalidInput, ModelError, NotReady, Unavailable
+from foretell.errors import InvalidInput, ModelError, NotReady, Unavailable, raise_as
 from foretell.model import Context, Model
 
 
@@ -60,7 +60,7 @@ class CallableModel(Model):
             try:
                 finished(load(device=device) if with_device else load(), f"{self._name}.load")
             except (Exception, SystemExit) as error:
-                raise raised(error, f"{self._name}.load") from error
+                raise_as(raised(error, f"{self._name}.load"), error)
         self._prepare(device)
 
     @property
@@ -113,7 +113,7 @@ class CallableModel(Model):
             try:
                 finished(close(), f"{self._name}.close")
             except (Exception, SystemExit) as error:
-                raise raised(error, f"{self._name}.close") from error
+                raise_as(raised(error, f"{self._name}.close"), error)
 
     def variant(self) -> Mapping[str, str]:
         batch, pad = self._settings.batch, self._settings.pad
@@ -134,7 +134,7 @@ class CallableModel(Model):
         try:
             return self._target()
         except (Exception, SystemExit) as error:
-            raise raised(error, f"{self._name}()") from error
+            raise_as(raised(error, f"{self._name}()"), error)
 
     def _prepare(self, device: str) -> None:
         declared = read_declared(self._instance, self._name)

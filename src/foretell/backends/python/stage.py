@@ -9,7 +9,7 @@ from foretell.backends.python.answers import Answer, finished, one_value, read_a
 from foretell.backends.python.arguments import arguments
 from foretell.backends.python.signature import Function, Signature, read_signature
 from foretell.columns import Batch, Column, concat_columns
-from foretell.errors import InferenceError, ModelError, RowError, TransientError
+from foretell.errors import InferenceError, ModelError, RowError, TransientError, raise_as
 from foretell.model import Context
 from foretell.types import TensorSpec
 
@@ -65,7 +65,7 @@ class Stage:
         try:
             return finished(self.function(*positional, **named), self.where)
         except Exception as error:
-            raise raised(error, self.where, self.transient) from error
+            raise_as(raised(error, self.where, self.transient), error)
 
 
 def raised(error: BaseException, where: str, transient: tuple[type[Exception], ...] = ()) -> InferenceError:
