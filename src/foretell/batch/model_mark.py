@@ -60,7 +60,7 @@ def bytes_of(source: str | Path) -> int:
 def settings_for(settings: ModelSettings, device: str, threads: int, most_rows: int) -> ModelSettings:
     """Of one engine of a job: one replica on one device, with calls as large as they may be."""
     return dataclasses.replace(
-        settings, device=device, replicas=1, max_replicas=None, threads=settings.shared_threads(threads),
+        settings, device=device, replicas=1, max_replicas=None, threads=settings.threads or threads,
         max_batch_size=most_rows, executor="auto", cache_size=0, cache_ttl_s=None, call_timeout_s=None, timeout_s=None,
     )  # fmt: skip
 

@@ -194,7 +194,8 @@ def _manning(request: Request) -> Manning:
 
 def _recipes(request: Request, source: str | Path, cores: int) -> Iterator[Recipe]:
     """How the model is loaded on each device, with so many threads for a call where that can be chosen."""
-    threads, most = cores if has_threads(source) else 0, request.job.batch_size or MOST_ROWS
+    threads = request.settings.shared_threads(cores) if has_threads(source) else 0
+    most = request.job.batch_size or MOST_ROWS
     for device in request.settings.devices:
         recipe = Recipe.of(source, settings_for(request.settings, device, threads, most), name=request.name)
         yield replace(recipe, folder=request.folder or recipe.folder)

@@ -264,6 +264,18 @@ def given(flags: Any) -> dict[str, Any]:
     return {field.name: value for field in fields(flags) if (value := getattr(flags, field.name)) is not None}
 
 
+def words_of(flags: ModelFlags) -> list[str]:
+    """The flags that were given, as words of another command line."""
+    words: list[str] = []
+    for name, value in given(flags).items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [word for each in (value if isinstance(value, tuple) else [value]) for word in (flag, str(each))]
+    return words
+
+
 def layers(flags: ServerFlags | JobFlags | ScoreFlags | StreamFlags) -> list[Layer]:
     """One layer for each flag that was given, so that errors and `foretell config` name it."""
     return [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in given(flags).items()]

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from foretell.catalog import Served
+from foretell.certificate import summary_for
 from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags
 from foretell.cli.loading import load_all
@@ -68,6 +69,7 @@ def describe(served: Served) -> dict[str, Any]:
         "digest": opened.digest or None,
         "variant": dict(variant),
         "optimizations": list(opened.passes) or [each for each in variant.get(_PASSES, "").split(",") if each],
+        "certificate": summary_for(served.opened.source, served.identity),
         "batch": "none" if spec.batch is None else spec.batch,
         "row_wise": spec.row_wise,
         "inputs": [_tensor(t, spec) for t in spec.inputs] if spec.inputs is not None else None,
@@ -135,6 +137,7 @@ def _print(one: dict[str, Any]) -> None:
         ["digest", one["digest"] or "none: a live object"],
         ["runs as", _runs_as(one["variant"])],
         ["optimizations", ", ".join(one["optimizations"]) or "none"],
+        ["certificate", _certified(one["certificate"])],
         ["batch", batch],
     ]
     print_table([], facts, f"{one['name']} version {one['version']}")
@@ -170,6 +173,12 @@ def _runs_as(variant: dict[str, str]) -> str:
     if _PREDICTOR in shown:
         shown[_PREDICTOR] = shown[_PREDICTOR].rpartition(".")[2]
     return ", ".join(f"{key} {value}" for key, value in shown.items()) or "it is"
+
+
+def _certified(certificate: dict[str, Any] | None) -> str:
+    if certificate is None:
+        return "none: foretell verify makes one"
+    return f"{certificate['verdict']} through {', '.join(certificate['doors'])}, {certificate['made']}"
 
 
 def _some(tensor: dict[str, Any], most: int = 8) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from foretell.catalog import Served
+from foretell.certificate import summary_for
 from foretell.engine.decisions import decisions
 from foretell.engine.work import Completed, Part, Work
 from foretell.errors import InferenceError, InvalidInput, NotReady
@@ -122,7 +123,8 @@ class ModelDoor:
     def metadata(self, exchange: Exchange) -> None:
         served = self.served
         versions = self.application.catalog.versions(served.name)
-        body = oip_metadata.model_metadata(served.name, versions, served.opened.framework, served.spec)
+        certificate = summary_for(served.opened.source, served.identity)
+        body = oip_metadata.model_metadata(served.name, versions, served.opened.framework, served.spec, certificate)
         exchange.respond(json_reply(body))
 
     def config(self, exchange: Exchange) -> None:

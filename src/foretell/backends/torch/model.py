@@ -98,7 +98,7 @@ class TorchModel(ArrayModel):
     def _variant(self) -> Mapping[str, str]:
         return {
             "runtime": "pytorch",
-            "version": torch.__version__,
+            "version": str(torch.__version__),
             "device": self._device,
             **({} if self._settings.precision is None else {"precision": self._settings.precision.lower()}),
             **({"compiled": "yes"} if self._settings.compile else {}),

@@ -16,14 +16,20 @@ def server_metadata(more: Sequence[str] = ()) -> dict[str, Any]:
     return {"name": "foretell", "version": foretell.__version__, "extensions": [*EXTENSIONS, *more]}
 
 
-def model_metadata(name: str, versions: Sequence[str], framework: str, spec: ModelSpec) -> dict[str, Any]:
-    """Shapes have the axis of rows first, -1 where a size is free. A type nobody knows yet is an empty string."""
+def model_metadata(
+    name: str, versions: Sequence[str], framework: str, spec: ModelSpec, certificate: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Shapes have the axis of rows first, -1 where a size is free. A type nobody knows yet is an empty string.
+
+    `certificate`: of the model, where it has one; clients of the protocol pass over what they do not know.
+    """
     return {
         "name": name,
         "versions": list(versions),
         "platform": platform(framework),
         "inputs": [_tensor(tensor, spec) for tensor in spec.inputs or ()],
         "outputs": [_tensor(tensor, spec) for tensor in spec.outputs or ()],
+        **({} if certificate is None else {"foretell": {"certificate": certificate}}),
     }
 
 

@@ -1,0 +1,159 @@
+"""`foretell verify`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from foretell.backends.opened import refuse_idle_permissions
+from foretell.cli.data import read_data, to_intake
+from foretell.cli.flag import Flag
+from foretell.cli.flags import ModelFlags, read_mapping, words_of
+from foretell.cli.loading import load
+from foretell.cli.meant import only, settings_of
+from foretell.cli.output import print_json, print_table
+from foretell.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from foretell.certificate import Certificate, Check, Difference
+
+Format = Literal["csv", "image", "json", "jsonl", "npy", "tsv", "txt"]
+Door = Literal["python", "server", "batch", "stream"]
+
+
+def verify(
+    source: Annotated[str, Flag(("MODEL",))],
+    /,
+    *,
+    data: Annotated[str, Flag(dash=True)],
+    out: Annotated[str | None, Flag(("--out", "-o"))] = None,
+    doors: tuple[Door, ...] = (),
+    max_rows: int = 256,
+    tolerance: float = 1e-5,
+    map: tuple[str, ...] = (),
+    format: Format | None = None,
+    json: bool = False,
+    model: ModelFlags = ModelFlags(),
+) -> int:
+    """Compare the answers to the same rows through Python, server, batch and stream, at many sizes and orders of calls
+    and numbers of threads, and write the certificate beside the model.
+
+    Parameters
+    ----------
+    source
+        A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version is meant.
+    data
+        Rows for it: a .json, .jsonl, .csv, .tsv, .npy, .txt or image file; "-" for standard input; or the JSON itself.
+    out
+        Where the certificate is written. If not set: beside the file of the model; of "module:Class", in this folder.
+    doors
+        Only these; repeat for more. If not set: all.
+    max_rows
+        Of the data, from its begin.
+    tolerance
+        Numbers may differ by this much, absolute or relative, before the command ends with 1. With --batch-invariant
+        nothing may.
+    map
+        INPUT=COLUMN,COLUMN,... where column names differ; repeat for more inputs.
+    format
+        Format of the data, where its name does not tell; of standard input, json if not given.
+    json
+        Print the certificate as JSON.
+    """
+    from foretell import certificate
+    from foretell.verify.proof import DOORS, proof
+
+    if max_rows < 1:
+        raise InvalidSetting("--max-rows is out of range", expected="1 or more", got=max_rows)
+    if not tolerance >= 0:
+        raise InvalidSetting("--tolerance is out of range", expected="0 or more", got=tolerance)
+    asked, read = _asked(source, data, format, map, max_rows, model)
+    found = proof(asked, read, doors or DOORS, _say if not json else _quiet)
+    path = _place(out, asked.source, asked.name)
+    certificate.write(found, path)
+    if json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(found))
+    else:
+        _print(found, path)
+    kept = found.identical if asked.settings.batch_invariant else found.within(tolerance)
+    return 0 if kept else 1
+
+
+def _asked(
+    source: str, data: str, fmt: str | None, mapping: tuple[str, ...], most: int, flags: ModelFlags
+) -> tuple[Any, dict[str, Any]]:
+    """What is compared, and where the rows came from."""
+    from foretell.verify.asked import Asked
+
+    planned, given = only(source), flags.given()
+    settings = settings_of(planned, given).settings
+    rows = read_data(data, fmt)
+    served = load(planned, settings)
+    try:
+        refuse_idle_permissions(given, [served.opened])
+        batch = to_intake(rows, served.spec, read_mapping(mapping)).batch
+        name = served.name
+    finally:
+        served.engine.close()
+    asked = Asked(source, words_of(flags), planned.source, name, planned.version, settings, batch.slice(0, most))
+    return asked, {"source": data if len(data) < 200 else "the command line"}
+
+
+def _place(out: str | None, source: str, name: str) -> Path:
+    from foretell.certificate import SUFFIX, place_of
+
+    if out is not None:
+        return Path(out)
+    path = Path(source)
+    return place_of(path) if path.exists() else Path(f"{name}{SUFFIX}")
+
+
+def _say(check: Check) -> None:
+    print(f"foretell: {check.door}, {check.way}: {_told(check)}", file=sys.stderr)
+
+
+def _quiet(check: Check) -> None:
+    """Nobody reads along."""
+
+
+def _told(check: Check) -> str:
+    if check.identical:
+        return "the same bits"
+    differing = [(name, each) for name, each in check.outputs.items() if each.rows]
+    parts = [f"{name} {_gap(each)} in {each.rows} of {check.rows} rows" for name, each in differing]
+    failed = [f"{check.failed_rows} rows failed on one side only"] if check.failed_rows else []
+    return "; ".join([*parts, *failed])
+
+
+def _gap(difference: Difference) -> str:
+    if not difference.rows:
+        return "the same bits"
+    return "differs" if difference.absolute is None else f"differs by {difference.absolute:.2g}"
+
+
+def _print(found: Certificate, path: Path) -> None:
+    rows = []
+    for door in found.doors:
+        checks = [check for check in found.checks if check.door == door]
+        worst = max(checks, key=lambda check: (not check.identical, _largest(check)))
+        same = sum(check.identical for check in checks)
+        rows.append([door, len(checks), same, "" if worst.identical else f"{worst.way}: {_told(worst)}"])
+    title = f"{found.model} version {found.version}: {found.verdict()} through {', '.join(found.doors)}"
+    print_table(["door", "checks", "the same bits", "the largest difference"], rows, title)
+    rows_of = found.data["rows"]
+    print(f"compared with {found.reference}; {rows_of} row{'s' if rows_of > 1 else ''}; {found.machine['cpu']}")
+    if found.price is not None:
+        print(f"batch-invariant: {_price(found.price)}")
+    print(f"certificate: {path}")
+
+
+def _price(price: dict[str, float]) -> str:
+    return ", ".join(f"{name} {times:.2f} times as long" for name, times in price.items())
+
+
+def _largest(check: Check) -> float:
+    sizes = [float("inf") if each.absolute is None else each.absolute for each in check.outputs.values() if each.rows]
+    return max(sizes, default=0.0)

@@ -1,0 +1,112 @@
+"""How far answers to the same rows are apart. Pure, and small enough to be done again by another script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+
+import numpy as np
+
+from foretell.certificate import Difference
+from foretell.columns import Array, Batch, Bytes, Column, Dense, Index, Mask, Ragged
+
+Answered = Iterable[tuple[Index, Batch]]
+"""The rows of each call, and the answer to them."""
+
+_SAME = Difference()
+
+
+def compare(reference: Batch, answered: Answered) -> tuple[dict[str, Difference], int]:
+    """By output, and the rows that failed on one side only. `reference`: the answers to all rows, in their order."""
+    found = dict.fromkeys(reference.columns, _SAME)
+    failed = 0
+    for rows, answer in answered:
+        bad = {at for at, row in enumerate(rows.tolist()) if row in reference.errors}
+        failed += len(bad ^ set(answer.errors))
+        good = np.array([at for at in range(len(rows)) if at not in bad and at not in answer.errors], np.int64)
+        if not len(good):
+            continue
+        for name in dict.fromkeys((*reference.columns, *answer.columns)):
+            each = difference(reference.columns.get(name), answer.columns.get(name), rows[good], good)
+            found[name] = merged(found.get(name, _SAME), each)
+    return found, failed
+
+
+def difference(expected: Column | None, got: Column | None, rows: Index, places: Index) -> Difference:
+    """Of one output: rows `rows` of what was expected, rows `places` of what came."""
+    if expected is None or got is None:
+        return Difference(len(rows), None, None, int(rows[0]))
+    first, second = expected.take(rows), got.take(places)
+    if isinstance(first, Dense) and isinstance(second, Dense) and first.data.shape == second.data.shape:
+        return _of_arrays(first.data, second.data, rows)
+    pairs = zip(_values(first), _values(second), rows, strict=True)
+    return reduce(merged, [_of_values(one, other, row) for one, other, row in pairs], _SAME)
+
+
+def merged(one: Difference, other: Difference) -> Difference:
+    """Of all rows of both."""
+    if not one.rows or not other.rows:
+        return one if one.rows else other
+    rows = one.rows + other.rows
+    if one.absolute is None or other.absolute is None:
+        return Difference(rows, None, None, one.row if one.absolute is None else other.row)
+    worst = one if one.absolute >= other.absolute else other
+    relative = max(one.relative or 0.0, other.relative or 0.0)
+    return Difference(rows, worst.absolute, relative, worst.row)
+
+
+def _of_arrays(first: Array, second: Array, rows: Sequence[int] | Index) -> Difference:
+    """Of arrays [rows, ...] of one shape."""
+    if not first.size:
+        return _SAME
+    if first.dtype != second.dtype:
+        return Difference(len(first), None, None, int(rows[0]))
+    same = _same_bits(first, second).reshape((len(first), -1))
+    differing = np.flatnonzero(~same.all(axis=1))
+    if not len(differing):
+        return _SAME
+    first, second = (each.reshape((len(each), -1))[differing] for each in (first, second))
+    same = same[differing]
+    comparable = same | (np.isfinite(first) & np.isfinite(second)) if first.dtype.kind == "f" else same
+    if not comparable.all():
+        at = int(np.flatnonzero(~comparable.all(axis=1))[0])
+        return Difference(len(differing), None, None, int(rows[differing[at]]))
+    wide = [np.where(same, 0.0, each.astype(np.float64)) for each in (first, second)]
+    gap, size = np.abs(wide[0] - wide[1]), np.maximum(np.abs(wide[0]), np.abs(wide[1]))
+    relative = np.divide(gap, size, out=np.zeros_like(gap), where=size > 0)
+    worst = int(gap.max(axis=1).argmax())
+    return Difference(len(differing), float(gap.max()), float(relative.max()), int(rows[differing[worst]]))
+
+
+def _of_values(one: Array, other: Array, row: int) -> Difference:
+    """Of one row, where rows differ in length, or are strings."""
+    if one.shape == other.shape and "O" not in (one.dtype.kind, other.dtype.kind):
+        return _of_arrays(one[None], other[None], [row])
+    same = one.shape == other.shape and one.tolist() == other.tolist()
+    return _SAME if same else Difference(1, None, None, int(row))
+
+
+def _same_bits(first: Array, second: Array) -> Mask:
+    """Element by element, of arrays of one type; all NaN are one."""
+    if first.dtype.kind != "f":
+        return np.asarray(first == second)
+    whole = f"u{first.dtype.itemsize}"
+    bits = np.ascontiguousarray(first).view(whole) == np.ascontiguousarray(second).view(whole)
+    return np.asarray(bits | (np.isnan(first) & np.isnan(second)))
+
+
+def _values(column: Column) -> list[Array]:
+    """One array for each row."""
+    if isinstance(column, Ragged):
+        inner = _flat(column.values)
+        return [inner[start:stop] for start, stop in zip(column.offsets[:-1], column.offsets[1:], strict=True)]
+    return [np.asarray(each) for each in _flat(column)]
+
+
+def _flat(column: Dense | Bytes) -> Array:
+    if isinstance(column, Dense):
+        return column.data
+    items = column.items()
+    texts = np.empty(len(items), object)
+    texts[:] = items
+    return texts.reshape((len(column), *column.row_shape))

@@ -1,0 +1,191 @@
+"""`foretell verify` as people run it: every backend, through every door, and models that do not keep the promise."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx_build
+import onnxruntime
+import pytest
+from contract_case import Case
+
+from foretell.certificate import Certificate, place_of, read
+from foretell.verify.as_jobs import write_rows
+
+_START = "import sys; from foretell.cli import main; sys.exit(main())"
+_CASES = Path(__file__).parents[1] / "contract"
+
+# One model in a file of each backend, from the contract suite. All of them are bit-identical, or known not to be.
+_FILES = [
+    ("boosted", "xgboost-classes-json", True),
+    ("boosted", "lightgbm-binary-txt", True),
+    ("openvino", "openvino-ir", None),
+    ("onnx", "onnx-linear", True),
+    ("sklearn", "sklearn-skops", None),
+    ("torch", "torch-program", None),
+]
+
+
+def verify(source: Path | str, data: Path, *flags: str, expect: int = 0, cwd: Path | None = None) -> Certificate:
+    command = [sys.executable, "-c", _START, "verify", str(source), "--data", str(data), "--json", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, cwd=cwd)
+    assert done.returncode == expect, done.stderr
+    printed = json.loads(done.stdout)
+    path = place_of(Path(source)) if Path(source).exists() else (cwd or Path()) / f"{printed['model']}.certificate.json"
+    found = read(path)
+    assert [check["way"] for check in printed["checks"]] == [check.way for check in found.checks]
+    return found
+
+
+def cases_of(backend: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"verify_{backend}", _CASES / f"cases_{backend}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("backend", "name", "identical"), _FILES)
+def test_every_backend_through_every_door(tmp_path: Path, backend: str, name: str, identical: bool | None) -> None:
+    found: dict[str, Case] = {case.name: case for case in cases_of(backend).cases()}
+    case, folder = found[name], tmp_path / "model"
+    folder.mkdir()
+    opened = case.open(folder)
+    rows = case.batch.take(np.arange(40) % case.batch.rows)
+    write_rows(rows, tmp_path / "rows.jsonl", numbered=False)
+    certificate = verify(opened.source, tmp_path / "rows.jsonl")
+    assert certificate.doors == ("python", "server", "batch", "stream")
+    assert certificate.artefact_digest == opened.digest
+    assert certificate.within(1e-5)
+    if identical is not None:
+        assert certificate.identical is identical
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("backend", "name"), [("torch", "torch-program"), ("openvino", "openvino-ir")])
+def test_bit_identical_where_it_is_asked_for(tmp_path: Path, backend: str, name: str) -> None:
+    (case,) = (case for case in cases_of(backend).cases() if case.name == name)
+    opened = case.open(tmp_path)
+    write_rows(case.batch.take(np.arange(40) % case.batch.rows), tmp_path / "rows.jsonl", numbered=False)
+    certificate = verify(opened.source, tmp_path / "rows.jsonl", "--batch-invariant")
+    assert certificate.identical
+    assert certificate.variant["batch_invariant"] == "16 rows"
+
+
+MIXES = """
+import numpy as np
+
+class Mixes:
+    '''Its answer to a row depends on how many rows are beside it, and it does not say so.'''
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return x.sum(1) + 1e-3 * len(x)
+
+class Names:
+    def predict(self, x: np.ndarray) -> list[str]:
+        return ["many" if len(x) > 1 else "one"] * len(x)
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    (tmp_path / "models.py").write_text(MIXES)
+    (tmp_path / "rows.json").write_text(json.dumps([{"x": [row, 1.5]} for row in range(6)]))
+    return tmp_path
+
+
+def test_a_model_that_is_truly_not_invariant(code: Path) -> None:
+    certificate = verify("models.py:Mixes", code / "rows.json", expect=1, cwd=code)
+    assert certificate.verdict() == "within 0.005"
+    worst, check = certificate.worst()["output"]
+    assert (worst.rows, check.rows) == (6, 6)
+    assert worst.absolute == pytest.approx(0.005)
+    assert {each.door for each in certificate.checks if each.identical} == {"python", "server"}
+    verify("models.py:Mixes", code / "rows.json", "--tolerance", "0.01", cwd=code)
+    invariant = verify("models.py:Mixes", code / "rows.json", "--batch-invariant", cwd=code)
+    assert invariant.identical
+    assert invariant.variant_digest != certificate.variant_digest
+
+
+def test_onnx_is_bit_identical_where_it_is_asked_for(tmp_path: Path) -> None:
+    """A linear classifier of ONNX Runtime is not by itself: its numbers follow the size of the call."""
+    path = onnx_build.save(onnx_build.iris_onnx(zipmap=False), tmp_path, "iris.onnx")
+    np.save(tmp_path / "rows.npy", onnx_build.iris()[0].astype(np.float32))
+    assert verify(path, tmp_path / "rows.npy", "--batch-invariant").identical
+
+
+def test_texts_are_the_same_or_not(code: Path) -> None:
+    assert verify("models.py:Names", code / "rows.json", expect=1, cwd=code).verdict() == "different answers"
+
+
+def test_the_certificate_computed_again_without_foretell(tmp_path: Path) -> None:
+    """By ONNX Runtime alone: each row by itself, and all of them in one call."""
+    path = onnx_build.save(onnx_build.iris_onnx(zipmap=False), tmp_path, "iris.onnx")
+    rows = onnx_build.iris()[0].astype(np.float32)[::5]
+    np.save(tmp_path / "rows.npy", rows)
+    certificate = verify(path, tmp_path / "rows.npy")
+    session = onnxruntime.InferenceSession(path)
+    (entry,) = session.get_inputs()
+    names = [each.name for each in session.get_outputs()]
+    alone = [session.run(names, {entry.name: row[None]}) for row in rows]
+    together: list[Any] = session.run(names, {entry.name: rows})
+    (check,) = (each for each in certificate.checks if (each.door, each.way) == ("python", f"{len(rows)} in a call"))
+    for at, name in enumerate(names):
+        differ = sum(not np.array_equal(one[at][0], row) for one, row in zip(alone, together[at], strict=True))
+        assert check.outputs[name].rows == differ
+
+
+def test_inspect_and_metadata_show_it(tmp_path: Path) -> None:
+    path = onnx_build.save(onnx_build.iris_onnx(zipmap=False), tmp_path, "iris.onnx")
+    np.save(tmp_path / "rows.npy", onnx_build.iris()[0].astype(np.float32)[:5])
+    command = [sys.executable, "-c", _START, "inspect", str(path), "--json"]
+
+    def shown(*flags: str) -> Any:
+        done = subprocess.run([*command, *flags], capture_output=True, text=True, check=True, timeout=60)
+        return json.loads(done.stdout)["certificate"]
+
+    assert shown() is None
+    verify(path, tmp_path / "rows.npy", "--doors", "python")
+    assert shown()["doors"] == ["python"]
+    assert shown("--batch-invariant") is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--max-rows", "0"], "--max-rows is out of range"),
+        (["--tolerance", "-1"], "--tolerance is out of range"),
+        (["--doors", "window"], "window"),
+    ],
+)
+def test_wrong_use(code: Path, flags: list[str], told: str) -> None:
+    command = [sys.executable, "-c", _START, "verify", "models.py:Mixes", "--data", "rows.json", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=code)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_rows_that_the_model_refuses_fail_at_every_door(code: Path) -> None:
+    (code / "models.py").write_text(
+        "import numpy as np\n"
+        "def half(x: np.ndarray) -> np.ndarray:\n"
+        "    if (x < 0).any():\n"
+        "        raise ValueError('negative')\n"
+        "    return x[:, 0] / 2\n"
+    )
+    (code / "rows.json").write_text(json.dumps([{"x": [row - 2.0]} for row in range(9)]))
+    certificate = verify("models.py:half", code / "rows.json", cwd=code)
+    assert certificate.identical
+    (code / "rows.json").write_text(json.dumps([{"x": [-1.0]}]))
+    command = [sys.executable, "-c", _START, "verify", "models.py:half", "--data", "rows.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=code)
+    assert done.returncode == 1
+    assert "no row of the sample has an answer" in done.stderr
