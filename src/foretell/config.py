@@ -78,6 +78,8 @@ class ModelSettings:
     """Types a .skops file may bring beside the ones skops trusts."""
     allow_pickle: bool = False
     sha256: str | None = None
+    cache_dir: str | None = None
+    """Folder for what was measured; None: .cache/foretell in the home folder."""
 
     def shared_threads(self, share: int) -> int:
         """Threads of one call, where nobody named a number and `share` is fair. Of a batch-invariant model, one:

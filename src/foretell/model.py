@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from foretell.columns import Batch
-from foretell.types import ModelSpec
+from foretell.types import ModelSpec, Trial
 
 Loss = Literal["ended", "hung", "out_of_memory", "not_understood"]
 """Why a process that runs a model is lost: it ended or was ended, a call took longer than it may, it had no memory
@@ -77,6 +77,9 @@ class Model(ABC):
 
     only_streams = False
     """True: there is `stream` and no `predict`; valid after `load`."""
+
+    trials: tuple[Trial, ...] = ()
+    """What was tried to make it faster; valid after `load`."""
 
     bare_output = False
     """True: the one output has no name of its own, so `Predictor` answers with the value alone."""

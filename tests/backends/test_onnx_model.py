@@ -103,7 +103,7 @@ def refused(path: Path, kind: type[InferenceError], match: str, **settings: Any)
         ({"device": "cuda:1"}, Unavailable, "device 'cuda:1' is not there"),
         ({"device": "tpu"}, Unavailable, "device 'tpu' is not there"),
         ({"device": "cpu:1"}, Unavailable, "device 'cpu:1' is not there"),
-        ({"precision": "fp16"}, Unavailable, "another precision; expected fp32, got fp16"),
+        ({"precision": "fp64"}, Unavailable, "another precision; expected fp32.*, got fp64"),
         ({"optimizations": ("kernel_fuson",)}, InvalidSetting, "did you mean 'kernel_fusion'"),
         ({"pad": {"z": 0.0}}, InvalidSetting, "pad names the input 'z'"),
         ({"sha256": "0" * 64}, UnsafeModel, "the SHA-256 is not the one given"),

@@ -116,3 +116,12 @@ def test_the_example_fits_the_model(tensors: list[TensorSpec], batch: Any, data:
 def test_no_example_where_none_can_be_made(tensor: TensorSpec) -> None:
     assert example_request(ModelSpec(inputs=(tensor,))) is None
     assert example_request(ModelSpec()) is None
+
+
+def test_what_was_tried_is_told(foretell: Any) -> None:
+    shown = foretell("inspect", "iris.onnx", "--optimizations", "quantization", "--json").json
+    (trial,) = shown["trials"]
+    assert (trial["name"], trial["kept"]) == ("quantization", False)
+    assert shown["optimizations"] == ["graph_optimization", "kernel_fusion"]
+    assert "quantization is not kept: " in foretell("inspect", "iris.onnx", "--optimizations", "quantization").out
+    assert foretell("inspect", "iris.onnx", "--json").json["trials"] == []

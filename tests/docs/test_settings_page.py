@@ -23,7 +23,7 @@ FLAGS = {
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == flags.__name__
     for field in dataclasses.fields(kind)
 }
-NOT_BESIDE_A_MODEL = {"trust", "allow_pickle", "model_class"}
+NOT_BESIDE_A_MODEL = {"trust", "allow_pickle", "model_class", "cache_dir"}
 
 
 def section(title: str) -> str:

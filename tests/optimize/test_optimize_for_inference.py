@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as npst
 from onnx_build import build, identity, iris, iris_onnx, save, value
 
 from foretell import InvalidInput, InvalidModel, InvalidSetting, ModelError, optimize_for_inference
+from foretell.backends.differences import largest_difference
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
 from foretell.optimize import OptimizedPredictor
-from foretell.optimize.inference import largest_difference
 
 PASSES = ("graph_optimization", "kernel_fusion")
 

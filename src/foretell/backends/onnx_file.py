@@ -10,6 +10,8 @@ from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting, nearest
 
 _RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
+_ON_OPENVINO = ("bf16", "fp16")
+"""Precisions that ONNX Runtime computes in fp32 on processors."""
 
 
 def open_onnx(path: Path, settings: ModelSettings) -> Opened:

@@ -56,6 +56,8 @@ class ModelFlags:
     """Open a pickle, which runs code; needs --sha256."""
     sha256: str | None = None
     """The digest that the file must have, from somebody you trust."""
+    cache_dir: str | None = None
+    """Folder for what was measured of models. If not set: foretell in $XDG_CACHE_HOME, or in ~/.cache."""
 
     def given(self) -> dict[str, Any]:
         """The values of the flags that were given, by the names of the settings."""

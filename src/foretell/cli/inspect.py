@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from foretell.cli.loading import load_all
 from foretell.cli.output import print_json, print_table, print_text
 from foretell.engine.identity import variant_of
 from foretell.errors import InvalidSetting
-from foretell.types import DataType, ModelSpec, TensorSpec
+from foretell.types import DataType, ModelSpec, TensorSpec, Trial
 
 _FREE = 1  # elements to show along a free dimension
 _PASSES = "passes"
@@ -68,7 +69,8 @@ def describe(served: Served) -> dict[str, Any]:
         "size_bytes": opened.size_bytes,
         "digest": opened.digest or None,
         "variant": dict(variant),
-        "optimizations": list(opened.passes) or [each for each in variant.get(_PASSES, "").split(",") if each],
+        "optimizations": [each for each in variant.get(_PASSES, "").split(",") if each] or list(opened.passes),
+        "trials": [asdict(each) for each in served.engine.model.trials],
         "certificate": summary_for(served.opened.source, served.identity),
         "batch": "none" if spec.batch is None else spec.batch,
         "row_wise": spec.row_wise,
@@ -137,6 +139,7 @@ def _print(one: dict[str, Any]) -> None:
         ["digest", one["digest"] or "none: a live object"],
         ["runs as", _runs_as(one["variant"])],
         ["optimizations", ", ".join(one["optimizations"]) or "none"],
+        *(["tried", Trial(**each).describe()] for each in one["trials"]),
         ["certificate", _certified(one["certificate"])],
         ["batch", batch],
     ]

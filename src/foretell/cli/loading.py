@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
 from foretell.catalog import LiveCatalog, Served, check_name
-from foretell.cli.meant import settings_of
+from foretell.cli.meant import cache_folder, settings_of
 from foretell.cli.telling import Teller
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
@@ -47,6 +46,7 @@ def load_opened(
     """Loads what `opener` has opened."""
     name = planned.name or check_name(opened.name)
     way = f"{settings.device} {opener.settings.threads} {usable_cores()}{' apart' * opened.model.apart}"
+    about = _of(say, name, planned.version)
     engine = Engine(
         opened.model,
         settings,
@@ -57,8 +57,10 @@ def load_opened(
         again=opener.again(opened.digest),
         apart=opener.apart(opened.digest) if serves and opened.framework == "python" else None,
         profile_file=ProfileFile(cache_folder() / "profiles", way),
-        say=_of(say, name, planned.version),
+        say=about,
     ).load()
+    for trial in engine.model.trials if serves else ():
+        about(trial.describe(), event="optimization", trial=asdict(trial))
     return Served(name, planned.version, engine, opened)
 
 
@@ -98,12 +100,6 @@ class CommandLine:
 
     def _opener(self, planned: Planned, settings: ModelSettings) -> Opener:
         return Opener(planned.source, settings, planned.name, workers=self._workers)
-
-
-def cache_folder() -> Path:
-    """Where foretell keeps what it can learn again (XDG Base Directory Specification)."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "foretell"
 
 
 def load_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,16 @@ from foretell.repository.settings import PROJECT_FILE, model_settings
 
 def settings_of(planned: Planned | None, flags: Mapping[str, Any]) -> Resolved[ModelSettings]:
     """The settings of a model: flag, environment, model.toml, foretell.toml, default."""
-    return model_settings(flags, os.environ, planned.layers if planned else (), Path())
+    found = model_settings(flags, os.environ, planned.layers if planned else (), Path())
+    if found.settings.cache_dir is not None:
+        return found
+    return replace(found, settings=replace(found.settings, cache_dir=str(cache_folder())))
+
+
+def cache_folder() -> Path:
+    """Where foretell keeps what it can learn again (XDG Base Directory Specification)."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "foretell"
 
 
 def job_settings(flags: JobFlags | ScoreFlags | StreamFlags) -> Resolved[JobSettings]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from foretell.backends import open_model
-from foretell.columns import Batch, Bytes, Column, Dense, Ragged
+from foretell.backends import Opened, open_model
+from foretell.backends.cpu import cpu_precisions
+from foretell.backends.differences import largest_difference
+from foretell.backends.turns import medians_ms
+from foretell.columns import Batch
+from foretell.config import ModelSettings
 from foretell.cores import usable_cores
 from foretell.engine.engine import Engine
 from foretell.errors import InferenceError, InvalidSetting, rows_failed
@@ -23,6 +24,7 @@ from foretell.predictor.options import Options, read_options
 _ROUNDS = 15
 _BUDGET_S = 2.0
 _BASE = "as it is"
+_LOOSE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ def optimize_for_inference(
     """The fastest way to run `model` here on `example_input`, among those that answer the same.
 
     Tries the runtime's passes and thread counts against the model as it is, in turns, and keeps a candidate only if
-    its median is lower and every output is within `tolerance` (absolute plus relative) of the original's. A model
-    without passes comes back as it is. `options` (and `config`) as of `Predictor`, but for what is chosen here. Raises
+    its median is lower and every output is within `tolerance` (absolute plus relative) of the original's. From a
+    `tolerance` of 1e-3 on, other precisions that this machine has are tried, too: bf16 and int8. A model without
+    passes comes back as it is. `options` (and `config`) as of `Predictor`, but for what is chosen here. Raises
     what opening and predicting raise.
     """
     if not tolerance >= 0:
@@ -59,11 +62,11 @@ def optimize_for_inference(
     if asked.optimize is not None or asked.model.optimizations is not None:
         fix = "leave it out, or give it to a Predictor"
         raise InvalidSetting("optimize and optimizations are what is chosen here", fix=fix)
-    passes = open_model(model, asked.model, example=asked.example).passes
-    if not passes:
+    opened = open_model(model, asked.model, example=asked.example)
+    if not opened.passes:
         return _as_it_is(OptimizedPredictor(model=model, config=config, **options), example_input)
     with contextlib.ExitStack() as stack:
-        best, report = _chosen(model, asked, passes, example_input, tolerance, stack)
+        best, report = _chosen(model, asked, _variants(opened, asked.model, tolerance), example_input, tolerance, stack)
     predictor = OptimizedPredictor(model=model, config=config, **{**options, **best.changes})
     predictor.report = report
     return predictor
@@ -82,7 +85,7 @@ def _as_it_is(predictor: OptimizedPredictor, example_input: object) -> Optimized
 def _chosen(
     model: object,
     asked: Options,
-    passes: tuple[str, ...],
+    variants: Sequence[tuple[str, dict[str, Any]]],
     example_input: object,
     tolerance: float,
     stack: contextlib.ExitStack,
@@ -92,7 +95,7 @@ def _chosen(
     batch = to_batch(example_input, runs[0].engine.spec).batch
     expected = _answered(runs[0].engine, batch)
     out: list[Candidate] = []
-    for name, changes in _variants(passes, asked.model.threads):
+    for name, changes in variants:
         try:
             run = _Run(name, model, asked, changes, stack)
             difference = largest_difference(expected, run.engine.run(batch), tolerance)
@@ -116,38 +119,6 @@ def _answered(engine: Engine, batch: Batch) -> Batch:
     return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    largest: float
-    within: bool
-
-
-def largest_difference(expected: Batch, got: Batch, tolerance: float) -> Difference:
-    """How far two answers to the same rows are apart; strings and whole numbers must be equal."""
-    if set(expected.columns) != set(got.columns):
-        return Difference(float("inf"), False)
-    found = [_column_difference(column, got.columns[name], tolerance) for name, column in expected.columns.items()]
-    return Difference(max((d.largest for d in found), default=0.0), all(d.within for d in found))
-
-
-def _column_difference(expected: Column, got: Column, tolerance: float) -> Difference:
-    if isinstance(expected, Dense) and isinstance(got, Dense) and expected.data.shape == got.data.shape:
-        first, second = expected.data, got.data
-        if first.dtype.kind != "f":
-            same = bool(np.array_equal(first, second))
-            return Difference(0.0 if same else float("inf"), same)
-        finite = np.isfinite(first) & np.isfinite(second)
-        gap = np.abs(first[finite].astype(np.float64) - second[finite])
-        within = bool(np.allclose(first, second, rtol=tolerance, atol=tolerance, equal_nan=True))
-        return Difference(float(gap.max(initial=0.0)), within)
-    if isinstance(expected, Bytes) and isinstance(got, Bytes):
-        same = expected.items() == got.items()
-        return Difference(0.0 if same else float("inf"), same)
-    if isinstance(expected, Ragged) and isinstance(got, Ragged) and np.array_equal(expected.lengths, got.lengths):
-        return _column_difference(expected.values, got.values, tolerance)
-    return Difference(float("inf"), False)
-
-
 class _Run:
     """A candidate that is open and being timed, without a cache that would answer in its place."""
 
@@ -156,15 +127,11 @@ class _Run:
     ) -> None:
         self.name, self.changes = name, changes
         self.difference = 0.0
-        self.times_ms: list[float] = []
+        self.median_ms = 0.0
         settings = replace(asked.model, **changes, cache_size=0, timeout_s=None)
         opened = open_model(model, settings, example=asked.example)
         self.engine = Engine(opened.model, settings, name=opened.name).load()
         stack.callback(self.engine.close)
-
-    @property
-    def median_ms(self) -> float:
-        return statistics.median(self.times_ms)
 
     def candidate(self, best: _Run) -> Candidate:
         times = self.median_ms / best.median_ms
@@ -172,27 +139,25 @@ class _Run:
         return Candidate(self.name, self.median_ms, self.difference, self is best, reason)
 
 
-def _variants(passes: tuple[str, ...], threads: int) -> list[tuple[str, dict[str, Any]]]:
-    """What to try, by name: each set of passes that the backend has, on one thread and on all."""
-    cores = usable_cores()
+def _variants(opened: Opened, settings: ModelSettings, tolerance: float) -> list[tuple[str, dict[str, Any]]]:
+    """What to try, by name: each set of passes that the backend has, on one thread and on all; and other precisions,
+    where the tolerance leaves them a chance."""
+    cores, threads = usable_cores(), settings.threads
     found: list[tuple[str, dict[str, Any]]] = []
-    for count in range(1, len(passes) + 1):
+    for count in range(1, len(opened.passes) + 1):
         for number in [threads] if threads else sorted({1, cores}):
-            chosen = passes[:count]
+            chosen = opened.passes[:count]
             label = f"{' + '.join(chosen)}, {number} thread{'s' if number > 1 else ''}"
             found.append((label, {"optimizations": chosen, "threads": number}))
+    as_it_is = settings.precision is None and settings.runtime is None and settings.device == "cpu"
+    if opened.framework == "onnx" and as_it_is and tolerance >= _LOOSE:
+        here = sorted(cpu_precisions() & {"bf16", "int8"})
+        found += [(f"precision {each}", {"precision": each, "threads": threads or cores}) for each in here]
     return found
 
 
 def _measure(runs: Sequence[_Run], batch: Batch) -> None:
-    """Times the candidates in turns, so that a machine that changes its speed treats them alike."""
+    ways = {run.name: partial(run.engine.run, batch) for run in runs}
+    medians = medians_ms(ways, rounds=_ROUNDS, budget_s=_BUDGET_S * len(runs))
     for run in runs:
-        run.engine.run(batch)
-    until = time.perf_counter() + _BUDGET_S * len(runs)
-    for done in range(_ROUNDS):
-        for run in runs:
-            started = time.perf_counter()
-            run.engine.run(batch)
-            run.times_ms.append((time.perf_counter() - started) * 1e3)
-        if done >= 2 and time.perf_counter() > until:
-            return
+        run.median_ms = medians[run.name]

@@ -67,6 +67,7 @@ class BasePredictor:
             recorder=self._stats,
             again=again,
         ).load()
+        self.optimizations += tuple(each.name for each in self.engine.model.trials if each.kept)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A subclass's own `predict` raises `InferenceError`s like ours, however it is called."""
@@ -179,6 +180,7 @@ class BasePredictor:
             "memory": process_memory(),
             "cache": cache_summary(self._stats, self.engine.cached_rows),
             "optimizations": list(self.optimizations),
+            "trials": [asdict(each) for each in self.engine.model.trials],
         }
 
     def close(self) -> None:

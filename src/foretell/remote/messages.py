@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from foretell.types import ModelSpec
+from foretell.types import ModelSpec, Trial
 
 Piece = bytearray | tuple[int, int]
 """The bytes of an array: themselves where they are few, else start and length in the shared memory."""
@@ -121,6 +121,7 @@ class Hello(msgspec.Struct, array_like=True, tag=0):
     size_bytes: int | None
     passes: tuple[str, ...]
     permission: str
+    trials: tuple[Trial, ...]
 
 
 class Answer(msgspec.Struct, array_like=True, tag=1):

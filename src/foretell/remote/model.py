@@ -101,7 +101,7 @@ class RemoteModel(Model):
                 with self._guard:  # who ends from here on is noticed by `_ended`
                     if link.process.ended.is_set():
                         raise self._ended_early(link.process.ending)
-                    self._hello = hello
+                    self._hello, self.trials = hello, hello.trials
             except BaseException:
                 link.process.kill()
                 link.end(0.0)

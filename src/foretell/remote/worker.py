@@ -88,6 +88,7 @@ class _Worker:
         return Hello(
             model or ModelNote(self._model.spec, False, False), variant, opened.name, opened.digest,
             text(opened.source), opened.framework, opened.size_bytes, opened.passes, opened.permission,
+            self._model.trials,
         )  # fmt: skip
 
     def run(self) -> None:

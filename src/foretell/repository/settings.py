@@ -12,15 +12,16 @@ from foretell.errors import UnsafeModel
 MODEL_FILE = "model.toml"
 PROJECT_FILE = "foretell.toml"
 
-# A model must not vouch for itself: whoever could plant the artefact could plant the file beside it, and its code.
-_NOT_BESIDE_A_MODEL = ("allow_pickle", "model_class", "trust")
+# A model must not vouch for itself: whoever could plant the artefact could plant the file beside it, and its code. Nor
+# may it name folders to write to.
+_NOT_BESIDE_A_MODEL = ("allow_pickle", "cache_dir", "model_class", "trust")
 
 
 def model_layers(folders: Iterable[Path]) -> tuple[Layer, ...]:
     """What `model.toml` says in each of `folders`, nearest to the artefact first; folders without one are left out.
 
     Raises `InvalidSetting` for a file that is not TOML, an unknown key or a value that cannot be, and `UnsafeModel`
-    for the keys that let an artefact run code: these are for the person who starts foretell.
+    for the keys that let an artefact run code or choose where to write: these are for the person who starts foretell.
     """
     layers = tuple(toml_layer(folder / MODEL_FILE) for folder in folders if (folder / MODEL_FILE).is_file())
     for layer in layers:

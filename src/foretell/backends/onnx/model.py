@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from foretell.backends.model_settings import pad_text
 from foretell.backends.onnx.answers import Output
 from foretell.backends.onnx.bf16 import to_ort_value
 from foretell.backends.onnx.errors import run_error
+from foretell.backends.onnx.quantize import quantized
 from foretell.backends.onnx.session import open_session, passes_of, run_of
 from foretell.backends.onnx.spec import declared_inputs, declared_outputs
 from foretell.backends.onnx_format.file import OnnxFile
@@ -27,7 +28,10 @@ from foretell.columns import Array, Batch, Column, Dense, spread
 from foretell.config import ModelSettings
 from foretell.errors import Cancelled, InferenceError, InvalidModel, NotReady, RowError
 from foretell.model import Context, Model
-from foretell.types import DataType, ModelSpec
+from foretell.types import DataType, ModelSpec, Trial
+
+Quantize = Callable[[], Trial | None]
+"""Asked when a model is loaded, which then runs quantized, unless a trial says that this was not kept."""
 
 
 class OnnxModel(Model):
@@ -39,7 +43,10 @@ class OnnxModel(Model):
 
     native: ClassVar[bool] = True
 
-    def __init__(self, path: Path, found: OnnxFile, settings: ModelSettings, precision: str) -> None:
+    def __init__(
+        self, path: Path, found: OnnxFile, settings: ModelSettings, precision: str, quantize: Quantize | None = None
+    ) -> None:
+        self._quantize, self._passes = quantize, passes_of(settings)
         self._path, self._found, self._settings, self._precision = path, found, settings, precision
         self._name = path.stem
         self._stamp = file_stamp(path)
@@ -58,8 +65,8 @@ class OnnxModel(Model):
         """Raises `Unavailable` for a device that is not there, `InvalidModel` for what the runtime does not take."""
         if file_stamp(self._path) != self._stamp:
             raise InvalidModel("the file changed since it was opened", where=str(self._path), fix="open it again")
-        session = open_session(self._path, self._found, self._settings, device)
         where = str(self._path)
+        session = open_session(self._source(), self._found, self._settings, device, where)
         self._device = device
         self._inputs = declared_inputs(session.get_inputs(), self._found.dims, where)
         declared = declared_outputs(session.get_outputs(), self._found.dims, where)
@@ -115,11 +122,24 @@ class OnnxModel(Model):
             "runtime": "tensorrt" if settings.runtime == "tensorrt" else "onnxruntime",
             "version": onnxruntime.__version__,
             "precision": self._precision,
-            "passes": ",".join(passes_of(settings)),
+            "passes": ",".join(self._passes),
             "device": self._device,
             **({"pad": pad} if pad else {}),
             **({"batch": str(settings.batch)} if settings.batch is not None else {}),
         }
+
+    def _source(self) -> Path | bytes:
+        """What the runtime opens. Learns of the trial whether the model runs quantized."""
+        if self._quantize is None:
+            return self._path
+        trial = self._quantize()
+        self.trials = () if trial is None else (trial,)
+        if trial is not None:
+            if not trial.kept:
+                return self._path
+            self._passes = (*self._passes, trial.name)
+        self._precision = "int8"
+        return quantized(self._path)
 
     def _settled(self, declared: Sequence[Declared], where: str) -> ModelSpec:
         settings, found = self._settings, self._found

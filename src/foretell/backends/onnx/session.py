@@ -8,6 +8,7 @@ from typing import Any
 
 import onnxruntime
 
+from foretell.backends.cpu import cpu_precisions
 from foretell.backends.onnx.errors import clean, load_error
 from foretell.backends.onnx_format.file import OnnxFile
 from foretell.config import ModelSettings
@@ -15,30 +16,38 @@ from foretell.cores import usable_cores
 from foretell.errors import InvalidSetting, Unavailable, nearest
 
 PASSES = ("graph_optimization", "kernel_fusion")
+QUANTIZATION = "quantization"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _TENSORRT = "TensorrtExecutionProvider"
 _FATAL_ONLY = 4
 
 
 def passes_of(settings: ModelSettings) -> tuple[str, ...]:
-    """The passes that will be applied, in order. Raises `InvalidSetting` for one that does not exist."""
-    if settings.optimizations is None:
+    """The runtime's passes that will be applied, in order. Raises `InvalidSetting` for one that does not exist.
+
+    Beside them stands `QUANTIZATION`; where it stands alone, all of the runtime's are meant, too.
+    """
+    wanted = settings.optimizations
+    if wanted is None or wanted == (QUANTIZATION,):
         return PASSES
-    for name in settings.optimizations:
-        if name not in PASSES:
-            expected = " and ".join(PASSES)
-            fix = nearest(name, PASSES)
+    for name in wanted:
+        if name not in (*PASSES, QUANTIZATION):
+            expected = " and ".join((*PASSES, QUANTIZATION))
+            fix = nearest(name, (*PASSES, QUANTIZATION))
             raise InvalidSetting(f"there is no optimisation {name!r} of ONNX models", expected=expected, fix=fix)
-    if "kernel_fusion" in settings.optimizations:
+    if "kernel_fusion" in wanted:
         return PASSES  # the runtime fuses only what it has simplified
-    return ("graph_optimization",) if settings.optimizations else ()
+    return ("graph_optimization",) if wanted else ()
 
 
 def check_precision(settings: ModelSettings, actual: str) -> None:
-    """Raises `Unavailable` unless the precision asked for is the one the artefact has."""
-    if settings.precision is not None and settings.precision.lower() != actual:
-        fix = f"leave precision unset, or give a model exported in {settings.precision}"
-        raise Unavailable("the model has another precision", expected=actual, got=settings.precision, fix=fix)
+    """Raises `Unavailable` unless the precision asked for is the one the artefact has, or made of it here."""
+    wanted = None if settings.precision is None else settings.precision.lower()
+    if wanted in (None, actual) or (wanted == "int8" and actual == "fp32"):
+        return
+    fix = f"leave precision unset, or give a model exported in {settings.precision}"
+    here = [actual, *sorted(cpu_precisions() if actual == "fp32" else ())]
+    raise Unavailable("the model has another precision", expected=", ".join(here), got=settings.precision, fix=fix)
 
 
 def check_device(device: str, runtime: str | None = None) -> tuple[str, int]:
@@ -59,8 +68,9 @@ def check_device(device: str, runtime: str | None = None) -> tuple[str, int]:
     return (_TENSORRT if runtime == "tensorrt" else _PROVIDERS[kind]), int(number or 0)
 
 
-def open_session(path: Path, found: OnnxFile, settings: ModelSettings, device: str) -> Any:
-    """Raises `Unavailable` for a device that is not there or does not start, `InvalidModel` for the rest."""
+def open_session(source: Path | bytes, found: OnnxFile, settings: ModelSettings, device: str, where: str) -> Any:
+    """`source`: the file, or what it holds. Raises `Unavailable` for a device that is not there or does not start,
+    `InvalidModel` for the rest."""
     provider, number = check_device(device, settings.runtime)
     providers: list[Any] = [provider]
     if provider != _PROVIDERS["cpu"]:
@@ -68,11 +78,12 @@ def open_session(path: Path, found: OnnxFile, settings: ModelSettings, device: s
         onto = dict.fromkeys((provider, _PROVIDERS["cuda"]))
         providers = [*((each, {"device_id": str(number)}) for each in onto), _PROVIDERS["cpu"]]
     try:
-        session = onnxruntime.InferenceSession(str(path), _options(settings), providers=providers, enable_fallback=0)
+        given = source if isinstance(source, bytes) else str(source)
+        session = onnxruntime.InferenceSession(given, _options(settings), providers=providers, enable_fallback=0)
     except Exception as error:
         if provider != _PROVIDERS["cpu"] and ("CUDA" in str(error) or "TensorRT" in str(error)):
             raise Unavailable(f"device {device!r} does not start: {clean(str(error))}") from error
-        raise load_error(error, found, str(path)) from error
+        raise load_error(error, found, where) from error
     if provider not in session.get_providers():
         got = ", ".join(session.get_providers())
         fix = "check that the CUDA, cuDNN and TensorRT libraries fit onnxruntime-gpu"

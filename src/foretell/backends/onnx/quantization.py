@@ -1,0 +1,78 @@
+"""Whether a model runs quantized: where it was measured to be faster here, for one row and for many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime
+
+from foretell.backends.cpu import cpu_precisions
+from foretell.backends.differences import largest_difference
+from foretell.backends.onnx.quantize import METHOD
+from foretell.backends.sample import sample
+from foretell.backends.trial_file import decided
+from foretell.backends.turns import medians_ms
+from foretell.columns import Batch
+from foretell.errors import InferenceError
+from foretell.model import Context, Model
+from foretell.types import Trial
+
+NAME = "quantization"
+_ROWS = (32, 8, 1)
+"""In a call of many, as many as are not too large together."""
+_ROUNDS, _BUDGET_S = 25, 1.5
+_ENOUGH = 0.95
+"""What a call may take of what it took before: less is within what machines vary."""
+
+
+def tried(digest: str, folder: str | None, way: str, plain: Callable[[], Model], fast: Callable[[], Model]) -> Trial:
+    """The trial of this kind of machine: measured once, remembered in `folder`.
+
+    `digest`: of the artefact. `way`: how it runs otherwise. `plain` and `fast` open the model as it is, and quantized.
+    """
+    if "int8" not in cpu_precisions():
+        return Trial(NAME, False, "this processor has no instructions for it")
+    about = f"{NAME} {METHOD} of {digest} on onnxruntime {onnxruntime.__version__} as {way}"
+    return decided(folder, about, lambda: _measured(plain(), fast()))
+
+
+def _measured(plain: Model, fast: Model) -> Trial:
+    try:
+        plain.load("cpu")
+        fast.load("cpu")
+        return _compared(plain, fast)
+    except InferenceError as error:
+        return Trial(NAME, False, str(error))
+    finally:
+        plain.close()
+        fast.close()
+
+
+def _compared(plain: Model, fast: Model) -> Trial:
+    rule = plain.spec.batch
+    for rows in _ROWS if rule == "any" else (rule or 1,):
+        batch = sample(plain.spec, lambda inputs: plain.predict(inputs, Context()), rows)
+        if batch is not None:
+            break
+    if batch is None:
+        return Trial(NAME, False, "there are no rows to try it on that the model answers")
+    difference = largest_difference(plain.predict(batch, Context()), fast.predict(batch, Context()), 0.0).largest
+    before, after = _times(plain, fast, batch.slice(0, 1))
+    if batch.rows == 1:
+        kept = after < _ENOUGH * before
+        return Trial(NAME, kept, _reason(kept), before, after, difference=difference)
+    many_before, many_after = _times(plain, fast, batch)
+    shares = np.array([after / before, many_after / many_before])
+    kept = bool((shares < 1).all() and shares.mean() < _ENOUGH)
+    return Trial(NAME, kept, _reason(kept), before, after, batch.rows, many_before, many_after, difference)
+
+
+def _times(plain: Model, fast: Model, batch: Batch) -> tuple[float, float]:
+    ways = {"plain": lambda: plain.predict(batch, Context()), "fast": lambda: fast.predict(batch, Context())}
+    found = medians_ms(ways, rounds=_ROUNDS, budget_s=_BUDGET_S)
+    return found["plain"], found["fast"]
+
+
+def _reason(kept: bool) -> str:
+    return "it is faster here" if kept else "it is not faster here"
