@@ -107,6 +107,15 @@ def test_results_of_a_pipe_can_go_to_a_file_and_those_of_a_file_to_a_pipe(folder
     assert "there is something already" in program.run(*words, cwd=folder, stdin=given).stderr
 
 
+@pytest.mark.parametrize("executor", ["auto", "thread"])
+def test_what_a_model_prints_never_stands_among_the_results(folder: Path, executor: str) -> None:
+    words = ("stream", "models.py:Prints", "--key=id", "--executor", executor)
+    done = program.run(*words, cwd=folder, stdin=eventing.events(range(3)))
+    assert done.stdout.encode() == eventing.summed(range(3))
+    assert "printed by a model" in done.stderr
+    assert "printed by its child" in done.stderr
+
+
 def test_who_stops_reading_ends_the_stream(folder: Path) -> None:
     import subprocess
 

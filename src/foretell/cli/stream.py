@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,9 @@ from foretell.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from foretell.events.stream import Request, Wish
+
+
+_STDOUT, _STDERR = 1, 2
 
 
 @Flags("Fields")
@@ -84,9 +88,10 @@ def stream(
     from foretell.events.stream import run
 
     settings = job_settings(job).settings
-    with StreamView(quiet=json) as view:
+    with StreamView(quiet=json) as view, _standard_output(kept=sink == "-") as output:
         ends = ends_of(source, sink, state=state, dead_letters=dead_letters, once=once,
-                       most_line_bytes=settings.max_line_bytes, onlooker=view)  # fmt: skip
+                       most_line_bytes=settings.max_line_bytes, onlooker=view,
+                       output=output)  # fmt: skip
         request = _request(which, {**model.given(), **given(calls)}, fields.wish(), settings, fresh=fresh)
         report = run(request, ends, view, _by_signals)
     out = sys.stderr if ends.names["sink"] == "-" else sys.stdout
@@ -105,6 +110,25 @@ def _request(which: str, flags: dict[str, Any], wish: Wish, job: JobSettings, *,
         planned.source, planned.name, planned.version, its, wish, its.timeout_s, job.batch_size, job.commit_interval_s,
         job.max_dead_letters, job.row_attempts, fresh,
     )  # fmt: skip
+
+
+@contextmanager
+def _standard_output(*, kept: bool) -> Iterator[int]:
+    """A descriptor of standard output. `kept`: for results alone; what else is printed goes to standard error."""
+    if not kept:
+        yield _STDOUT
+        return
+    sys.stdout.flush()
+    output = os.dup(_STDOUT)
+    with suppress(OSError):
+        os.dup2(_STDERR, _STDOUT)
+    try:
+        yield output
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+        os.dup2(output, _STDOUT)
+        os.close(output)
 
 
 @contextmanager

@@ -94,11 +94,13 @@ def told(report: Report, out: TextIO, *, json: bool) -> None:
     total = f", {report.events_total:,} since its beginning" if report.resumed else ""
     head = "" if report.sink == "-" else f"{report.sink}: "
     speed = f"{report.seconds:.1f} s ({report.rate:,.0f} events/s)"
-    out.write(visible(f"{head}{report.events:,} events in {speed}{total}") + "\n")
+    events = "1 event" if report.events == 1 else f"{report.events:,} events"
+    out.write(visible(f"{head}{events} in {speed}{total}") + "\n")
     if report.dead_letters:
         reasons = ", ".join(f"{count:,} {code}" for code, count in sorted(report.reasons.items()))
         where = f": {report.dead_letter_file}" if report.dead_letter_file else ", in their places"
         have = "1 event has no answer" if report.dead_letters == 1 else f"{report.dead_letters:,} events have no answer"
         out.write(visible(f"{have} ({reasons}){where}") + "\n")
     if report.crashes:
-        out.write(f"the model's process ended {report.crashes:,} times, and was replaced\n")
+        times = "once" if report.crashes == 1 else f"{report.crashes:,} times"
+        out.write(f"the model's process ended {times}, and was replaced\n")

@@ -16,7 +16,7 @@ from foretell.events.stdio import PipeSink, PipeSource
 from foretell.events.stream import Ends
 from foretell.saying import Level
 
-_STDIN, _STDOUT = 0, 1
+_STDIN = 0
 
 
 def ends_of(
@@ -28,9 +28,10 @@ def ends_of(
     once: bool,
     most_line_bytes: int,
     onlooker: Onlooker,
+    output: int = 1,
 ) -> Ends:
     """`state` and `dead_letters` None: beside a sink that is a file. Raises `InvalidSetting` for what goes together
-    with nothing, or would do nothing."""
+    with nothing, or would do nothing. `output`: the descriptor of standard output."""
     come, go = path_of(source, "source"), path_of(sink, "sink")
     if state is not None and (come is None or go is None):
         fix = "leave it out"
@@ -51,7 +52,7 @@ def ends_of(
         names["dead_letters"] = _name(letters)
     if folder is not None:
         names["state"] = _name(folder)
-    taken: Sink = PipeSink(_STDOUT) if go is None else FileSink(go)
+    taken: Sink = PipeSink(output) if go is None else FileSink(go)
     return Ends(opened, taken, None if letters is None else FileSink(letters, when_needed=True),
                 None if folder is None else FileState(folder), names)  # fmt: skip
 

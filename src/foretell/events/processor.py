@@ -19,7 +19,7 @@ from foretell.events.loads import Answered, Parsed, bad_of
 from foretell.events.planning import Plan
 from foretell.events.writing import Writing
 
-_MOST_BYTES = 16 * 2**20
+_MOST_BYTES = 8 * 2**20
 """Of the text of events between two of the three."""
 _CALL_S = 0.5
 """What a call should take at most: a stream that is to stop waits for its end."""
@@ -54,7 +54,7 @@ class Processor:
         went_on: Callable[[], None],
     ) -> None:
         """`plan`: what an earlier run has decided. `first_row`: the number of the next event. `went_on`: told after
-        each write, by the thread that writes."""
+        each write and each commit, by the thread that writes."""
         self._source, self._sink, self._answering, self._writing = source, sink, answering, writing
         self._terms, self._plan, self._row, self._clock, self._went_on = terms, plan, first_row, clock, went_on
         self._read: Belt[Parsed] = Belt(2 * terms.most_rows, _MOST_BYTES)
@@ -118,6 +118,7 @@ class Processor:
                     self._went_on()
                 if writing.wait_s == 0.0:
                     writing.commit()
+                    self._went_on()
             writing.commit()
         except BaseException as error:
             self._failed(error)
