@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from looking import until
 
@@ -285,6 +286,62 @@ def test_a_long_line_is_bad_and_never_held_as_a_whole(path: Path) -> None:
     assert [len(text) for text in follower.texts] == [len(b'{"number":1}'), 1024, len(b'{"number":2}')]
     assert "10,000,013" in follower.bad[0]
     assert follower.position["offset"] == path.stat().st_size
+
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 5)),
+        st.tuples(st.just("look"), st.integers(0, 12)),
+        st.tuples(st.sampled_from(["rename", "copy"]), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+def _shift(path: Path) -> None:
+    """As logrotate does: `.1` becomes `.2`, and so on."""
+    for number in range(30, 0, -1):
+        if Path(f"{path}.{number}").exists():
+            Path(f"{path}.{number}").rename(f"{path}.{number + 1}")
+
+
+@settings(max_examples=60)
+@given(_STEPS, st.booleans())
+def test_every_line_comes_once_whatever_is_rotated_between_two_looks(steps: list[tuple[str, int]], alike: bool) -> None:
+    """`alike`: all files have one time of their last change, as coarse clocks give them."""
+    with tempfile.TemporaryDirectory() as name:
+        path, position, written, found = Path(name) / "in.jsonl", None, 0, b""
+        path.write_bytes(b"")
+        os.utime(path, ns=(0, 0))
+        here = 0
+        """Lines of the file that were read."""
+        for number, (step, count) in enumerate([("look", 0), *steps, ("look", 1000)]):
+            if step == "add":
+                add(path, lines(*range(written, written + count)))
+                written += count
+            elif step == "rename":
+                _shift(path)
+                path.rename(f"{path}.1")
+                path.write_bytes(b"")
+                here = 0
+            elif step == "copy" and here:  # of a file of which nothing was read, nobody can know the copy
+                _shift(path)
+                shutil.copy(path, f"{path}.1")
+                path.write_bytes(b"")
+                here = 0
+            else:
+                source = FileSource(path, once=True)
+                began = source.open(position)
+                position = began if position is None else position
+                while count > 0 and (events := source.poll(min(count, 3))) is not None:
+                    found += b"".join(text + b"\n" for text in events.texts)
+                    position, count = events.position, count - len(events.texts)
+                source.close()
+                here = position["offset"] if position and position["inode"] == path.stat().st_ino else 0
+            changed = {"look": [], "copy": [path, Path(f"{path}.1")]}.get(step, [path])
+            for each in filter(Path.exists, changed):
+                os.utime(each, ns=(0, 0) if alike else (number, number))
+        assert found == lines(*range(written))
 
 
 @given(

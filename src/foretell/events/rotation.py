@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from foretell.events.place_in_file import Place
 
-_ROTATED = r"[.-]\d[\d.:TZ_-]*"
+_ROTATED = r"[.-](\d[\d.:TZ_-]*)"
 """What is put into the name of a file that is rotated: a number or a time."""
+_LONGEST_NUMBER = 5
+"""Digits of one that counts how often a file was rotated: the highest is the oldest. A longer one is a time."""
 
 
 class Beside(NamedTuple):
@@ -32,7 +34,7 @@ def rotated(path: Path, avoid: Collection[Path]) -> list[Beside]:
     pattern = re.compile("|".join(names))
     known = {each.resolve() for each in avoid}
     found = [each for each in _files(path.parent) if pattern.fullmatch(each.path.name) and each.path not in known]
-    return sorted(found, key=lambda each: each.status.st_mtime_ns)
+    return sorted(found, key=lambda each: (each.status.st_mtime_ns, _age(pattern, each.path.name)))
 
 
 def find(path: Path, place: Place, avoid: Collection[Path]) -> Beside | None:
@@ -48,10 +50,21 @@ def later(path: Path, status: os.stat_result, avoid: Collection[Path], done: Col
 
     `done`: device and inode of files that are none of them.
     """
-    return [
-        each.path for each in rotated(path, avoid)
-        if each.status.st_mtime_ns >= status.st_mtime_ns and (each.status.st_dev, each.status.st_ino) not in done
-    ]  # fmt: skip
+    every = rotated(path, avoid)
+    numbers = [(each.status.st_dev, each.status.st_ino) for each in every]
+    number = (status.st_dev, status.st_ino)
+    if number in numbers:
+        first = numbers.index(number) + 1
+    else:
+        first = sum(each.status.st_mtime_ns < status.st_mtime_ns for each in every)
+    return [each.path for each, its in zip(every[first:], numbers[first:], strict=True) if its not in done]
+
+
+def _age(pattern: re.Pattern[str], name: str) -> tuple[int, str]:
+    """Orders names of one time, the oldest first."""
+    found = pattern.fullmatch(name)
+    mark = next((each for each in found.groups() if each), "") if found else ""
+    return (-int(mark), "") if mark.isdigit() and len(mark) <= _LONGEST_NUMBER else (0, mark)
 
 
 def _fits(place: Place, path: Path) -> bool:
