@@ -75,7 +75,7 @@ def test_a_model_of_another_framework_is_told_the_way(foretell: Any, folder: Pat
     assert "expected one of .onnx, " in error
     assert error.endswith("export a PyTorch model with torch.export.save, or save its weights as .safetensors")
     (folder / "m.tflite").write_bytes(b"PK")
-    assert "tf2onnx" in foretell("inspect", "m.tflite").error
+    assert "the Keras or TensorFlow model it was made from" in foretell("inspect", "m.tflite").error
 
 
 def test_a_failure_of_one_model_closes_those_before_it(foretell: Any, folder: Path) -> None:

@@ -1,4 +1,8 @@
-"""Gathers the cases of every backend: each `cases_*.py` beside this file has a function `cases()`."""
+"""Gathers the cases of every backend: each `cases_*.py` beside this file has a function `cases()`.
+
+Those in `apart_*.py` belong to frameworks whose import takes seconds: `test_contract_apart.py` runs them, so that the
+others do not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,9 @@ from foretell.model import Model
 
 
 @cache
-def _cases() -> list[Case]:
+def _cases(prefix: str) -> list[Case]:
     found: list[Case] = []
-    for file in sorted(Path(__file__).parent.glob("cases_*.py")):
+    for file in sorted(Path(__file__).parent.glob(f"{prefix}_*.py")):
         spec = importlib.util.spec_from_file_location(f"contract_{file.stem}", file)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -28,7 +32,8 @@ def _cases() -> list[Case]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", _cases(), ids=lambda case: case.name)
+        prefix = "apart" if metafunc.module.__name__.endswith("test_contract_apart") else "cases"
+        metafunc.parametrize("case", _cases(prefix), ids=lambda case: case.name)
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from foretell.errors import InvalidModel, UnsafeModel
 _SHOWN = 5
 
 _TORCH = "export a PyTorch model with torch.export.save, or save its weights as .safetensors"
-_KERAS = "export a Keras or TensorFlow model to ONNX, with tf2onnx"
 _CONVERT = {
     **dict.fromkeys((".ckpt", ".bin"), _TORCH),
-    **dict.fromkeys((".h5", ".hdf5", ".keras", ".pb", ".tflite"), _KERAS),
+    **dict.fromkeys((".h5", ".hdf5"), "load it in Keras and save it as NAME.keras"),
+    ".pb": "give the folder of the SavedModel, which holds saved_model.pb",
+    ".tflite": "export the Keras or TensorFlow model it was made from",
 }
 
 _LOOKS = (

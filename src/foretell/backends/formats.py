@@ -58,6 +58,10 @@ FORMATS = (
         threads=True,
     ),
     Format("catboost", "foretell.backends.catboost.opening:open_catboost", (".cbm",), threads=True),
+    Format(
+        "tensorflow", "foretell.backends.tensorflow.opening:open_saved_model", marks=("saved_model.pb",), threads=True
+    ),
+    Format("keras", "foretell.backends.keras.opening:open_keras", (".keras",)),
     Format("pickle", "foretell.backends.pickle_file:open_pickle", (".pkl", ".pickle", ".joblib")),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)

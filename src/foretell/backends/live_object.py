@@ -18,8 +18,7 @@ from foretell.model import Model
 _REFUSED = {
     "onnxruntime": ("a session does not give its model back", "give the path of the .onnx file"),
     "onnx": ("an ONNX model in memory is not opened", "save it, and give the path of the .onnx file"),
-    "tensorflow": ("there is no backend for TensorFlow", "export it to ONNX, or give a function from and to arrays"),
-    "keras": ("there is no backend for Keras", "export it to ONNX, or give a function from and to arrays"),
+    "tensorflow": ("an object of TensorFlow is no file", "save it by tf.saved_model.save, and give the folder"),
 }
 
 _LIVE = {
@@ -27,6 +26,7 @@ _LIVE = {
     "xgboost": ("xgboost", "foretell.backends.xgboost.opening:live_xgboost"),
     "lightgbm": ("lightgbm", "foretell.backends.lightgbm.opening:live_lightgbm"),
     "catboost": ("catboost", "foretell.backends.catboost.opening:live_catboost"),
+    "keras": ("keras", "foretell.backends.keras.opening:live_keras"),
 }
 """By package: what its models are called, and "module:function" that makes a model of a live object of it, from the
 object, the settings, where it comes from, and rows as an example."""

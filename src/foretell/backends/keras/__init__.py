@@ -1,0 +1,1 @@
+"""Keras models, live and from .keras files."""
