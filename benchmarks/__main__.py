@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, online, page, reload, scoring, startup, streaming
+from benchmarks import batch, online, page, precision, reload, scoring, startup, streaming
 from benchmarks.process import Unavailable
 from benchmarks.report import Report
 from benchmarks.run import Run
@@ -19,6 +19,7 @@ EVERY: dict[str, Callable[[Run], None]] = {
     **{f"online.{name}": case for name, case in online.CASES.items()},
     "reload": reload.main,
     "batch": batch.main,
+    "precision": precision.main,
     **{f"scoring.{name}": case for name, case in scoring.CASES.items()},
     "streaming": streaming.main,
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import platform
+import os
+import sys
 from pathlib import Path
 
 from foretell.errors import Unavailable
@@ -20,8 +21,8 @@ _APPLE = frozenset({"fp16", "int8"})
 
 def cpu_precisions() -> frozenset[str]:
     """Of "bf16", "fp16" and "int8" those that this processor has; none where the system does not tell."""
-    if platform.system() == "Darwin":
-        return _APPLE if platform.machine() == "arm64" else frozenset()
+    if sys.platform == "darwin":
+        return _APPLE if os.uname().machine == "arm64" else frozenset()
     try:
         flags = flags_in(_CPUINFO.read_text("utf-8", "replace"))
     except OSError:

@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -53,7 +52,7 @@ def machine() -> str:
             name, _, value = line.partition(":")
             if name.strip() in _TELLING:
                 told.setdefault(name.strip(), value.strip())
-    return json.dumps([platform.system(), platform.machine(), told], sort_keys=True)
+    return json.dumps([os.uname().sysname, os.uname().machine, told], sort_keys=True)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from foretell.backends.artefact_bytes import check_digest, digest_with
 from foretell.backends.cpu import check_cpu
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.onnx.model import OnnxModel, Quantize
-from foretell.backends.onnx.quantization import tried
 from foretell.backends.onnx.session import QUANTIZATION, check_device, check_precision, passes_of
 from foretell.backends.onnx_format.external import check_external
 from foretell.backends.onnx_format.file import OnnxFile, read_onnx
@@ -80,6 +79,8 @@ def _quantize(path: Path, found: OnnxFile, settings: ModelSettings, precision: s
     way = f"{precision} {','.join(passes)} {settings.batch}"
 
     def decide() -> Trial:
+        from foretell.backends.onnx.quantization import tried  # nobody else waits for what it imports
+
         return tried(
             digest, settings.cache_dir, way,
             lambda: OnnxModel(path, found, plain, precision),
