@@ -63,7 +63,7 @@ class Certificate(msgspec.Struct, frozen=True):
     reference: str
     checks: tuple[Check, ...]
     price: dict[str, float] | None = None
-    """Of batch-invariant mode: rows a second with and without it, for single rows and for calls of many."""
+    """Of batch-invariant mode: how many times as long rows take, in small calls and in large ones."""
 
     @property
     def identical(self) -> bool:

@@ -106,6 +106,19 @@ def bars_plot(name: str, title: str, most_s: float, counts: Sequence[int]) -> st
     return _frame(name, title, said, "".join(drawn) + _hits(across, hits), across, up, low=True)
 
 
+def points_plot(
+    name: str, title: str, labels: Sequence[str], values: Sequence[float], unit: str, across_said: str
+) -> str:
+    """A value for each of `labels`, which stand side by side at equal distances."""
+    up = scale(max(values))
+    across = Axis(float(len(labels) - 1), tuple((float(at), label) for at, label in enumerate(labels)))
+    line = "L".join(f"{_x(across, at):.1f} {_y(up, value):.1f}" for at, value in enumerate(values))
+    drawn = f'<path class="area" d="M0 {_HIGH}L{line}L{_WIDE} {_HIGH}Z"/><path class="line" d="M{line}"/>'
+    told = [f"{label} {across_said}: {count(value)} {unit}" for label, value in zip(labels, values, strict=True)]
+    hits = [(max(0.0, at - 0.5), min(across.most, at + 0.5), said) for at, said in enumerate(told)]
+    return _frame(name, title, "; ".join(told) + ".", drawn + _hits(across, hits), across, up)
+
+
 def _frame(name: str, title: str, said: str, drawn: str, across: Axis, up: Axis, *, low: bool = False) -> str:
     lines = "".join(f'<path class="grid" d="M0 {_y(up, value):.1f}H{_WIDE}"/>' for value, _ in up.ticks)
     beside = "".join(f'<span style="bottom:{value / up.most:.2%}">{escaped(label)}</span>' for value, label in up.ticks)

@@ -21,6 +21,7 @@ COMMANDS = {
     "retry": Command("OUT", "Score the rows once more that a job has put aside."),
     "stream": Command("MODEL", "Answer events as they come, each once, from file to file or through a pipe."),
     "inspect": Command("MODEL...", "Show what a model takes and gives, and a request to paste."),
+    "bench": Command("MODEL", "Measure a model here, one by one, micro-batched and batched, and say what to set."),
     "verify": Command("MODEL --data SAMPLE", "Compare the answers to the same rows through every door."),
     "config": Command("[MODEL...]", "Show every setting, its value and where it came from."),
     "token": Command("new --name NAME --scope SCOPE", "Make a token for a server that asks for one."),

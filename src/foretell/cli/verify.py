@@ -17,6 +17,7 @@ from foretell.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from foretell.certificate import Certificate, Check, Difference
+    from foretell.verify.asked import Asked
 
 Format = Literal["csv", "image", "json", "jsonl", "npy", "tsv", "txt"]
 Door = Literal["python", "server", "batch", "stream"]
@@ -61,30 +62,40 @@ def verify(
     json
         Print the certificate as JSON.
     """
+    from msgspec import to_builtins
+
     from foretell import certificate
-    from foretell.verify.proof import DOORS, proof
 
     if max_rows < 1:
         raise InvalidSetting("--max-rows is out of range", expected="1 or more", got=max_rows)
     if not tolerance >= 0:
         raise InvalidSetting("--tolerance is out of range", expected="0 or more", got=tolerance)
     asked, read = _asked(source, data, format, map, max_rows, model)
-    found = proof(asked, read, doors or DOORS, _say if not json else _quiet)
+    found = _made(asked, read, doors, quiet=json)
     path = _place(out, asked.source, asked.name)
     certificate.write(found, path)
     if json:
-        import msgspec
-
-        print_json(msgspec.to_builtins(found))
+        print_json(to_builtins(found))
     else:
         _print(found, path)
     kept = found.identical if asked.settings.batch_invariant else found.within(tolerance)
     return 0 if kept else 1
 
 
+def _made(asked: Asked, read: dict[str, Any], doors: tuple[Door, ...], *, quiet: bool) -> Certificate:
+    """With the price of batch-invariant mode, where it is asked for."""
+    from msgspec.structs import replace
+
+    from foretell.verify.price import price_of
+    from foretell.verify.proof import DOORS, proof
+
+    found = proof(asked, read, doors or DOORS, _quiet if quiet else _say)
+    return replace(found, price=price_of(asked)) if asked.settings.batch_invariant else found
+
+
 def _asked(
     source: str, data: str, fmt: str | None, mapping: tuple[str, ...], most: int, flags: ModelFlags
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Asked, dict[str, Any]]:
     """What is compared, and where the rows came from."""
     from foretell.verify.asked import Asked
 
@@ -146,12 +157,12 @@ def _print(found: Certificate, path: Path) -> None:
     rows_of = found.data["rows"]
     print(f"compared with {found.reference}; {rows_of} row{'s' if rows_of > 1 else ''}; {found.machine['cpu']}")
     if found.price is not None:
-        print(f"batch-invariant: {_price(found.price)}")
+        print(f"the price of --batch-invariant: {_price(found.price)}")
     print(f"certificate: {path}")
 
 
 def _price(price: dict[str, float]) -> str:
-    return ", ".join(f"{name} {times:.2f} times as long" for name, times in price.items())
+    return ", ".join(f"{name} take {times:.2f} times as long" for name, times in price.items())
 
 
 def _largest(check: Check) -> float:

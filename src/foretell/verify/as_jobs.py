@@ -29,7 +29,7 @@ def as_batch(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> Ite
     """A job as it is by default, and one whose calls have seven rows."""
     for way, more in (("as it is", ()), ("7 in a call", ("--batch-size", "7"))):
         out = data.with_name(f"batch-{len(more)}.jsonl")
-        _run(["score", asked.words, str(data), "-o", str(out), "--key", _ROW, "--max-quarantined", "1000000",
+        answer_of(["score", asked.words, str(data), "-o", str(out), "--key", _ROW, "--max-quarantined", "1000000",
               *asked.flags, *more])  # fmt: skip
         yield way, _read(out, reference, spec)
 
@@ -37,7 +37,7 @@ def as_batch(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> Ite
 def as_stream(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> Iterator[tuple[str, Answered]]:
     """A stream from file to file, to the end of what is there."""
     out = data.with_name("stream.jsonl")
-    _run(["stream", asked.words, "--source", str(data), "--sink", str(out), "--once", "--key", _ROW, *asked.flags])
+    answer_of(["stream", asked.words, "--source", str(data), "--sink", str(out), "--once", "--key", _ROW, *asked.flags])
     yield "file to file", _read(out, reference, spec)
 
 
@@ -56,12 +56,14 @@ def has_json(spec: ModelSpec) -> bool:
     return all(tensor.datatype not in (DataType.FP16, DataType.BF16) for tensor in spec.inputs or ())
 
 
-def _run(words: Sequence[str]) -> None:
+def answer_of(words: Sequence[str]) -> bytes:
+    """What a command prints. Raises `ModelError` where it does not end well."""
     command = [sys.executable, "-c", _START, *words]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_TIMEOUT_S)
     if done.returncode not in _DONE:
         last = " ".join(done.stderr.decode("utf-8", "replace").split())[-_LAST_WORDS:]
         raise ModelError(f"foretell {words[0]} ended with {done.returncode}; its last words: {last}", where="verify")
+    return done.stdout
 
 
 def _read(path: Path, reference: Batch, spec: ModelSpec) -> list[tuple[Index, Batch]]:

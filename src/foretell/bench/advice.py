@@ -1,0 +1,81 @@
+"""What to set, and why: decided from the figures alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foretell.bench.measure import Point
+
+_NEARLY = 0.95
+"""Of the best: what is gained beyond it is not worth longer calls."""
+_WORTH = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`flag`: as the command line has it; "" where there is nothing to set."""
+
+    flag: str
+    why: str
+
+
+def advise(points: Sequence[Point], slo_ms: float | None = None) -> list[Advice]:
+    """One piece for each question that the figures answer. `slo_ms`: how long 99 of 100 answers may take."""
+    alone = next(point for point in points if point.mode == "one by one" and not point.threads)
+    calls = [point for point in points if point.mode != "micro-batched" and not point.threads]
+    together = [point for point in points if point.mode == "micro-batched"]
+    return [
+        _batching(alone, calls, slo_ms),
+        *_callers(together, alone, slo_ms),
+        *_threads([point for point in points if point.threads]),
+    ]
+
+
+def _batching(alone: Point, calls: Sequence[Point], slo_ms: float | None) -> Advice:
+    """The smallest call that is nearly as fast as any. Half of an objective is left for the wait."""
+    quick = [point for point in calls if slo_ms is None or point.p99_ms <= slo_ms / 2] or [alone]
+    best = max(quick, key=lambda point: point.rows_per_s)
+    least = min(
+        (point for point in quick if point.rows_per_s >= _NEARLY * best.rows_per_s), key=lambda point: point.size
+    )
+    gain = least.rows_per_s / alone.rows_per_s
+    within = "" if slo_ms is None else f" in calls of at most {slo_ms / 2:g} ms"
+    if gain < _WORTH:
+        why = f"batches do not pay{within}: {gain:.2f} times the rows of single calls at best"
+        return Advice("--max-batch-size 1", why)
+    is_largest = least.size == max(point.size for point in quick)
+    larger = "" if is_largest else "; larger ones give hardly more, and take longer"
+    return Advice(f"--max-batch-size {least.size}", f"{gain:.1f} times the rows of single calls{within}{larger}")
+
+
+def _callers(together: Sequence[Point], alone: Point, slo_ms: float | None) -> list[Advice]:
+    if not together:
+        return []
+    kept = [point for point in together if slo_ms is None or point.p99_ms <= slo_ms]
+    if not kept:
+        least = min(point.p99_ms for point in together)
+        return [Advice("", f"99 of 100 answers within {slo_ms:g} ms cannot be had: {least:.3g} ms at best")]
+    best = max(kept, key=lambda point: point.rows_per_s)
+    flag = "" if slo_ms is None else f"--slo-ms {slo_ms:g}"
+    why = (
+        f"{best.size} callers at a time get most: {best.rows_per_s:,.0f} rows/s, 99 of 100 answers within "
+        f"{best.p99_ms:.3g} ms; one by one there are {alone.rows_per_s:,.0f}"
+    )
+    return [Advice(flag, why)]
+
+
+def _threads(tried: Sequence[Point]) -> list[Advice]:
+    """One thread against all: of the same calls."""
+    gains = {}
+    for size in sorted({point.size for point in tried}):
+        some = {point.threads: point for point in tried if point.size == size}
+        gains[size] = some[max(some)].rows_per_s / some[min(some)].rows_per_s
+    most = max((point.threads for point in tried), default=1)
+    if not gains or most == 1:
+        return []
+    said = " and ".join(f"{gain:.2f} times as fast in calls of {size}" for size, gain in gains.items())
+    if max(gains.values()) < _WORTH:
+        why = f"{most} threads are {said}: on one thread each, {most} replicas do more"
+        return [Advice(f"--threads 1 --replicas {most}", why)]
+    return [Advice(f"--threads {most}", f"{most} threads are {said}")]

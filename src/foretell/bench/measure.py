@@ -1,0 +1,97 @@
+"""The three ways a model is asked, each timed until the figures stand still enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from foretell.columns import Batch
+from foretell.engine.engine import Engine
+
+Mode = Literal["one by one", "micro-batched", "batched"]
+
+_LEAST_CALLS = 5
+_SETTLE = 3
+"""Calls before the first one that counts."""
+CALLERS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measurement. `size`: rows of a call; of "micro-batched", callers that each ask one row after another.
+
+    `p50_ms`, `p99_ms`: how long one caller waits for a call. `threads`: of a call; 0: as the model has it.
+    """
+
+    mode: Mode
+    size: int
+    calls: int
+    rows_per_s: float
+    p50_ms: float
+    p99_ms: float
+    threads: int = 0
+
+    def cost_per_million(self, price_per_hour: float) -> float:
+        """Of a million rows, at this speed, on a machine at this price."""
+        return price_per_hour / 3600 * 1e6 / self.rows_per_s
+
+
+def sizes_to(most: int) -> tuple[int, ...]:
+    """1, 2, 4, ... and `most`."""
+    return tuple(sorted({size for size in (2**power for power in range(20)) if size < most} | {most}))
+
+
+def batched(engine: Engine, rows: Batch, size: int, seconds: float, threads: int = 0) -> Point:
+    """Calls of `size` rows, one after the other, past the queue."""
+    call = _repeated(rows, size)
+    now = engine.clock.monotonic
+    for _ in range(_SETTLE):
+        engine.run(call)
+    took: list[float] = []
+    started = now()
+    while len(took) < _LEAST_CALLS or now() - started < seconds:
+        before = now()
+        engine.run(call)
+        took.append(now() - before)
+    mode: Mode = "one by one" if size == 1 else "batched"
+    return _point(mode, size, took, len(took) * size, sum(took), threads)
+
+
+def micro_batched(engine: Engine, rows: Batch, callers: int, seconds: float) -> Point:
+    """`callers` at a time, each of which asks one row as soon as the one before is answered: as behind a server."""
+    return asyncio.run(_micro_batched(engine, rows, callers, seconds))
+
+
+async def _micro_batched(engine: Engine, rows: Batch, callers: int, seconds: float) -> Point:
+    singles = [rows.slice(at, at + 1) for at in range(rows.rows)]
+    now = engine.clock.monotonic
+    took: list[float] = []
+
+    async def caller(number: int, until: Callable[[int], bool], keep: list[float]) -> None:
+        done = 0
+        while not until(done):
+            before = now()
+            await engine.infer(singles[(number + done) % len(singles)])
+            keep.append(now() - before)
+            done += 1
+
+    await asyncio.gather(*[caller(each, lambda done: done >= _SETTLE, []) for each in range(callers)])
+    started = now()
+    stop = started + seconds
+    await asyncio.gather(
+        *[caller(each, lambda done: done >= _LEAST_CALLS and now() >= stop, took) for each in range(callers)]
+    )
+    return _point("micro-batched", callers, took, len(took), now() - started, 0)
+
+
+def _point(mode: Mode, size: int, took: Sequence[float], rows: int, lasted_s: float, threads: int) -> Point:
+    p50, p99 = (float(each) * 1e3 for each in np.percentile(took, [50, 99]))
+    return Point(mode, size, len(took), rows / lasted_s, p50, p99, threads)
+
+
+def _repeated(rows: Batch, size: int) -> Batch:
+    return rows.take(np.arange(size) % rows.rows)

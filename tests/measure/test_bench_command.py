@@ -1,0 +1,84 @@
+"""`foretell bench` on real models, in this process."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_build
+import pytest
+
+from foretell.bench.sample import sample
+from foretell.cli import main
+from foretell.columns import Bytes, Dense
+from foretell.engine.check import check_batch
+from foretell.errors import InvalidInput
+from foretell.types import DataType, ModelSpec, TensorSpec
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> Path:
+    return onnx_build.save(onnx_build.iris_onnx(zipmap=False), tmp_path, "iris.onnx")
+
+
+def run(*words: object) -> int:
+    return main(["bench", *map(str, words)])
+
+
+def test_every_way_is_measured(iris: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(iris, "--json", "--seconds", 0.001, "--max-size", 4, "--price-per-hour", 0.5) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"] == "iris"
+    ways = [(point["mode"], point["size"]) for point in found["points"] if not point["threads"]]
+    assert ways == [("one by one", 1), ("batched", 2), ("batched", 4),
+                    ("micro-batched", 1), ("micro-batched", 2), ("micro-batched", 4)]  # fmt: skip
+    for point in found["points"]:
+        assert point["rows_per_s"] > 0
+        assert 0 < point["p50_ms"] <= point["p99_ms"]
+        assert point["cost_per_million"] == pytest.approx(0.5 / 3600 * 1e6 / point["rows_per_s"])
+    assert found["advice"]
+
+
+def test_people_get_a_table_and_a_page(iris: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "bench.html"
+    assert run(iris, "--seconds", 0.001, "--max-size", 2, "--page", page) == 0
+    printed = capsys.readouterr()
+    assert "--max-batch-size" in printed.out
+    assert "foretell: one by one, 1:" in printed.err
+    seen: list[str] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, Any]]) -> None:
+            seen.append(tag)
+            assert not any(name in ("src", "href") for name, _ in attrs)
+
+    Tags().feed(page.read_text("utf-8"))
+    assert seen.count("svg") == 4
+    assert "script" not in seen
+
+
+def test_rows_of_ones_own(iris: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "rows.npy", onnx_build.iris()[0][:3].astype(np.float32))
+    assert run(iris, "--json", "--seconds", 0.001, "--max-size", 1, "--data", tmp_path / "rows.npy") == 0
+    assert json.loads(capsys.readouterr().out)["points"][0]["mode"] == "one by one"
+
+
+@pytest.mark.parametrize(
+    "words", [["--max-size", "0"], ["--seconds", "0"], ["--slo-ms", "0"], ["--price-per-hour", "-1"]]
+)
+def test_wrong_use(iris: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(iris, *words) == 2
+    assert f"{words[0]} is out of range" in capsys.readouterr().err
+
+
+def test_rows_are_made_up_that_fit() -> None:
+    kinds = [kind for kind in DataType if kind is not DataType.BF16]
+    spec = ModelSpec(tuple(TensorSpec(kind.value, kind, (2, None)) for kind in kinds))
+    rows = sample(spec, 5)
+    assert check_batch(rows, spec).errors == {}
+    assert all(isinstance(column, (Dense, Bytes)) for column in rows.columns.values())
+    with pytest.raises(InvalidInput, match="--data"):
+        sample(ModelSpec((TensorSpec("x"),)), 1)
