@@ -175,6 +175,18 @@ def test_a_file_that_was_rotated_while_nobody_looked_is_found_beside(path: Path,
     assert once(path, position).content == lines(3, 4)
 
 
+def test_a_file_is_known_again_when_its_disk_or_the_file_itself_has_another_number(path: Path) -> None:
+    position = once(path).position
+    add(path, lines(3))
+    moved = {**position, "device": -1}
+    assert once(path, moved).content == lines(3)
+    path.write_bytes(Path(shutil.copy(path, f"{path}.restored")).read_bytes())
+    os.replace(f"{path}.restored", path)
+    follower = once(path, position)
+    assert follower.content == lines(3)
+    assert follower.said == []
+
+
 def test_a_file_that_was_rotated_before_its_first_line_was_read_is_found(path: Path) -> None:
     path.write_bytes(b"")
     with followed(path) as follower:

@@ -107,6 +107,13 @@ def test_bad_events_alone_never_stop_a_stream_that_has_answered(tmp_path: Path) 
     assert eventing.stream(tmp_path, max_dead_letters=499, fresh=True).dead_letters == 499
 
 
+def test_a_stream_that_has_answered_before_is_not_stopped_by_bad_events_after_its_start(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(eventing.events(range(2)))
+    eventing.stream(tmp_path)
+    eventing.add(tmp_path / "in.jsonl", b"{\n" * 300)
+    assert eventing.stream(tmp_path).dead_letters == 300
+
+
 def test_an_event_that_comes_too_late_never_reaches_the_model(tmp_path: Path) -> None:
     seen: list[float] = []
 
@@ -241,6 +248,7 @@ def test_a_record_of_another_release_is_named(tmp_path: Path) -> None:
         ({"dead_letters": "out.jsonl"}, "the file of dead letters is the sink"),
         ({"source": "-", "state": "s"}, "--state would do nothing"),
         ({"source": " "}, "the source is empty"),
+        ({"sink": "/dev/null"}, "the sink is no file"),
         ({"top": 0}, "top is out of range"),
         ({"batch": 1, "nope": 2}, "unknown option 'nope'"),
         ({"call_timeout_s": 1}, "call_timeout_s would do nothing"),

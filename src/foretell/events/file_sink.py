@@ -75,7 +75,7 @@ class FileSink(Sink):
         self._check_ours()
         if self._synced != self._bytes:
             with told(self._path):
-                os.fdatasync(self._open())
+                os.fsync(self._open())
             self._synced = self._bytes
         return mark
 
@@ -112,7 +112,7 @@ class FileSink(Sink):
         with told(self._path):
             os.ftruncate(self._open(), length.bytes)
             os.lseek(self._open(), length.bytes, os.SEEK_SET)
-            os.fdatasync(self._open())
+            os.fsync(self._open())
         self._bytes = self._synced = length.bytes
 
     def _check_ours(self) -> None:

@@ -11,7 +11,8 @@ _ALL_OF = 100
 
 
 def check_dead(answered: int, dead: int, most: int | None, reasons: Mapping[str, int], example: str) -> None:
-    """Raises `TooManyDead`. `answered` and `dead`: of this run. `most` None: any number beside one that has an answer.
+    """Raises `TooManyDead`. `answered`: since the stream began; `dead`: in this run. `most` None: any number beside one
+    that has an answer.
 
     Bad events come from outside: they alone are no reason to leave the good ones behind them waiting. But where none
     has an answer, model and events do not go together, and all that come would be put aside.

@@ -69,6 +69,8 @@ def _check_apart(files: dict[str, Path | None]) -> None:
             continue
         if path.is_dir():
             raise InvalidSetting(f"the {what} is a folder", where=str(path), expected="a file")
+        if path.exists() and not path.is_file():
+            raise InvalidSetting(f"the {what} is no file", where=str(path), fix="use - for standard input or output")
         resolved = path.resolve()
         if resolved in known:
             raise InvalidSetting(f"the {what} is the {known[resolved]}", where=str(path), fix="name another file")

@@ -38,11 +38,15 @@ def rotated(path: Path, avoid: Collection[Path]) -> list[Beside]:
 
 
 def find(path: Path, place: Place, avoid: Collection[Path]) -> Beside | None:
-    """The file in which reading goes on behind `place`: the one that was read, whatever its name; else a copy of it."""
-    known = {each.resolve() for each in avoid}
-    same = [each for each in _files(path.resolve().parent) if place.is_file(each.status) and each.path not in known]
-    copies = [each for each in rotated(path, avoid) if not place.is_file(each.status)] if place.offset else []
-    return next((each for each in (*same, *copies) if _fits(place, each.path)), None)
+    """The file in which reading goes on behind `place`: the one that was read, whatever its name; else one that has the
+    same bytes: `path` itself, since a disk may have another number after a start of the machine, or a copy beside
+    it."""
+    known, path = {each.resolve() for each in avoid}, path.resolve()
+    files = list(_files(path.parent))
+    same = [each for each in files if place.is_file(each.status) and each.path not in known]
+    alike = [each for each in files if each.path == path] + rotated(path, avoid) if place.offset else []
+    others = [each for each in alike if not place.is_file(each.status)]
+    return next((each for each in (*same, *others) if _fits(place, each.path)), None)
 
 
 def later(path: Path, status: os.stat_result, avoid: Collection[Path], done: Collection[tuple[int, int]]) -> list[Path]:

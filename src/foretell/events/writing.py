@@ -51,6 +51,8 @@ class Writing:
         self.answered = self.dead = self.bytes_in = self.bytes_out = self.commits = 0
         """Of this run."""
         self.reasons: Counter[str] = Counter()
+        before = record.counts
+        self._answers_before = before.events - before.dead
         self._example = ""
         """The first of the dead letters."""
 
@@ -101,7 +103,7 @@ class Writing:
     @property
     def _may_commit(self) -> bool:
         """While no event has an answer, the stream may have been asked the wrong thing: then nothing is done yet."""
-        return bool(self.answered or not self.dead)
+        return bool(self._answers_before or self.answered or not self.dead)
 
     def _lines(self, load: Answered) -> bytes:
         answer, errors = load.answer, load.answer.errors
@@ -121,7 +123,7 @@ class Writing:
             self.reasons[error.code] += 1
             self._example = self._example or _example(place, error.message)
         self.dead += len(made)
-        check_dead(self.answered, self.dead, self._most_dead, self.reasons, self._example)
+        check_dead(self._answers_before + self.answered, self.dead, self._most_dead, self.reasons, self._example)
         return made
 
 
