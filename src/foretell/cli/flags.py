@@ -174,7 +174,8 @@ class EventFlags:
     """Where calls run: in this process ("inline", "thread"), or in one of its own, which may end; auto: there a Python
     model does."""
     call_timeout_s: float | None = None
-    """A call that takes longer is ended with its process, and the event that does it is left out."""
+    """A call that takes longer is ended with its process, and the event that does it is left out. If not set: ten
+    minutes, in a process of its own."""
 
 
 @Flags("Stream", JobSettings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _STDOUT, _STDERR = 1, 2
+_GC_THRESHOLD = 50_000
 
 
 @Flags("Fields")
@@ -88,6 +90,7 @@ def stream(
     from foretell.events.stream import run
 
     settings = job_settings(job).settings
+    gc.set_threshold(_GC_THRESHOLD)  # thousands of objects live from a read to an answer: nothing of them is garbage
     with StreamView(quiet=json) as view, _standard_output(kept=sink == "-") as output:
         ends = ends_of(source, sink, state=state, dead_letters=dead_letters, once=once,
                        most_line_bytes=settings.max_line_bytes, onlooker=view,

@@ -27,6 +27,8 @@ from foretell.remote.opening import open_any
 MOST_ROWS = 8_192
 """Of one call: larger ones are not faster, and the stream would wait for their end."""
 _PADDED_ROWS = 1024
+_CALL_TIMEOUT_S = 600.0
+"""Of a call in a process of its own, where nobody said: one that hangs must not hold the stream up for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +147,10 @@ def _settings(request: Request) -> ModelSettings:
     if given.call_timeout_s is not None and executor != "process":
         fix = "give --executor process, or leave it out"
         raise InvalidSetting("call_timeout_s would do nothing: a call in this process cannot be ended", fix=fix)
+    limit_s = given.call_timeout_s or (_CALL_TIMEOUT_S if executor == "process" else None)
     return replace(
         given, device=given.devices[0], replicas=1, max_replicas=None, executor=executor, timeout_s=None,
-        max_batch_size=request.batch_size or MOST_ROWS,
+        max_batch_size=request.batch_size or MOST_ROWS, call_timeout_s=limit_s,
     )  # fmt: skip
 
 
