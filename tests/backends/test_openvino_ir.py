@@ -16,7 +16,7 @@ from foretell import Predictor
 from foretell.backends import open_model
 from foretell.backends.artefact_file import find_artefact
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidModel, InvalidSetting, Unavailable, UnsafeModel
+from foretell.errors import InferenceError, InvalidModel, InvalidSetting, MissingExtra, Unavailable, UnsafeModel
 
 WEIGHTS = np.arange(6, dtype=np.float32).reshape(3, 2)
 SETTINGS = ModelSettings(threads=1)
@@ -157,6 +157,28 @@ def test_settings_that_mean_nothing_are_refused(path: Path) -> None:
         open_model(path, ModelSettings(task="fill-mask"))
     with pytest.raises(Unavailable, match="fp32"):
         open_model(path, ModelSettings(precision="fp8"))
+
+
+def test_classes_have_the_names_that_the_file_gives_them(tmp_path: Path) -> None:
+    made = times(WEIGHTS)
+    made.set_rt_info("cat owl", ["model_info", "labels"])
+    with Predictor(save_ir(made, tmp_path)) as predictor:
+        assert predictor.spec.labels == {"y": ("cat", "owl")}
+
+
+def test_weights_that_change_under_a_model_that_runs_change_nothing(path: Path) -> None:
+    rows = np.eye(3, dtype=np.float32)
+    with Predictor(path) as predictor:
+        path.with_suffix(".bin").write_bytes(b"")
+        np.testing.assert_array_equal(predictor.predict(rows)["y"], WEIGHTS)
+        path.with_suffix(".bin").write_bytes(bytes(24))
+        np.testing.assert_array_equal(predictor.predict(rows)["y"], WEIGHTS)
+
+
+def test_without_the_package_its_extra_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtra, match=r"foretell\[openvino\]"):
+        open_model(path, SETTINGS)
 
 
 def test_random_graphs_are_known(tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def test_external_data_beside_the_file_is_taken(tmp_path: Path) -> None:
     with Predictor(path) as first, Predictor(path, runtime="openvino") as second:
         np.testing.assert_allclose(first.predict(rows)["logits"], second.predict(rows)["logits"], rtol=1e-5, atol=1e-5)
         assert first.identity.artefact_digest == second.identity.artefact_digest
+        (tmp_path / "data.bin").write_bytes(b"")
+        np.testing.assert_allclose(first.predict(rows)["logits"], second.predict(rows)["logits"], rtol=1e-5, atol=1e-5)
 
 
 def test_sizes_that_share_a_name_and_differ_are_named(tmp_path: Path) -> None:

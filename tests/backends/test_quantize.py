@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +18,7 @@ from foretell.backends import open_model
 from foretell.backends.cpu import cpu_precisions, flags_in
 from foretell.backends.onnx.quantize import quantized
 from foretell.config import ModelSettings
-from foretell.errors import InvalidSetting, Unavailable
+from foretell.errors import InvalidSetting, MissingExtra, Unavailable
 
 needs_int8 = pytest.mark.skipif("int8" not in cpu_precisions(), reason="this processor has no int8")
 RNG = np.random.default_rng(5)
@@ -174,6 +176,17 @@ def test_int8_is_for_processors_and_files_in_fp32(tmp_path: Path) -> None:
         open_model(path, ModelSettings(precision="fp32", optimizations=("quantization",)))
     with pytest.raises(Unavailable, match="expected fp32"):
         open_model(path, ModelSettings(precision="fp64"))
+
+
+@needs_int8
+@pytest.mark.parametrize("settings", [{"precision": "int8"}, {"optimizations": ("quantization",)}])
+def test_without_the_package_its_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    path = save(products(), tmp_path)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match=r"foretell\[optimize\]"):
+        open_model(path, ModelSettings(**settings))
 
 
 def test_flags_of_processors_are_read() -> None:

@@ -60,7 +60,7 @@ class OpenVinoModel(ArrayModel):
 
     def load(self, device: str) -> None:
         """Raises `InvalidModel` for what the runtime does not take, `InvalidSetting` as `settled_spec` does."""
-        from foretell.backends.openvino.runtime import Calls, compiled, read_graph
+        from foretell.backends.openvino.runtime import Calls, class_names, compiled, read_graph
 
         where, told = str(self._path), self._told
         if [file_stamp(file) for file in told.files] != self._stamps:
@@ -78,7 +78,7 @@ class OpenVinoModel(ArrayModel):
             self._inputs, outputs, self._settings, lambda feeds: list(self._call(feeds).values()), where,
             mixes_rows=told.mixes_rows, deterministic=told.deterministic,
         )  # fmt: skip
-        labels = labels_for(spec.outputs or (), told.names)
+        labels = labels_for(spec.outputs or (), [*told.names, *class_names(graph)])
         self._loaded(spec.with_changes(labels=labels or None))
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_LABELS = ["model_info", "labels"]
 _REQUESTS = 2
 """One computes, and the next has its numbers in place: of calls at the same time a tenth more get through than with
 one request. More, or streams of a thread each, were slower."""
@@ -34,9 +35,17 @@ def read_graph(path: Path, frontend: str) -> Any:
     """
     try:
         reader = openvino.frontend.FrontEndManager().load_by_framework(frontend)
-        return reader.convert(reader.load(str(path)))
+        # Mapped into memory, weights would change under a model that runs, or end its process, when their file does.
+        return reader.convert(reader.load(str(path), enable_mmap=False))
     except Exception as error:
         raise load_error(error, str(path)) from error
+
+
+def class_names(graph: Any) -> list[tuple[str, ...]]:
+    """What an IR says its classes are called: in one text, with spaces between."""
+    if not graph.has_rt_info(_LABELS):
+        return []
+    return [tuple(graph.get_rt_info(_LABELS).astype(str).split())]
 
 
 def compiled(graph: Any, settings: ModelSettings, precision: str, where: str) -> Any:
