@@ -78,6 +78,9 @@ class Model(ABC):
     only_streams = False
     """True: there is `stream` and no `predict`; valid after `load`."""
 
+    example: object = None
+    """Rows like those that will come, where somebody gave some; set before `load`."""
+
     trials: tuple[Trial, ...] = ()
     """What was tried to make it faster; valid after `load`."""
 

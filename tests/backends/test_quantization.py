@@ -13,7 +13,7 @@ import pytest
 from onnx import helper
 from onnx_build import build, iris_onnx, save, value
 
-from foretell import Predictor
+from foretell import InvalidInput, Predictor
 from foretell.backends.cpu import cpu_precisions
 from foretell.backends.trial_file import decided
 from foretell.types import Trial
@@ -60,6 +60,16 @@ def test_what_was_measured_is_told(path: Path, kept_in: Path) -> None:
         assert ("quantization" in stats["optimizations"]) == trial["kept"]
         assert {"graph_optimization", "kernel_fusion"} <= set(stats["optimizations"])
         assert json.loads(remembered(kept_in).read_text())["trial"] == trial
+
+
+def test_an_example_is_what_it_is_measured_on(path: Path, tmp_path: Path) -> None:
+    differences = []
+    for name, scale in (("small", 1e-3), ("large", 1e3)):
+        with tried(path, tmp_path / name, example=(ROWS * scale).tolist()) as predictor:
+            differences.append(predictor.stats()["trials"][0]["difference"])
+    assert differences[1] > 1e5 * differences[0] > 0
+    with pytest.raises(InvalidInput):
+        tried(path, tmp_path / "wrong", example=[[1.0, 2.0]])
 
 
 def test_every_later_process_does_as_the_first_one(path: Path, kept_in: Path) -> None:

@@ -42,7 +42,9 @@ def open_model(source: object, settings: ModelSettings, *, example: object = Non
             raise InvalidModel("models are opened from this machine's files only", where=source)
         source = path
     if isinstance(source, Path):
-        return _open_path(source, settings)
+        opened = _open_path(source, settings)
+        opened.model.example = example
+        return opened
     return open_object(source, settings, example=example)
 
 

@@ -30,8 +30,9 @@ from foretell.errors import Cancelled, InferenceError, InvalidModel, NotReady, R
 from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec, Trial
 
-Quantize = Callable[[], Trial | None]
-"""Asked when a model is loaded, which then runs quantized, unless a trial says that this was not kept."""
+Quantize = Callable[[object], Trial | None]
+"""Asked with its example when a model is loaded, which then runs quantized, unless a trial says that this was not
+kept."""
 
 
 class OnnxModel(Model):
@@ -132,7 +133,7 @@ class OnnxModel(Model):
         """What the runtime opens. Learns of the trial whether the model runs quantized."""
         if self._quantize is None:
             return self._path
-        trial = self._quantize()
+        trial = self._quantize(self.example)
         self.trials = () if trial is None else (trial,)
         if trial is not None:
             if not trial.kept:

@@ -71,20 +71,20 @@ def _check_can_quantize(settings: ModelSettings, what: str) -> None:
 def _quantize(path: Path, found: OnnxFile, settings: ModelSettings, precision: str, digest: str) -> Quantize | None:
     """What decides, when the model is loaded, whether it runs quantized; None where nobody asked."""
     if precision == "fp32" and settings.precision is not None and settings.precision.lower() == "int8":
-        return lambda: None
+        return lambda _: None
     if QUANTIZATION not in (settings.optimizations or ()):
         return None
     passes = passes_of(settings)
     plain = replace(settings, optimizations=passes)
     way = f"{precision} {','.join(passes)} {settings.batch}"
 
-    def decide() -> Trial:
+    def decide(example: object) -> Trial:
         from foretell.backends.onnx.quantization import tried  # nobody else waits for what it imports
 
         return tried(
-            digest, settings.cache_dir, way,
+            digest, settings.cache_dir, way, example,
             lambda: OnnxModel(path, found, plain, precision),
-            lambda: OnnxModel(path, found, plain, precision, lambda: None),
+            lambda: OnnxModel(path, found, plain, precision, lambda _: None),
         )  # fmt: skip
 
     return decide

@@ -14,7 +14,8 @@ from foretell.backends.sample import sample
 from foretell.backends.trial_file import decided
 from foretell.backends.turns import medians_ms
 from foretell.columns import Batch
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, InvalidInput
+from foretell.forms import to_batch
 from foretell.model import Context, Model
 from foretell.types import Trial
 
@@ -26,22 +27,32 @@ _ENOUGH = 0.95
 """What a call may take of what it took before: less is within what machines vary."""
 
 
-def tried(digest: str, folder: str | None, way: str, plain: Callable[[], Model], fast: Callable[[], Model]) -> Trial:
-    """The trial of this kind of machine: measured once, remembered in `folder`.
+def tried(
+    digest: str,
+    folder: str | None,
+    way: str,
+    example: object,
+    plain: Callable[[], Model],
+    fast: Callable[[], Model],
+) -> Trial:
+    """The trial of this kind of machine: measured once, on `example` or else on noise, and remembered in `folder`.
 
     `digest`: of the artefact. `way`: how it runs otherwise. `plain` and `fast` open the model as it is, and quantized.
+    Raises `InvalidInput` for an example that the model does not take.
     """
     if "int8" not in cpu_precisions():
         return Trial(NAME, False, "this processor has no instructions for it")
     about = f"{NAME} {METHOD} of {digest} on onnxruntime {onnxruntime.__version__} as {way}"
-    return decided(folder, about, lambda: _measured(plain(), fast()))
+    return decided(folder, about, lambda: _measured(plain(), fast(), example))
 
 
-def _measured(plain: Model, fast: Model) -> Trial:
+def _measured(plain: Model, fast: Model, example: object) -> Trial:
     try:
         plain.load("cpu")
         fast.load("cpu")
-        return _compared(plain, fast)
+        return _compared(plain, fast, example)
+    except InvalidInput:
+        raise
     except InferenceError as error:
         return Trial(NAME, False, str(error))
     finally:
@@ -49,12 +60,8 @@ def _measured(plain: Model, fast: Model) -> Trial:
         fast.close()
 
 
-def _compared(plain: Model, fast: Model) -> Trial:
-    rule = plain.spec.batch
-    for rows in _ROWS if rule == "any" else (rule or 1,):
-        batch = sample(plain.spec, lambda inputs: plain.predict(inputs, Context()), rows)
-        if batch is not None:
-            break
+def _compared(plain: Model, fast: Model, example: object) -> Trial:
+    batch = _noise(plain) if example is None else _repeated(example, plain)
     if batch is None:
         return Trial(NAME, False, "there are no rows to try it on that the model answers")
     difference = largest_difference(plain.predict(batch, Context()), fast.predict(batch, Context()), 0.0).largest
@@ -66,6 +73,20 @@ def _compared(plain: Model, fast: Model) -> Trial:
     shares = np.array([after / before, many_after / many_before])
     kept = bool((shares < 1).all() and shares.mean() < _ENOUGH)
     return Trial(NAME, kept, _reason(kept), before, after, batch.rows, many_before, many_after, difference)
+
+
+def _noise(model: Model) -> Batch | None:
+    rule = model.spec.batch
+    found = (sample(model.spec, lambda inputs: model.predict(inputs, Context()), rows)
+             for rows in (_ROWS if rule == "any" else (rule or 1,)))  # fmt: skip
+    return next((batch for batch in found if batch is not None), None)
+
+
+def _repeated(example: object, model: Model) -> Batch | None:
+    """Its rows, again and again where a call of many has more."""
+    batch = to_batch(example, model.spec).batch
+    rule = model.spec.batch
+    return batch.take(np.arange(max(_ROWS) if rule == "any" else rule or 1) % batch.rows) if batch.rows else None
 
 
 def _times(plain: Model, fast: Model, batch: Batch) -> tuple[float, float]:
