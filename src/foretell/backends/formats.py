@@ -62,6 +62,7 @@ FORMATS = (
         "tensorflow", "foretell.backends.tensorflow.opening:open_saved_model", marks=("saved_model.pb",), threads=True
     ),
     Format("keras", "foretell.backends.keras.opening:open_keras", (".keras",)),
+    Format("jax", "foretell.backends.jax.opening:open_jax", (".jax",)),
     Format("pickle", "foretell.backends.pickle_file:open_pickle", (".pkl", ".pickle", ".joblib")),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)

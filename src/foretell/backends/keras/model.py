@@ -14,6 +14,7 @@ from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.artefact_bytes import check_digest
 from foretell.backends.artefact_file import Artefact
+from foretell.backends.first_axis import rule_of, tensor_of
 from foretell.backends.keras.archive import check_archive
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.quiet_tensorflow import import_quietly
@@ -55,8 +56,8 @@ class KerasModel(ArrayModel):
         self._shape, inputs = _side(model, "input", self._where)
         _, outputs = _side(model, "output", self._where)
         self._answers = [name for name, _ in outputs]
-        rule = _rule([tensor for _, tensor in inputs], [tensor for _, tensor in outputs])
-        self._answer = _function(keras, model, rule)
+        rule = rule_of(*([tuple(tensor.shape) for _, tensor in side] for side in (inputs, outputs)))
+        self._answer = _function(keras, model)
         spec = ModelSpec(
             inputs=tuple(_tensor(name, each, rule, self._where) for name, each in inputs),
             outputs=tuple(_tensor(name, each, rule, self._where) for name, each in outputs),
@@ -150,26 +151,14 @@ def _tensors(model: Any, side: str) -> Any:
         return found[0] if found and len(found) == 1 else found
 
 
-def _rule(inputs: list[Any], outputs: list[Any]) -> BatchRule:
-    """Keras has its rows in the first axis; a number where the model was built for so many."""
-    if any(not each.shape for each in (*inputs, *outputs)):
-        return None
-    heads = {each.shape[0] for each in inputs}
-    if heads == {None}:
-        return "any"
-    size = heads.pop() if len(heads) == 1 else None
-    return int(size) if size else None
-
-
 def _tensor(name: str, tensor: Any, rule: BatchRule, where: str) -> TensorSpec:
     kind = _TYPES.get(str(tensor.dtype))
     if kind is None or getattr(tensor, "sparse", False):
         raise InvalidModel(f"{name!r} is no tensor that can be served", where=where, got=str(tensor.dtype))
-    shape = tuple(tensor.shape)
-    return TensorSpec(name, kind, shape if rule is None else shape[1:])
+    return tensor_of(name, kind, tuple(tensor.shape), rule)
 
 
-def _function(keras: Any, model: Any, rule: BatchRule) -> Callable[[Any], Any]:
+def _function(keras: Any, model: Any) -> Callable[[Any], Any]:
     """The model as one call, compiled once for all numbers of rows where TensorFlow computes."""
     if keras.backend.backend() != "tensorflow":
         found: Callable[[Any], Any] = model.predict_on_batch

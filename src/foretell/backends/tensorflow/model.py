@@ -11,6 +11,7 @@ import numpy as np
 from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.artefact_bytes import digest_of
+from foretell.backends.first_axis import Dims, rule_of, tensor_of
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.quiet_tensorflow import import_tensorflow
 from foretell.backends.tensorflow.graph import check_graph, graph_to_serve, init_of, signature_of
@@ -18,7 +19,7 @@ from foretell.columns import Array
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable
-from foretell.types import BatchRule, DataType, ModelSpec, TensorSpec
+from foretell.types import DataType, ModelSpec
 
 _TYPES = {
     1: DataType.FP32, 2: DataType.FP64, 3: DataType.INT32, 4: DataType.UINT8, 5: DataType.INT16, 6: DataType.INT8,
@@ -155,15 +156,12 @@ def _spec(signature: Any, where: str) -> ModelSpec:
     sides = [{name: _declared(name, each, where) for name, each in part.items()}
              for part in (signature.inputs, signature.outputs)]  # fmt: skip
     inputs, outputs = sides
-    batch = _rule([shape for _, shape in inputs.values()], [shape for _, shape in outputs.values()])
+    batch = rule_of([shape for _, shape in inputs.values()], [shape for _, shape in outputs.values()])
     return ModelSpec(
-        inputs=tuple(_tensor(name, *inputs[name], batch) for name in sorted(inputs)),
-        outputs=tuple(_tensor(name, *outputs[name], batch) for name in sorted(outputs)),
+        inputs=tuple(tensor_of(name, *inputs[name], batch) for name in sorted(inputs)),
+        outputs=tuple(tensor_of(name, *outputs[name], batch) for name in sorted(outputs)),
         batch=batch,
     )
-
-
-Dims = tuple[int | None, ...] | None
 
 
 def _declared(name: str, info: Any, where: str) -> tuple[DataType, Dims]:
@@ -175,24 +173,6 @@ def _declared(name: str, info: Any, where: str) -> tuple[DataType, Dims]:
     if info.tensor_shape.unknown_rank:
         return kind, None
     return kind, tuple(None if dim.size < 0 else int(dim.size) for dim in info.tensor_shape.dim)
-
-
-def _rule(inputs: list[Dims], outputs: list[Dims]) -> BatchRule:
-    """Where the rows are: in the first axis, if all have one of the same size."""
-    if any(not dims for dims in inputs) or any(dims == () for dims in outputs):
-        return None
-    heads = {dims[0] for dims in inputs if dims}
-    if heads == {None}:
-        return "any"
-    size = heads.pop() if len(heads) == 1 else None
-    same = all(dims is None or dims[0] in (None, size) for dims in outputs)
-    ranks = all(len(dims or ()) > 1 for dims in inputs)
-    return size if size and same and ranks else None
-
-
-def _tensor(name: str, kind: DataType, dims: Dims, batch: BatchRule) -> TensorSpec:
-    shape = None if dims is None else dims if batch is None else dims[1:]
-    return TensorSpec(name, kind, shape)
 
 
 def _first(error: Exception) -> str:

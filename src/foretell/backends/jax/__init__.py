@@ -1,0 +1,1 @@
+"""Functions that jax.export has written."""

@@ -1,0 +1,53 @@
+"""What an exported JAX function would run: a program of StableHLO, which may call code by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from foretell.errors import InvalidModel, UnsafeModel
+
+_DIALECTS = {"builtin", "func", "stablehlo", "chlo", "sdy"}
+_CALLS = re.compile(
+    r"lapack_\w+|shape_assertion|Sharding|SPMDFullToShardShape|SPMDShardToFullShape|annotate_device_placement"
+    r"|AllocateBuffer|ApproxTopK|Qr|Eigh|LuDecomposition|ProductOfElementaryHouseholderReflectors"
+    r"|(stablehlo|mhlo|chlo|xla\.sdy)\.\w+"
+)
+"""What JAX itself keeps stable for processors; each only computes. Callbacks into Python are not among them."""
+
+
+def check_program(exported: Any, where: str) -> None:
+    """Raises `UnsafeModel` for a call of code that JAX does not bring for computing, `InvalidModel` for no program."""
+    found: set[str] = set()
+    try:
+        _walk(exported.mlir_module_serialized, found)
+    except Exception as error:
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InvalidModel(f"it holds no program that JAX reads: {text}", where=where) from error
+    refused = sorted(name for name in found if not _CALLS.fullmatch(name))
+    if refused:
+        raise UnsafeModel("it calls code that is not JAX's own", where=where, got=", ".join(refused[:5])[:200])
+
+
+def _walk(program: bytes, found: set[str]) -> None:
+    """The names of what it calls, and of operations of no known dialect."""
+    from jax.extend.mlir import ir
+    from jax.extend.mlir.dialects import chlo, sdy, stablehlo
+
+    context = ir.Context()
+    context.attach_diagnostic_handler(lambda _: True)  # what is wrong is raised, and not printed, too
+    with context:
+        for dialect in (stablehlo, chlo, sdy):
+            if hasattr(dialect, "register_dialect"):
+                dialect.register_dialect(context)
+        module = stablehlo.deserialize_portable_artifact(context, program)
+
+        def visit(op: Any) -> Any:
+            operation = op.operation
+            if operation.name == "stablehlo.custom_call":
+                found.add(ir.StringAttr(operation.attributes["call_target_name"]).value)
+            elif operation.name.partition(".")[0] not in _DIALECTS:
+                found.add(operation.name)
+            return ir.WalkResult.ADVANCE
+
+        module.operation.walk(visit)
