@@ -27,7 +27,7 @@ from foretell.repository.plan import plan
 from foretell.repository.settings import PROJECT_FILE
 from foretell.workers.division import in_each
 
-_ABOUT = {"server": "of foretell serve", "job": "of foretell predict", "model": "of any model"}
+_ABOUT = {"server": "of foretell serve", "job": "of foretell predict, score and stream", "model": "of any model"}
 
 
 def config(
