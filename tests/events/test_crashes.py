@@ -146,11 +146,9 @@ def test_a_pipe_that_nobody_reads_holds_the_source_back(folder: Path) -> None:
                 subprocess.run(["sleep", "0.02"], check=True)
         assert psutil.Process(process.pid).memory_info().rss < 400 * 2**20
         assert written < 64 * 2**20
-        process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode in (1, 130), said
+        process.send_signal(signal.SIGTERM)  # what was read would still be answered, if anybody took the answers
+        assert process.wait(60) == 1
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        process.kill()
+        _, said = process.communicate()
+    assert b"nobody takes the results" in said

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Collection
 from pathlib import Path
 
 from foretell.clock import Clock, SystemClock
 from foretell.errors import InvalidInput
+from foretell.events.bell import Bell
 from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events, Position, Source
 from foretell.events.open_file import OpenFile, opened
@@ -45,7 +45,8 @@ class FileSource(Source):
         """`avoid`: files beside it that are something else, such as the sink."""
         self._path, self._once, self._most, self._avoid = Path(path), once, most_line_bytes, avoid
         self._say, self._clock = say or nobody, clock or SystemClock()
-        self._stopped = threading.Event()
+        self._bell = Bell()
+        self._stopped = False
         self._file: OpenFile | None = None
         self._left: os.stat_result | None = None
         """Of the file that was read last, where others may have come after it and before the one called `path`."""
@@ -63,7 +64,7 @@ class FileSource(Source):
         return None if self._file is None else self._file.place(self._file.offset).position()
 
     def poll(self, most: int) -> Events | None:
-        while not self._stopped.is_set():
+        while not self._stopped:
             file = self._file
             if file is None:
                 if not self._begin_next():
@@ -84,9 +85,14 @@ class FileSource(Source):
         return None
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+        self._bell.ring()
 
     def close(self) -> None:
+        self._close_file()
+        self._bell.close()
+
+    def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -122,12 +128,12 @@ class FileSource(Source):
         if file.begins_again:
             self._left = None
         elif self._is_here(file):
-            self._stopped.set()  # only with `once` is a file over that is still there
+            self._stopped = True  # only with `once` is a file over that is still there
         else:
             self.rotations += 1
             self._left = file.status()
             self._done.add(file.number)
-        self.close()
+        self._close_file()
 
     def _begin_next(self) -> bool:
         """Opens the next file, or waits for it. False where there will be none."""
@@ -163,7 +169,7 @@ class FileSource(Source):
         self._say(f"{file.path} was cut off; what it held goes on in {found.path}", event="truncated")
         copy = self._opened(found.path, file.cutter)
         copy.go_on(file.offset, file.lines, file.read_to)
-        self.close()
+        self._close_file()
         self._file = copy
 
     def _opened(self, path: Path, cutter: Cutter | None = None) -> OpenFile:
@@ -183,7 +189,7 @@ class FileSource(Source):
 
     def _wait(self) -> None:
         """Ends at once where it is stopped."""
-        self._stopped.wait(self._pause_s)
+        self._bell.wait(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
 

@@ -23,8 +23,9 @@ _MOST_BYTES = 8 * 2**20
 """Of the text of events between two of the three."""
 _CALL_S = 0.5
 """What a call should take at most: a stream that is to stop waits for its end."""
-_DRAIN_S = 20.0
+_DRAIN_S = 10.0
 """How long a sink that takes nothing is waited for once the stream is to stop."""
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ class Processor:
         """
         reader = threading.Thread(target=self._reads, name="foretell-stream-read", daemon=True)
         writer = threading.Thread(target=self._writes, name="foretell-stream-write", daemon=True)
-        reader.start()
-        writer.start()
+        watch = threading.Thread(target=self._watches, name="foretell-stream-watch", daemon=True)
+        for thread in (reader, writer, watch):
+            thread.start()
         try:
             while (parts := self._read.take(self._rows())) is not None:
                 for load in self._answers(parts):
@@ -85,9 +87,10 @@ class Processor:
             self._source.stop()
             self._read.break_off()
             self._answered.end()
-            writer.join()
+            self._join(writer)
             self._done.set()
             reader.join()
+            watch.join()
             if self._failure is not None:
                 raise self._failure
 
@@ -100,14 +103,12 @@ class Processor:
         try:
             while (events := self._source.poll(self._rows())) is not None:
                 if not self._read.put(Parsed.of(events, self._clock.monotonic())):
-                    return
+                    break
         except BaseException as error:
             self._failed(error)
         if self.stopping and self._source.resumes:
             self._read.break_off()  # what is left of it is there for the next run
         self._read.end()
-        if self.stopping and not self._done.wait(_DRAIN_S):
-            self._sink.give_up()
 
     def _writes(self) -> None:
         writing = self._writing
@@ -125,6 +126,24 @@ class Processor:
             self._source.stop()
             self._read.break_off()
             self._answered.break_off()
+
+    def _watches(self) -> None:
+        """A sink that takes nothing is given up where the stream is to stop."""
+        if self._sink.resumes:
+            return  # it waits for nobody
+        asked_at: float | None = None
+        while not self._done.wait(_LOOK_S):
+            now = self._clock.monotonic()
+            asked_at = now if self.stopping and asked_at is None else asked_at
+            if asked_at is not None and now - asked_at >= _DRAIN_S:
+                self._sink.give_up()
+
+    def _join(self, writer: threading.Thread) -> None:
+        try:
+            writer.join()
+        except KeyboardInterrupt:
+            self._sink.give_up()
+            raise
 
     def _failed(self, error: BaseException) -> None:
         self._failure = self._failure or error

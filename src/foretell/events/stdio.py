@@ -7,11 +7,11 @@ import os
 import select
 import stat
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from foretell.errors import InvalidInput, Unavailable
+from foretell.events.bell import Bell
 from foretell.events.cutter import Cutter, Lines
 from foretell.events.interfaces import Events, Mark, Position, Sink, Source
 from foretell.events.trouble import NoRoom
@@ -40,17 +40,13 @@ class PipeSource(Source):
 
     def __init__(self, descriptor: int, most_line_bytes: int = 2**20) -> None:
         self._descriptor, self._cutter = descriptor, Cutter(most_line_bytes)
-        self._wakes, self._waker = os.pipe()
-        self._poll = select.poll()
-        self._poll.register(self._wakes, select.POLLIN)
+        self._bell = Bell(descriptor)
         self._stopped = self._ended = False
         self._offset = self._lines = 0
 
     def open(self, at: Position | None) -> Position | None:
         if at is not None:
             raise InvalidInput("what was read once from a pipe is gone from it", where="standard input")
-        with suppress(PermissionError):  # what cannot be waited for
-            self._poll.register(self._descriptor, select.POLLIN)
         return None
 
     def poll(self, most: int) -> Events | None:
@@ -59,18 +55,17 @@ class PipeSource(Source):
                 return self._take(most)
             if self._ended:
                 return None
-            self._poll.poll()
+            self._bell.wait()
             if not self._stopped:
                 self._read()
         return None
 
     def stop(self) -> None:
         self._stopped = True
-        os.write(self._waker, b"x")
+        self._bell.ring()
 
     def close(self) -> None:
-        os.close(self._wakes)
-        os.close(self._waker)
+        self._bell.close()
 
     def _read(self) -> None:
         try:
