@@ -96,16 +96,16 @@ def test_ctrl_c_ends_it_without_a_traceback(folder: Path) -> None:
 
 
 def test_it_serves_as_its_readme_says(folder: Path, served: Any, blocks: Any) -> None:
-    _, serve, curl = blocks(folder)
+    _, serve, curl, _ = blocks(folder)
     with served(serve, folder) as paste:
         outputs = {output["name"]: output["data"] for output in paste(curl)["outputs"]}
     assert outputs["label"] == ["positive", "neutral"]
     assert outputs["score"][0] > 0.05
 
 
-def test_it_answers_a_stream_as_the_readme_shows(folder: Path) -> None:
+def test_it_answers_a_stream_as_its_readme_shows(folder: Path, blocks: Any) -> None:
     readme = (folder / "README.md").read_text("utf-8")
-    (line,) = [line for line in readme.splitlines() if "| foretell stream" in line]
+    *_, line = blocks(folder)
     command = line.replace("| foretell", f"| {sys.executable} -m foretell")
     done = subprocess.run(command, cwd=folder, shell=True, capture_output=True, text=True, check=True, timeout=100)
     assert f"\n```\n{done.stdout}```\n" in readme
