@@ -153,6 +153,8 @@ def test_settings_that_mean_nothing_are_refused(path: Path) -> None:
         open_model(path, ModelSettings(device="cuda"))
     with pytest.raises(Unavailable, match="optimisations"):
         open_model(path, ModelSettings(optimizations=("kernel_fusion",)))
+    with pytest.raises(InvalidSetting, match="runs on OpenVINO only"):
+        open_model(path, ModelSettings(runtime="onnxruntime"))
     with pytest.raises(InvalidSetting, match="task"):
         open_model(path, ModelSettings(task="fill-mask"))
     with pytest.raises(Unavailable, match="fp32"):

@@ -111,6 +111,19 @@ def test_double_precision_is_not_lowered_without_a_word(tmp_path: Path) -> None:
         assert predictor.predict(np.array([[0.5, 2.0]]))["y"].tolist() == [[-0.5, -2.0]]
 
 
+def test_a_graph_that_somebody_quantized_stays_quantized(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["whole"]),
+        helper.make_node("DequantizeLinear", ["whole", "scale", "zero"], ["y"]),
+    ]
+    weights = {"scale": np.float32(0.5), "zero": np.int8(0)}
+    path = save(build(nodes, [value("x", ["N", 2])], [value("y", ["N", 2])], weights=weights), tmp_path)
+    for precision in (None, "int8"):
+        with Predictor(path, runtime="openvino", precision=precision) as predictor:
+            assert predictor.engine.model.variant()["precision"] == "int8"
+            assert predictor.predict(np.array([[0.6, 1.1]], np.float32))["y"].tolist() == [[0.5, 1.0]]
+
+
 def test_operators_that_openvino_lacks_are_named(tmp_path: Path) -> None:
     node = helper.make_node("Fancy", ["x"], ["y"], domain="my.domain")
     path = save(build([node], [value("x", ["N", 2])], [value("y", ["N", 2])], domains={"my.domain": 1}), tmp_path)

@@ -72,6 +72,18 @@ def test_an_example_is_what_it_is_measured_on(path: Path, tmp_path: Path) -> Non
         tried(path, tmp_path / "wrong", example=[[1.0, 2.0]])
 
 
+def test_an_example_may_have_rows_of_different_length(tmp_path: Path) -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    tokens = build(
+        [node], [value("x", ["N", "L", 64])], [value("y", ["N", "L", 128])], weights={"w": WEIGHTS}, ir_version=9
+    )
+    example = {"x": [ROWS[:4].tolist(), ROWS[:7].tolist()]}
+    with tried(save(tokens, tmp_path), tmp_path, example=example, pad={"x": 0}) as predictor:
+        (trial,) = predictor.stats()["trials"]
+        assert trial["before_ms"] > 0
+        assert trial["batch_rows"] is None
+
+
 def test_every_later_process_does_as_the_first_one(path: Path, kept_in: Path) -> None:
     tried(path, kept_in).close()
     with Predictor(path) as plain, Predictor(path, precision="int8") as fast:

@@ -10,16 +10,16 @@ import onnxruntime
 from foretell.backends.cpu import cpu_precisions
 from foretell.backends.differences import largest_difference
 from foretell.backends.onnx.quantize import METHOD
+from foretell.backends.onnx.session import QUANTIZATION
 from foretell.backends.sample import sample
 from foretell.backends.trial_file import decided
 from foretell.backends.turns import medians_ms
-from foretell.columns import Batch
+from foretell.columns import Batch, Ragged
 from foretell.errors import InferenceError, InvalidInput
 from foretell.forms import to_batch
 from foretell.model import Context, Model
 from foretell.types import Trial
 
-NAME = "quantization"
 _ROWS = (32, 8, 1)
 """In a call of many, as many as are not too large together."""
 _ROUNDS, _BUDGET_S = 25, 1.5
@@ -41,8 +41,8 @@ def tried(
     Raises `InvalidInput` for an example that the model does not take.
     """
     if "int8" not in cpu_precisions():
-        return Trial(NAME, False, "this processor has no instructions for it")
-    about = f"{NAME} {METHOD} of {digest} on onnxruntime {onnxruntime.__version__} as {way}"
+        return Trial(QUANTIZATION, False, "this processor has no instructions for it")
+    about = f"{QUANTIZATION} {METHOD} of {digest} on onnxruntime {onnxruntime.__version__} as {way}"
     return decided(folder, about, lambda: _measured(plain(), fast(), example))
 
 
@@ -54,7 +54,7 @@ def _measured(plain: Model, fast: Model, example: object) -> Trial:
     except InvalidInput:
         raise
     except InferenceError as error:
-        return Trial(NAME, False, str(error))
+        return Trial(QUANTIZATION, False, str(error))
     finally:
         plain.close()
         fast.close()
@@ -63,16 +63,16 @@ def _measured(plain: Model, fast: Model, example: object) -> Trial:
 def _compared(plain: Model, fast: Model, example: object) -> Trial:
     batch = _noise(plain) if example is None else _repeated(example, plain)
     if batch is None:
-        return Trial(NAME, False, "there are no rows to try it on that the model answers")
+        return Trial(QUANTIZATION, False, "there are no rows to try it on that the model answers")
     difference = largest_difference(plain.predict(batch, Context()), fast.predict(batch, Context()), 0.0).largest
     before, after = _times(plain, fast, batch.slice(0, 1))
     if batch.rows == 1:
         kept = after < _ENOUGH * before
-        return Trial(NAME, kept, _reason(kept), before, after, difference=difference)
+        return Trial(QUANTIZATION, kept, _reason(kept), before, after, difference=difference)
     many_before, many_after = _times(plain, fast, batch)
     shares = np.array([after / before, many_after / many_before])
     kept = bool((shares < 1).all() and shares.mean() < _ENOUGH)
-    return Trial(NAME, kept, _reason(kept), before, after, batch.rows, many_before, many_after, difference)
+    return Trial(QUANTIZATION, kept, _reason(kept), before, after, batch.rows, many_before, many_after, difference)
 
 
 def _noise(model: Model) -> Batch | None:
@@ -83,10 +83,14 @@ def _noise(model: Model) -> Batch | None:
 
 
 def _repeated(example: object, model: Model) -> Batch | None:
-    """Its rows, again and again where a call of many has more."""
+    """Its rows, again and again where a call of many has more; of rows of different length, the first."""
     batch = to_batch(example, model.spec).batch
+    if not batch.rows:
+        return None
     rule = model.spec.batch
-    return batch.take(np.arange(max(_ROWS) if rule == "any" else rule or 1) % batch.rows) if batch.rows else None
+    ragged = any(isinstance(column, Ragged) for column in batch.columns.values())
+    rows = rule if isinstance(rule, int) else max(_ROWS) if rule == "any" and not ragged else 1
+    return batch.take(np.arange(rows) % (1 if ragged else batch.rows))
 
 
 def _times(plain: Model, fast: Model, batch: Batch) -> tuple[float, float]:

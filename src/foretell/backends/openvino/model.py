@@ -48,7 +48,8 @@ class Told:
 class OpenVinoModel(ArrayModel):
     """Runs an IR or an ONNX file; any number of threads may call `predict` at once.
 
-    `told`: what its files said; they must not change before `load`. `precision`: "fp32", "bf16" or "fp16".
+    `told`: what its files said; they must not change before `load`. `precision`: "fp32", "bf16", "fp16", or of a
+    graph that somebody quantized "int8".
     """
 
     def __init__(self, path: Path, told: Told, settings: ModelSettings, precision: str) -> None:

@@ -15,7 +15,7 @@ from foretell.backends.opened import Opened
 from foretell.backends.openvino.ir_file import read_ir, weights_of
 from foretell.backends.openvino.model import OpenVinoModel, Told
 from foretell.config import ModelSettings
-from foretell.errors import Unavailable, missing_extra
+from foretell.errors import InvalidSetting, Unavailable, missing_extra
 
 _TAKES = ("precision", "threads", "runtime")
 _FLOATS = ("fp32", "bf16", "fp16")
@@ -29,6 +29,9 @@ def open_ir(path: Path, settings: ModelSettings) -> Opened:
     there, `InvalidSetting` for what OpenVINO cannot honour, `MissingExtra` without it.
     """
     _check(settings)
+    if settings.runtime not in (None, "openvino"):
+        what, got = "an IR runs on OpenVINO only", f"runtime = {settings.runtime}"
+        raise InvalidSetting(what, where=str(path), got=got, fix="leave runtime out")
     found = read_ir(path)
     weights = weights_of(path, found)
     precision = _precision(settings, found.precision, str(path))
@@ -88,8 +91,8 @@ def _precision(settings: ModelSettings, held: str | None, where: str) -> str:
     if wanted is None and held == "fp64":
         fix = "say precision = fp32, or run it on onnxruntime"
         raise Unavailable("OpenVINO computes at most in fp32", where=where, expected="fp32", got="fp64", fix=fix)
-    if wanted == "int8" and held == "int8":
-        return "fp32"
+    if held == "int8" and wanted in (None, held):
+        return held
     if wanted is not None and wanted not in _FLOATS:
         fix = "give a quantized model" if wanted == "int8" else "leave precision unset"
         raise Unavailable(

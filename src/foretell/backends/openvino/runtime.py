@@ -21,7 +21,8 @@ from foretell.types import DataType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""Of what a quantized graph leaves as it is, the last."""
 _LABELS = ["model_info", "labels"]
 _REQUESTS = 2
 """One computes, and the next has its numbers in place: of calls at the same time a tenth more get through than with
@@ -49,7 +50,7 @@ def class_names(graph: Any) -> list[tuple[str, ...]]:
 
 
 def compiled(graph: Any, settings: ModelSettings, precision: str, where: str) -> Any:
-    """Raises `InvalidModel`. `precision`: "fp32", "bf16" or "fp16"."""
+    """Raises `InvalidModel`. `precision`: a key of `_HINTS`."""
     options = {
         # Else it takes bf16 by itself where the processor has it, and answers change with the machine.
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
