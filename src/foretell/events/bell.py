@@ -19,8 +19,7 @@ class Bell:
         self._poll = select.poll()
         self._poll.register(self._hears, select.POLLIN)
         if descriptor is not None:
-            with suppress(PermissionError):  # it cannot be waited for, since something can always be read
-                self._poll.register(descriptor, select.POLLIN)
+            self._poll.register(descriptor, select.POLLIN)
 
     def wait(self, seconds: float | None = None) -> None:
         """Returns when it is rung, the descriptor has something, or the time is up. May return early."""

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from foretell.errors import InvalidInput, Unavailable
-from foretell.events.cutter import Cutter, Lines
+from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events
+from foretell.events.line_events import LineEvents
 from foretell.events.place_in_file import LOOKED_AT_BYTES, Place, digest
 
 _READ_BYTES = 2**20
-
-
-@dataclass(slots=True)
-class FileEvents(Events):
-    """Events of one file, which begin at byte `offset`, behind `lines` lines."""
-
-    path: str = ""
-    offset: int = 0
-    lines: int = 0
-    cut: Lines | None = None
-
-    def place(self, number: int) -> dict[str, Any]:
-        before, offset = (number, 0) if self.cut is None else (self.cut.number(number), self.cut.offset(number))
-        return {"file": self.path, "line": self.lines + before + 1, "offset": self.offset + offset}
 
 
 class OpenFile:
@@ -81,7 +66,7 @@ class OpenFile:
         offset, lines = self.offset, self.lines
         self.offset, self.lines = offset + cut.bytes, lines + len(cut.sizes)
         position = self.place(self.offset).position()
-        return FileEvents(cut.texts, position, cut.bytes, cut.bad, str(self.path), offset, lines, cut)
+        return LineEvents.of(cut, position, str(self.path), offset, lines)
 
     def place(self, offset: int) -> Place:
         """`offset`: within what was read last, or behind it."""

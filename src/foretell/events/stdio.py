@@ -7,30 +7,18 @@ import os
 import select
 import stat
 import threading
-from dataclasses import dataclass
-from typing import Any
 
 from foretell.errors import InvalidInput, Unavailable
 from foretell.events.bell import Bell
-from foretell.events.cutter import Cutter, Lines
+from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events, Mark, Position, Sink, Source
+from foretell.events.line_events import LineEvents
 from foretell.events.trouble import NoRoom
 
 _READ_BYTES = 2**18
 _WRITE_BYTES = 4096
 """Of one write to a pipe that says it can take some: so many it takes without waiting (PIPE_BUF)."""
 _LOOK_MS = 200
-
-
-@dataclass(slots=True)
-class PipeEvents(Events):
-    offset: int = 0
-    lines: int = 0
-    cut: Lines | None = None
-
-    def place(self, number: int) -> dict[str, Any]:
-        before, offset = (number, 0) if self.cut is None else (self.cut.number(number), self.cut.offset(number))
-        return {"line": self.lines + before + 1, "offset": self.offset + offset}
 
 
 class PipeSource(Source):
@@ -86,7 +74,7 @@ class PipeSource(Source):
         offset, lines = self._offset, self._lines
         self._offset, self._lines = offset + cut.bytes, lines + len(cut.sizes)
         position = {"offset": self._offset, "lines": self._lines}
-        return PipeEvents(cut.texts, position, cut.bytes, cut.bad, offset, lines, cut)
+        return LineEvents.of(cut, position, "", offset, lines)
 
 
 class PipeSink(Sink):
