@@ -75,7 +75,7 @@ def column_values(column: Column) -> list[Any]:
     if isinstance(column, Dense):
         return list(column.data)
     if isinstance(column, Bytes):
-        texts = np.array([item.decode() for item in column.items()], object)
+        texts = np.array([item.decode("utf-8", "surrogateescape") for item in column.items()], object)
         return texts.reshape((len(column), *column.row_shape)).tolist()
     inner = column_values(column.values)
     return [np.array(inner[a:b]) for a, b in pairwise(column.offsets.tolist())]

@@ -22,7 +22,7 @@ _HEAD_BYTES = 4096
 class Format:
     """One kind of artefact: files with one of `suffixes`, or folders that hold one of the files `marks`.
 
-    `opens`: "module:function" from a path and settings to `Opened`. `tell`: where other files have such a suffix too,
+    `opens`: "module:function" from a path and settings to `Opened`. `tell`: where other files have such a name too,
     bytes near the start of those that are models. `threads`: whether its runtime lets the setting `threads` decide.
     """
 
@@ -63,6 +63,19 @@ FORMATS = (
     ),
     Format("keras", "foretell.backends.keras.opening:open_keras", (".keras",)),
     Format("jax", "foretell.backends.jax.opening:open_jax", (".jax",)),
+    Format(
+        "sentence-transformers",
+        "foretell.backends.huggingface.opening:open_sentences",
+        marks=("modules.json",),
+        threads=True,
+    ),
+    Format(
+        "transformers",
+        "foretell.backends.huggingface.opening:open_transformers",
+        marks=("config.json",),
+        tell=b'"model_type"',
+        threads=True,
+    ),
     Format("pickle", "foretell.backends.pickle_file:open_pickle", (".pkl", ".pickle", ".joblib")),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
@@ -71,7 +84,7 @@ SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
 def format_of(path: Path) -> Format | None:
     """The format that the name of a file, or what a folder holds, says; None where there is none."""
     if path.is_dir():
-        return next((each for each in FORMATS if any((path / mark).is_file() for mark in each.marks)), None)
+        return next((each for each in FORMATS if any(_marks(path / mark, each.tell) for mark in each.marks)), None)
     suffix = path.suffix.lower()
     return next((each for each in FORMATS if suffix in each.suffixes), None)
 
@@ -84,5 +97,13 @@ def is_artefact(path: Path) -> bool:
     found = format_of(path)
     if found is None or not found.tell or path.is_dir():
         return found is not None
+    return _tells(path, found.tell)
+
+
+def _marks(path: Path, tell: bytes) -> bool:
+    return path.is_file() and (not tell or _tells(path, tell))
+
+
+def _tells(path: Path, tell: bytes) -> bool:
     with path.open("rb") as file:
-        return found.tell in file.read(_HEAD_BYTES)
+        return tell in file.read(_HEAD_BYTES)

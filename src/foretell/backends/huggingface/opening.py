@@ -1,0 +1,66 @@
+"""Opens folders of Hugging Face; nothing is fetched from anywhere, and no code of theirs is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from foretell.backends.artefact_bytes import bytes_of, check_digest, digest_of
+from foretell.backends.huggingface.folder import check_folder, check_modules, task_of
+from foretell.backends.opened import Opened
+from foretell.config import ModelSettings
+from foretell.errors import InvalidSetting, missing_extra
+from foretell.model import Model
+
+
+def open_transformers(path: Path, settings: ModelSettings) -> Opened:
+    """A model of `transformers`, by `settings.task` or what its architecture says.
+
+    Raises `UnsafeModel` for code and pickles in the folder, `InvalidModel`, `MissingExtra`, and as PyTorch models do.
+    """
+    config = check_folder(path)
+    task = task_of(config, settings.task, str(path))
+    try:
+        import transformers  # noqa: F401
+    except ImportError:
+        raise missing_extra("transformers", "transformers", "a Hugging Face model") from None
+
+    def made() -> Model:
+        if task == "image-classification":
+            from foretell.backends.huggingface.images import ImageClassifier
+
+            return ImageClassifier(path, settings)
+        from foretell.backends.huggingface.texts import TextModel
+
+        return TextModel(path, settings, task)
+
+    return _opened(path, settings, made, "transformers")
+
+
+def open_sentences(path: Path, settings: ModelSettings) -> Opened:
+    """A sentence encoder. Raises as `open_transformers`."""
+    check_folder(path)
+    check_modules(path)
+    if settings.task is not None:
+        fix = "leave it out"
+        raise InvalidSetting("a sentence encoder has one task", where=str(path), got=f"task = {settings.task}", fix=fix)
+    try:
+        import sentence_transformers  # noqa: F401
+    except ImportError:
+        raise missing_extra("sentence-transformers", "sentence-transformers", "a sentence encoder") from None
+
+    def made() -> Model:
+        from foretell.backends.huggingface.sentences import SentenceEncoder
+
+        return SentenceEncoder(path, settings)
+
+    return _opened(path, settings, made, "sentence-transformers")
+
+
+def _opened(path: Path, settings: ModelSettings, made: Callable[[], Model], framework: str) -> Opened:
+    digest = digest_of(path)
+    check_digest(digest, settings.sha256, path)
+    return Opened(
+        model=made(), name=path.name, digest=digest, source=str(path), framework=framework,
+        size_bytes=bytes_of(path), passes=(),
+    )  # fmt: skip

@@ -1,0 +1,22 @@
+"""Texts as numbers, each row as long as it is: filling up is the engine's, which puts rows of one length together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from foretell.columns import Array, Batch, Column, Dense, Ragged
+
+MASK = "attention_mask"
+
+
+def columns_of(tokens: Mapping[str, Array], rows: int) -> Batch:
+    """Rows without what a tokenizer has filled them up with. `tokens`: arrays [rows, longest], the mask among them."""
+    mask = np.asarray(tokens[MASK]).astype(bool)
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(mask.sum(axis=1), out=offsets[1:])
+    columns: dict[str, Column] = {
+        name: Ragged(Dense(np.ascontiguousarray(np.asarray(array)[mask])), offsets) for name, array in tokens.items()
+    }
+    return Batch(columns, rows)
