@@ -148,7 +148,12 @@ class FileSource(Source):
                 self._say(f"waiting for {path}", event="waiting")
             self._wait()
             return True
-        self._file = self._opened(path)
+        try:
+            self._file = self._opened(path)
+        except InvalidInput:
+            if path.exists():
+                raise
+            return True  # it was renamed between two looks
         if self._left is not None:
             self._say(f"{self._path} was rotated; going on in {path}", event="rotated")
         if self._is_here(self._file):
