@@ -156,6 +156,28 @@ def test_code_prints_and_files_are_refused_wherever_they_hide(kind: str, tmp_pat
     assert not (tmp_path / "planted").exists()
 
 
+@pytest.mark.parametrize("word", ["step", ""])
+def test_a_function_that_may_run_instead_of_another_is_looked_at_too(word: str) -> None:
+    def make(tensorflow: Any) -> Any:
+        def reading(x: Any) -> Any:
+            return x + tensorflow.cast(tensorflow.strings.length(tensorflow.io.read_file("/etc/hostname")), "float32")
+
+        same = {"experimental_attributes": {"api_implements": "step"}}
+        shown = tensorflow.function(lambda x: x + 1, **same)
+        hidden = tensorflow.function(reading, **(same if word else {}))
+        module, specs = tensorflow.Module(), [tensorflow.TensorSpec([None, 4], "float32", name="x")]
+        module.f = tensorflow.function(lambda x: {"y": shown(x)}, input_signature=specs)
+        module.g = tensorflow.function(lambda x: {"y": hidden(x)}, input_signature=specs)
+        return module, {"serving_default": module.f, "other": module.g}
+
+    path = made.saved_model(f"twins{word}", make)
+    if word:
+        with pytest.raises(UnsafeModel, match="ReadFile"):
+            loaded(path)
+    else:  # another signature is not asked
+        np.testing.assert_array_equal(asked(loaded(path), x=X)["y"], X + 1)
+
+
 def test_half_of_a_saved_model_is_one_sentence(linear: Path) -> None:
     graph, weights = linear / "saved_model.pb", linear / "variables" / "variables.data-00000-of-00001"
     whole = {file: file.read_bytes() for file in (graph, weights)}

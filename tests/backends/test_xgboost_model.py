@@ -17,6 +17,7 @@ from live_models import loaded
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from foretell import Predictor
 from foretell.backends import open_model
 from foretell.columns import Batch
 from foretell.config import ModelSettings
@@ -274,3 +275,22 @@ def test_no_rows_and_a_closed_model() -> None:
     model.close()
     with pytest.raises(InferenceError, match="closed"):
         asked(model, ROWS)
+
+
+def test_it_answers_from_a_process_of_its_own(tmp_path: Path) -> None:
+    saved(trained("multi:softprob"), tmp_path / "m.ubj")
+    with Predictor(tmp_path / "m.ubj", executor="process") as predictor:
+        found = predictor.predict(ROWS[:5])
+    np.testing.assert_array_equal(found["probabilities"], trained("multi:softprob").inplace_predict(ROWS[:5]))
+
+
+def test_a_class_of_ones_own_answers_as_it_was_written() -> None:
+    class Upside(xgboost.XGBRegressor):
+        def predict(self, X: Any, **options: Any) -> Any:
+            return -super().predict(X, **options)
+
+    made = Upside(n_estimators=2, n_jobs=1).fit(FLOWERS, SPECIES)
+    found = open_model(made, ModelSettings())
+    assert found.framework == "scikit-learn"
+    found.model.load("cpu")
+    np.testing.assert_allclose(asked(found.model, FLOWERS)["prediction"], made.predict(FLOWERS), rtol=1e-6)

@@ -30,7 +30,7 @@ class Opened:
     """The setting that lets such a file bring more than numbers: "trust", "allow_pickle", or none."""
 
 
-_PERMISSIONS = {"trust": ".skops files", "allow_pickle": ".pkl and .joblib files"}
+_PERMISSIONS = {"trust": ".skops files", "allow_pickle": ".pkl, .joblib and other files that run code"}
 
 
 def refuse_idle_permissions(given: Mapping[str, object], opened: Iterable[Opened]) -> None:

@@ -53,7 +53,7 @@ class ModelFlags:
     trust: tuple[str, ...] | None = None
     """A type that a .skops file may bring; repeat the flag."""
     allow_pickle: bool | None = None
-    """Open a pickle, which runs code; needs --sha256."""
+    """Open a pickle, or another file that runs code; needs --sha256."""
     sha256: str | None = None
     """The digest that the file must have, from somebody you trust."""
     cache_dir: str | None = None

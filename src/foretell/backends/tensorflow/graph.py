@@ -12,7 +12,7 @@ INIT = "__saved_model_init_op"
 _SERVE, _USUAL = "serve", "serving_default"
 _REFUSED = re.compile(
     r"PyFunc|File|Save|Restore|Checkpoint|Reader|Dataset|Summary|^Print|Debug|Remote|Rpc|Collective|TPU|Abort|Sql"
-    r"|LoadAndRemap|GenerateVocab|codeProto|LoadLibrary|BigQuery|Bigtable|^_|Distribute|Worker|Stage$|TensorRT|TRTEngine"
+    r"|LoadAndRemap|GenerateVocab|codeProto|LoadLibrary|BigQuery|Bigtable|^_|Distribute|Worker|ImmutableConst|TensorRT|TRTEngine"
 )
 """Operators that run code, touch files or the network, or end the process."""
 _RESTORES = {"RestoreV2", "Restore", "RestoreSlice"}
@@ -87,9 +87,19 @@ def _operators(names: Iterable[str], nodes: dict[str, Any], functions: dict[str,
     while called - done:
         name = (called - done).pop()
         done.add(name)
-        for node in functions[name].node_def if name in functions else ():
-            _note(node, found, called)
+        if name in functions:
+            called |= _twins(functions[name], functions)
+            for node in functions[name].node_def:
+                _note(node, found, called)
     return found - set(functions)
+
+
+def _twins(function: Any, functions: dict[str, Any]) -> set[str]:
+    """TensorFlow may run another function instead that says it does the same."""
+    said = function.attr["api_implements"].s if "api_implements" in function.attr else b""
+    if not said:
+        return set()
+    return {name for name, each in functions.items() if "api_implements" in each.attr}
 
 
 def _note(node: Any, found: set[str], called: set[str]) -> None:
