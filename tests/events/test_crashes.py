@@ -6,8 +6,10 @@ import json
 import os
 import random
 import resource
+import select
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import eventing
@@ -134,16 +136,17 @@ def test_a_pipe_that_nobody_reads_holds_the_source_back(folder: Path) -> None:
     )  # fmt: skip
     assert process.stdin is not None
     os.set_blocking(process.stdin.fileno(), False)
-    written, full = 0, 0
+    written, full, pause = os.write(process.stdin.fileno(), chunk), 0, threading.Event()
     try:
+        ready, _, _ = select.select([process.stdout], [], [], program.WAIT_S)
+        assert ready, "no result comes"
         while full < 100:  # so often in a row nothing was taken
             try:
                 written += os.write(process.stdin.fileno(), chunk)
                 full = 0
             except BlockingIOError:
                 full += 1
-                assert process.poll() is None
-                subprocess.run(["sleep", "0.02"], check=True)
+                pause.wait(0.02)
         assert psutil.Process(process.pid).memory_info().rss < 400 * 2**20
         assert written < 64 * 2**20
         process.send_signal(signal.SIGTERM)  # what was read would still be answered, if anybody took the answers

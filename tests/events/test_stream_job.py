@@ -120,11 +120,11 @@ def test_an_event_that_comes_too_late_never_reaches_the_model(tmp_path: Path) ->
     class Slow(eventing.Sum):
         def predict(self, x: Any) -> Any:
             seen.extend(x[:, 0].tolist())
-            threading.Event().wait(0.4 if x[0, 0] == 0 else 0)
+            threading.Event().wait(1.5 if x[0, 0] == 0 else 0)
             return super().predict(x)
 
     (tmp_path / "in.jsonl").write_bytes(eventing.events(range(50)))
-    report = eventing.stream(tmp_path, Slow(), timeout_s=0.2, batch_size=10)
+    report = eventing.stream(tmp_path, Slow(), timeout_s=1, batch_size=10)
     letters = eventing.letters(tmp_path)
     assert report.dead_letters == len(letters) > 0
     assert {letter["code"] for letter in letters} == {"deadline_exceeded"}
