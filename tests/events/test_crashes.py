@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import select
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -19,6 +19,11 @@ import pytest
 from looking import until
 
 EVENTS = 400_000
+_LITTLE_ROOM = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 _OFTEN = ("--commit-interval-s", "0.02", "--batch-size", "128")
 
 
@@ -101,13 +106,9 @@ def test_who_asks_twice_does_not_wait_for_a_call(folder: Path) -> None:
 def test_a_full_disk_is_told_and_nothing_is_lost(folder: Path) -> None:
     (folder / "in.jsonl").write_bytes(eventing.events(range(20_000)))
     command = program.command("stream", "copy.onnx", *eventing.WORDS, "--once", *_OFTEN)
-
-    def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
     done = subprocess.run(
-        command, cwd=folder, env=program.environment(), capture_output=True, text=True, timeout=60, check=False,
-        preexec_fn=little_room,
+        [sys.executable, "-c", _LITTLE_ROOM, *command], cwd=folder, env=program.environment(), capture_output=True,
+        text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
