@@ -11,7 +11,7 @@ TORCH := torch==2.13.0
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    make three small models, predict one by one and in batches, serve, compare"
+	@echo "make demo    make small models, predict one by one and in batches, serve, compare, prove"
 	@echo "make test    lint, then every test in random order"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make bench   the benchmarks, each beside its limit and its peers; in 6 minutes: make bench ARGS=--quick"

@@ -53,6 +53,6 @@ def test_nan_is_equal_only_to_nan() -> None:
 
 def test_a_report_with_one_other_label_does_not_agree(tmp_path: Path) -> None:
     good = Measured("m", "way", 1, 1, 1.0, 1.0, 1.0, largest_difference=0.5, labels_differ=0)
-    report = Report(DemoFolder(tmp_path), (), {}, (good,), (), 1.0)
+    report = Report(DemoFolder(tmp_path), (), {}, (good,), ())
     assert report.agree
     assert not replace(report, measured=(good, replace(good, labels_differ=1))).agree

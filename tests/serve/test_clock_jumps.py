@@ -30,6 +30,7 @@ SHOWN = {
     "observe/process.py": "when the process started, for Prometheus",
     "serve/access_log.py": "the time of a line",
     "serve/server.py": "the header Date",
+    "verify/proof.py": "when a certificate was made",
 }
 """Who may look at the wall clock, and what for: all of it is only shown."""
 WALL = {

@@ -25,7 +25,7 @@ COMMANDS = {
     "verify": Command("MODEL --data SAMPLE", "Compare the answers to the same rows through every door."),
     "config": Command("[MODEL...]", "Show every setting, its value and where it came from."),
     "token": Command("new --name NAME --scope SCOPE", "Make a token for a server that asks for one."),
-    "demo": Command("", "Make three small models, predict one by one and in batches, serve them, and compare."),
+    "demo": Command("", "Make small models, predict one by one and in batches, serve them, compare, and prove."),
 }
 
 

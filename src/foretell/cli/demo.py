@@ -7,12 +7,15 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from foretell.certificate import place_of
+from foretell.cli.demo_proof import Proven, prove
 from foretell.cli.output import print_json, print_text, width
 from foretell.cores import usable_cores
 from foretell.demo.commands import commands
@@ -24,7 +27,7 @@ _MORE = " \\"
 
 
 def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool = False) -> int:
-    """Make three small models, predict one by one and in batches, serve them, and compare.
+    """Make small models, predict one by one and in batches, serve them, compare, and prove that every door agrees.
 
     Parameters
     ----------
@@ -35,14 +38,17 @@ def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool =
     json
         Print the table as JSON.
     """
+    started = time.monotonic()
     with _ended_like_ctrl_c():
         report = run(out, quick=quick, say=_say)
+        digits = report.tasks[0]
+        proven = prove(report.folder, Path(digits.model), digits.sample, _say, quick=quick)
     table = [asdict(each) for each in report.measured]
     if json:
         print_json(table)
     else:
-        _print(report)
-    return 0 if report.agree else 1
+        _print(report, proven, time.monotonic() - started)
+    return 0 if report.agree and proven.keeps else 1
 
 
 @contextmanager
@@ -75,7 +81,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, proven: Proven, lasted_s: float) -> None:
     _print_table(report.measured)
     cores = usable_cores()
     print_text(
@@ -93,13 +99,25 @@ def _print(report: Report) -> None:
     for curve in report.curves:
         alone, together = (f"{times[-1]:.3g} ms" for times in (curve.real_time_ms, curve.batched_ms))
         print_text(f"{curve.model}: a row takes {alone} alone and {together} in a batch of {curve.sizes[-1]:,}")
-    print(f"\nThe plot: {report.folder.plot}\nAll of it took {report.lasted_s:.0f} s.")
+    _print_proof(proven)
+    print(f"\nThe plot: {report.folder.plot}\nAll of it took {lasted_s:.0f} s.")
     print("\nTo try next:")
     # What is not read on a terminal is not folded: a program, or a person with an editor, wants whole lines.
     columns = width() if sys.stdout.isatty() else sys.maxsize
     for command in commands(_program(), report.folder, report.tasks):
         print(f"\n  # {command.what}")
         print("\n".join(folded(command.line, columns)))
+
+
+def _print_proof(proven: Proven) -> None:
+    """What each certificate says."""
+    print()
+    for model, found in proven.certificates.items():
+        doors, rows = ", ".join(found.doors), found.data["rows"]
+        print_text(f"{found.model}: {found.verdict()} through {doors}; {len(found.checks)} checks of {rows} rows")
+        print(f"  its certificate: {place_of(model)}")
+    for line in proven.skipped:
+        print_text(line)
 
 
 def _accuracy(task: Task, right: float) -> str:

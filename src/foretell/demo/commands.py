@@ -31,7 +31,7 @@ def commands(program: str, folder: DemoFolder, tasks: Sequence[Task]) -> list[Co
             _line(program, "score", cancer.model, cancer.sample, "-o", folder.path / "scores.csv"),
         ),
         Command("see what a model takes and gives", _line(program, "inspect", f"{digits.name}={digits.model}")),
-        Command("serve all three", _line(program, "serve", *sources(tasks))),
+        Command("serve all of them", _line(program, "serve", *sources(tasks))),
         *[
             Command(f"and ask for {task.name}, in another terminal", _curl(task.name, inputs / f"{task.name}.json"))
             for task in tasks

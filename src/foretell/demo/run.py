@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -47,7 +46,6 @@ class Report:
     accuracy: Mapping[str, float]
     measured: tuple[Measured, ...]
     curves: tuple[latency.Curve, ...]
-    lasted_s: float
 
     @property
     def agree(self) -> bool:
@@ -60,7 +58,6 @@ def run(path: Path, *, quick: bool, say: Say) -> Report:
 
     Raises `MissingExtra` and `InvalidSetting` before anything is written, `InferenceError` where a step fails.
     """
-    started = time.monotonic()
     check_extras()
     folder = DemoFolder.claim(path)
     most = _QUICK_ROWS if quick else None
@@ -88,7 +85,7 @@ def run(path: Path, *, quick: bool, say: Say) -> Report:
     measured.sort(key=lambda each: order.index(each.model))
     folder.new("comparison.json").write_bytes(orjson.dumps([asdict(each) for each in measured], option=_FOR_PEOPLE))
     accuracy = {task.name: task.accuracy(references[task.name]["label"].tolist()) for task in tasks}
-    return Report(folder, tasks, accuracy, tuple(measured), tuple(curves), time.monotonic() - started)
+    return Report(folder, tasks, accuracy, tuple(measured), tuple(curves))
 
 
 def _served(
