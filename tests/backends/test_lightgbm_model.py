@@ -170,7 +170,8 @@ def planted(text: str, name: str, value: str) -> str:
     ("name", "value"),
     [("left_child", "99 -1"), ("left_child", "0 -1"), ("right_child", "-2 -900"), ("split_feature", "0 7"),
      ("num_leaves", "100000000"), ("leaf_value", "1 2"), ("threshold", "1 x"), ("decision_type", "1 1"),
-     ("num_cat", "1"), ("is_linear", "1"), ("num_leaves", "-1"), ("split_feature", "")],
+     ("threshold", "1 ٣"), ("left_child", "1_0 -1"), ("num_cat", "1"),
+     ("is_linear", "1"), ("num_leaves", "-1"), ("split_feature", "")],
 )  # fmt: skip
 def test_planted_numbers_never_reach_the_library(tmp_path: Path, name: str, value: str) -> None:
     params = {"objective": "regression", "verbose": -1, "num_leaves": 3, "num_threads": 1}
@@ -185,6 +186,7 @@ def test_planted_numbers_never_reach_the_library(tmp_path: Path, name: str, valu
     ("old", "new"),
     [("version=v4", "version=v9"), ("num_class=3", "num_class=2"), ("num_class:3", "num_class:9"),
      ("max_feature_idx=3", "max_feature_idx=300"), ("tree_sizes=", "tree_sizes=1 "), ("end of trees", "end"),
+     ("max_feature_idx=3", "max_feature_idx=0_3"), ("max_feature_idx=3", "max_feature_idx=٣"),
      ("num_class=3", "num_class=3\nnum_class=3"), ("Tree=1", "Tree=2"), ("multiclass ", "binary ")],
 )  # fmt: skip
 def test_a_head_that_fits_other_trees_is_refused(tmp_path: Path, old: str, new: str) -> None:

@@ -216,6 +216,7 @@ def tree(change: Callable[[Any], Any]) -> Callable[[Any], None]:
         tree(lambda t: t["base_weights"].append(0.5)),
         tree(lambda t: t.update(id=5)),
         tree(lambda t: t["tree_param"].update(num_nodes="100000000")),
+        tree(lambda t: t["tree_param"].update(num_nodes=t["tree_param"]["num_nodes"] + "_0")),
         tree(lambda t: (t["split_type"].__setitem__(0, 1), t["categories_nodes"].append(0),
                         t["categories_segments"].append(0), t["categories_sizes"].append(2**31 - 1))),
         learner(lambda f: f["learner_model_param"].update(num_feature="999999999999")),

@@ -44,6 +44,14 @@ def whole_numbers(value: object, name: str) -> Array:
     return array.astype(np.int64)
 
 
+def whole_number(text: object, name: str) -> int:
+    """Of a text of at most twelve digits, and nothing that Python alone takes for one. Raises `NotTrees`."""
+    told = str(text)
+    if not told.isascii() or not told.isdecimal() or len(told) > 12:
+        raise NotTrees(f"{name!r} is no number: {told[:40]!r}")
+    return int(told)
+
+
 def check_range(values: Array, low: int, high: int, name: str) -> None:
     """Raises `NotTrees` unless `low` <= each < `high`."""
     if len(values) and (values.min() < low or values.max() >= high):

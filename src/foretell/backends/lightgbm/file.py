@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foretell.backends.artefact_file import look
-from foretell.backends.forest_shape import NotTrees
+from foretell.backends.forest_shape import NotTrees, whole_number
 from foretell.backends.lightgbm.trees import check_trees_of
 from foretell.errors import InvalidModel
 
@@ -22,7 +22,7 @@ _START, _END, _PANDAS = b"tree\n", b"end of trees", b"\npandas_categorical:"
 _VERSIONS = ("v2", "v3", "v4")
 _MOST_FEATURES = 2**24
 _MOST_CLASSES = 100_000
-_INTEGERS = re.compile(r"-?\d{1,9}(?: -?\d{1,9})*+ ?")
+_INTEGERS = re.compile(r"-?\d{1,9}(?: -?\d{1,9})*+ ?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ def _told(data: bytes) -> LightgbmFile:
     header = _fields(data[len(_START) : start].decode())
     if header["version"] not in _VERSIONS:
         raise NotTrees(f"its version {header['version'][:20]!r} is none of {', '.join(_VERSIONS)}")
-    features, classes = int(header["max_feature_idx"]) + 1, int(header["num_class"])
+    features, classes = _number(header, "max_feature_idx") + 1, _number(header, "num_class")
     if not 0 < features <= _MOST_FEATURES or not 0 < classes <= _MOST_CLASSES:
         raise NotTrees(f"{features} features and {classes} classes cannot be")
-    if int(header["num_tree_per_iteration"]) != classes:
+    if _number(header, "num_tree_per_iteration") != classes:
         raise NotTrees("it has another number of trees in each iteration than of classes")
     objective = header.get("objective", "").split()
     for part in objective[1:]:
@@ -90,6 +90,10 @@ def _told(data: bytes) -> LightgbmFile:
         categories=_categories(data, names),
         version=header["version"],
     )
+
+
+def _number(header: Mapping[str, str], name: str) -> int:
+    return whole_number(header[name], name)
 
 
 def _fields(text: str) -> dict[str, str]:

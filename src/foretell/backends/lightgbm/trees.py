@@ -10,9 +10,9 @@ import numpy as np
 from foretell.backends.forest_shape import NotTrees, check_ascending, check_length, check_range, check_trees
 from foretell.columns import Array
 
-_INTEGERS = re.compile(r"-?\d{1,18}(?: -?\d{1,18})*+")
-_NUMBER = r"-?(?:\d+(?:\.\d*)?(?:e[-+]?\d{1,4})?|inf|nan)"
-_NUMBERS = re.compile(rf"{_NUMBER}(?: {_NUMBER})*+")
+_INTEGERS = re.compile(r"-?\d{1,18}+(?: -?\d{1,18}+)*+", re.ASCII)
+_NUMBER = r"-?(?:\d++(?:\.\d*+)?+(?:e[-+]?\d{1,4}+)?+|inf|nan)"
+_NUMBERS = re.compile(rf"{_NUMBER}(?: {_NUMBER})*+", re.ASCII)
 _INNER_INTEGERS = ("split_feature", "left_child", "right_child", "decision_type", "internal_count")
 _INNER_NUMBERS = ("split_gain", "threshold", "internal_value", "internal_weight")
 _NEEDED = {"split_feature", "left_child", "right_child", "decision_type", "threshold"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from foretell.backends.artefact_file import look
-from foretell.backends.forest_shape import NotTrees
+from foretell.backends.forest_shape import NotTrees, whole_number
 from foretell.backends.xgboost.forest import check_forest, check_linear
 from foretell.backends.xgboost.ubj import UbjError, read_ubj
 from foretell.errors import InvalidModel
@@ -125,7 +125,4 @@ def _estimator(attributes: Mapping[str, Any]) -> str:
 
 def _count(params: Mapping[str, Any], key: str) -> int:
     """XGBoost keeps numbers of its parameters as texts. One that is missing, as in older files, counts as 1."""
-    text = str(params.get(key, "1"))
-    if not text.isascii() or not text.isdecimal() or len(text) > 12:
-        raise NotTrees(f"{key!r} is no number: {text[:40]!r}")
-    return int(text)
+    return whole_number(params.get(key, "1"), key)

@@ -13,6 +13,7 @@ from foretell.backends.forest_shape import (
     check_length,
     check_range,
     check_trees,
+    whole_number,
     whole_numbers,
 )
 from foretell.columns import Array
@@ -39,8 +40,9 @@ def check_forest(
         raise NotTrees("'trees' is no list of trees")
     if any(tree.get("id", at) != at for at, tree in enumerate(trees)):
         raise NotTrees("its trees are not numbered in their order")
-    if int(model["gbtree_model_param"]["num_trees"]) != len(trees):
-        raise NotTrees(f"it says {model['gbtree_model_param']['num_trees'][:20]} trees and holds {len(trees)}")
+    said = whole_number(model["gbtree_model_param"]["num_trees"], "num_trees")
+    if said != len(trees):
+        raise NotTrees(f"it says {said} trees and holds {len(trees)}")
     if dropped is not None:
         check_length(dropped, len(trees), "weight_drop")
     info = whole_numbers(model["tree_info"], "tree_info")
@@ -88,8 +90,13 @@ def _check_parents(sizes: Array, left: Array, right: Array, parents: Array) -> N
 def _size(tree: Mapping[str, Any], features: int, targets: int) -> int:
     """The number of nodes, which all its lists must have."""
     params = tree["tree_param"]
-    size, wide = int(params["num_nodes"]), int(params.get("size_leaf_vector", "1"))
-    if size < 1 or int(params["num_feature"]) not in (0, features) or wide not in (0, 1, targets):
+    size = whole_number(params["num_nodes"], "num_nodes")
+    wide = whole_number(params.get("size_leaf_vector", "1"), "size_leaf_vector")
+    if (
+        size < 1
+        or whole_number(params["num_feature"], "num_feature") not in (0, features)
+        or wide not in (0, 1, targets)
+    ):
         raise NotTrees("a tree says that it is of another model")
     for key in ("left_children", "right_children", "parents", "split_indices"):
         check_length(tree[key], size, key)
