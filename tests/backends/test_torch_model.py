@@ -91,6 +91,7 @@ def test_bf16_where_the_cpu_has_it() -> None:
         assert answer.dtype == np.float32
         assert predictor.engine.model.variant()["precision"] == "bf16"
     assert 0 < np.abs(answer - expected).max() < 0.05
+    assert module.layer.weight.dtype is torch.float32
 
 
 def test_a_program_that_asks_for_its_own_numbers_keeps_them(tmp_path: Path) -> None:

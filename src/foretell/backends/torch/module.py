@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -21,8 +22,8 @@ from foretell.types import ModelSpec
 def live_model(value: Any, settings: ModelSettings, where: str, example: object = None) -> TorchModel:
     """A `torch.nn.Module`, ScriptModule or ExportedProgram that somebody has in memory.
 
-    A module is put into evaluation mode, and moved where the settings say. Raises as `TorchModel`, and `InvalidModel`
-    for one whose forward takes no data.
+    A module is put into evaluation mode; where it is to compute in other numbers or elsewhere, a copy of it is. Raises
+    as `TorchModel`, and `InvalidModel` for one whose forward takes no data.
     """
     if settings.model_class is not None:
         raise InvalidSetting("model_class is for weights in a file", where=where, got="a model that is there already")
@@ -30,7 +31,8 @@ def live_model(value: Any, settings: ModelSettings, where: str, example: object 
         return TorchModel(lambda: runnable_of_program(value, where), where, settings)
     if isinstance(value, torch.jit.ScriptModule):
         return TorchModel(lambda: runnable_of_script(value, where), where, settings)
-    return TorchModel(lambda: runnable_of(value, where, example), where, settings)
+    changes = settings.precision is not None or settings.devices != ("cpu",)
+    return TorchModel(lambda: runnable_of(deepcopy(value) if changes else value, where, example), where, settings)
 
 
 def runnable_of(module: torch.nn.Module, where: str, example: object = None) -> Runnable:

@@ -8,6 +8,12 @@ from typing import Any
 import foretell
 from foretell.types import DataType, ModelSpec, TensorSpec
 
+_PLATFORMS = {
+    "onnx": "onnxruntime_onnx",
+    "scikit-learn": "sklearn_sklearn",
+    "pytorch": "pytorch_libtorch",
+    "tensorflow": "tensorflow_savedmodel",
+}
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "parameters"]
 
 
@@ -49,7 +55,7 @@ def model_config(name: str, framework: str, spec: ModelSpec, max_batch_size: int
 
 def platform(framework: str) -> str:
     """Triton's names where it has one."""
-    return {"onnx": "onnxruntime_onnx", "scikit-learn": "sklearn_sklearn"}.get(framework, framework)
+    return _PLATFORMS.get(framework, framework)
 
 
 def _tensor(tensor: TensorSpec, spec: ModelSpec) -> dict[str, Any]:
