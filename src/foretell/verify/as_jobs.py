@@ -26,12 +26,11 @@ _LAST_WORDS = 600
 
 
 def as_batch(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> Iterator[tuple[str, Answered]]:
-    """A job as it is by default, and one whose calls have seven rows."""
-    for way, more in (("as it is", ()), ("7 in a call", ("--batch-size", "7"))):
-        out = data.with_name(f"batch-{len(more)}.jsonl")
-        answer_of(["score", asked.words, str(data), "-o", str(out), "--key", _ROW, "--max-quarantined", "1000000",
-              *asked.flags, *more])  # fmt: skip
-        yield way, _read(out, reference, spec)
+    """A job as it is by default: it tunes the size of its calls by itself, and has a process for each core."""
+    out = data.with_name("batch.jsonl")
+    answer_of(["score", asked.words, str(data), "-o", str(out), "--key", _ROW, "--max-quarantined", "1000000",
+               *asked.flags])  # fmt: skip
+    yield "as it is", _read(out, reference, spec)
 
 
 def as_stream(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> Iterator[tuple[str, Answered]]:

@@ -15,7 +15,7 @@ from foretell.verify.asked import Asked
 
 _FLAG = "--batch-invariant"
 _MOST = 128
-_SECONDS = "0.2"
+_SECONDS = "0.1"
 
 
 def price_of(asked: Asked) -> dict[str, float] | None:
