@@ -18,7 +18,7 @@ from foretell.events.follow import FileSource
 from foretell.events.interfaces import Counts, Events, Mark, Position, Record, Sink, Source, State
 from foretell.events.memory import MemorySink, MemorySource, MemoryState
 from foretell.events.stdio import PipeSink, PipeSource
-from foretell.events.trouble import Occupied
+from foretell.file_lock import Occupied
 
 
 class SourceCase(ABC):

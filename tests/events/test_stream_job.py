@@ -19,7 +19,8 @@ import foretell
 from foretell import DataType, InvalidInput, InvalidSetting, TensorSpec, TransientError, Unavailable
 from foretell.events.memory import MemorySink, MemorySource, MemoryState
 from foretell.events.report import Progress
-from foretell.events.trouble import NoRoom, TooManyDead
+from foretell.events.trouble import TooManyDead
+from foretell.file_lock import NoRoom
 from foretell.saying import Level
 
 

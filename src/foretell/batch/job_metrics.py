@@ -12,9 +12,9 @@ from pathlib import Path
 
 from foretell.batch.progress import Nobody, Progress
 from foretell.batch.report import Report
-from foretell.batch.store import Occupied
 from foretell.clock import Clock, SystemClock
 from foretell.errors import InvalidSetting
+from foretell.file_lock import Occupied
 
 EVERY_S = 5.0
 _STATES = ("running", "done", "stopped", "interrupted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,8 @@ from foretell.batch.output import open_output
 from foretell.batch.progress import Onlooker
 from foretell.batch.report import Report
 from foretell.batch.score import Request, run
-from foretell.config import JobSettings, Layer, ModelSettings, resolve
-from foretell.errors import InvalidSetting, nearest
 from foretell.repository.plan import plan
-
-_MODEL = {field.name for field in dataclasses.fields(ModelSettings)}
-_JOB = {field.name for field in dataclasses.fields(JobSettings)}
+from foretell.repository.settings import library_settings
 
 
 def score(
@@ -53,7 +48,7 @@ def score(
     and the job goes on only if `version` says that the model is the same as before. `options`: the settings of models
     and jobs, by name. Raises what `foretell.batch.score.run` raises.
     """
-    settings, job = _settings(options)
+    settings, job = library_settings(options)
     source, known, number = _named(model, name, version)
     output = open_output(out, output_format, table, work)
     keys = (key,) if isinstance(key, str) else tuple(key)
@@ -63,18 +58,6 @@ def score(
     request = Request(source, known, number, settings, data, wish, job, format, fresh,
                       dict(source_options or {}), retry=retry, query=query)  # fmt: skip
     return run(request, output, onlooker)
-
-
-def _settings(options: Mapping[str, Any]) -> tuple[ModelSettings, JobSettings]:
-    for key in options:
-        if key not in _MODEL | _JOB:
-            raise InvalidSetting(f"unknown option {key!r}", fix=nearest(key, _MODEL | _JOB))
-    given = {key: value for key, value in options.items() if value is not None}
-    model, job = ({key: value for key, value in given.items() if key in names} for names in (_MODEL, _JOB))
-    return (
-        resolve(ModelSettings, [Layer("options", model)]).settings,
-        resolve(JobSettings, [Layer("options", job)]).settings,
-    )
 
 
 def _named(model: object, name: str | None, version: str | None) -> tuple[Any, str, str]:

@@ -11,9 +11,9 @@ import msgspec
 
 from foretell.batch.bucket import Bucket, Version
 from foretell.batch.owner import Owner
-from foretell.batch.store import Occupied
 from foretell.clock import Clock, SystemClock
 from foretell.errors import Unavailable
+from foretell.file_lock import Occupied
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from foretell.batch.manifest import MANIFEST, parts_of, read_manifest
 from foretell.batch.object_store import ObjectStore
 from foretell.batch.output import STATE, Output, format_of
 from foretell.batch.sinks.registry import SUFFIXES
-from foretell.batch.store import Held, Occupied
+from foretell.batch.store import Held
+from foretell.file_lock import Occupied
 
 
 class ObjectOutput(Output):

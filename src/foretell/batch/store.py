@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import threading
@@ -15,15 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from foretell.batch.address import is_address
-from foretell.errors import InferenceError, Unavailable
-
-
-class Occupied(Unavailable):
-    """Another job writes to the same output now."""
-
-
-class NoRoom(Unavailable):
-    """The output cannot be written: the disk is full, or may not be written to."""
+from foretell.errors import InferenceError
+from foretell.file_lock import NoRoom, held, open_lock
 
 
 class Held(Protocol):
@@ -196,22 +188,9 @@ class LocalStore(Store):
     def lock(self, what: str) -> Iterator[Held]:
         path = self.root / "lock"
         with told(path):
-            self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                owner = os.read(descriptor, 100).decode("utf-8", "replace").strip()
-                raise Occupied("another job writes here", where=what, got=f"process {owner}" if owner else "",
-                               fix="wait for its end, or name another output") from None  # fmt: skip
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            descriptor = open_lock(path)
+        with held(descriptor, "another job writes here", what, "wait for its end, or name another output"):
             yield _Kept()
-        finally:
-            os.close(descriptor)
 
     def _temporary(self, name: str) -> Path:
         return self.scratch(f"{threading.get_ident()}-{name.replace('/', '-')}")

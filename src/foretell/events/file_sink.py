@@ -13,7 +13,8 @@ import msgspec
 from foretell.errors import InvalidInput, Unavailable
 from foretell.events.interfaces import Mark, Sink
 from foretell.events.place_in_file import LOOKED_AT_BYTES, digest
-from foretell.events.trouble import Occupied, told
+from foretell.events.trouble import told
+from foretell.file_lock import Occupied
 
 
 class _Length(msgspec.Struct, frozen=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -14,7 +12,8 @@ import msgspec
 
 from foretell.errors import InvalidInput
 from foretell.events.interfaces import FORMAT, Record, State
-from foretell.events.trouble import Occupied, told
+from foretell.events.trouble import told
+from foretell.file_lock import held, open_lock
 
 _RECORD, _LOCK = "record.json", "lock"
 
@@ -38,22 +37,9 @@ class FileState(State):
     def lock(self) -> Iterator[None]:
         path = self.folder / _LOCK
         with told(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                owner = os.read(descriptor, 100).decode("utf-8", "replace").strip()
-                raise Occupied("another stream has this state", where=str(self.folder),
-                               got=f"process {owner}" if owner else "", fix="wait for its end") from None  # fmt: skip
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            descriptor = open_lock(path)
+        with held(descriptor, "another stream has this state", str(self.folder), "wait for its end"):
             yield
-        finally:
-            os.close(descriptor)
 
     def load(self) -> Record | None:
         path = self.folder / _RECORD

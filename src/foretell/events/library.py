@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foretell.config import JobSettings, Layer, ModelSettings, resolve
-from foretell.errors import InvalidSetting, nearest
+from foretell.errors import InvalidSetting
 from foretell.events.interfaces import Sink, Source, State
 from foretell.events.opening import ends_of
 from foretell.events.report import Nobody, Onlooker, Report
 from foretell.events.stream import Ends, Request, Stopper, Wish, run
 from foretell.repository.plan import plan
+from foretell.repository.settings import library_settings
 
-_MODEL = {field.name for field in dataclasses.fields(ModelSettings)}
-_JOB = {"batch_size", "row_attempts", "max_dead_letters", "max_line_bytes", "commit_interval_s"}
+_JOB = frozenset({"batch_size", "row_attempts", "max_dead_letters", "max_line_bytes", "commit_interval_s"})
 
 
 def stream(
@@ -48,7 +46,7 @@ def stream(
     manager around the run, made with the function that stops it. `options`: the settings of models and jobs, by name.
     Raises what `foretell.events.stream.run` raises.
     """
-    settings, job = _settings(options)
+    settings, job = library_settings(options, _JOB)
     looks = onlooker or Nobody()
     ends = _ends(source, sink, state, dead_letters, once, job.max_line_bytes, looks)
     named, number, opened = _named(model, name, version)
@@ -89,18 +87,6 @@ def _ends(
     if letters is not None:
         names["dead_letters"] = type(letters).__name__
     return Ends(source, sink, letters, state, names)
-
-
-def _settings(options: Mapping[str, Any]) -> tuple[ModelSettings, JobSettings]:
-    for key in options:
-        if key not in _MODEL | _JOB:
-            raise InvalidSetting(f"unknown option {key!r}", fix=nearest(key, _MODEL | _JOB))
-    given = {key: value for key, value in options.items() if value is not None}
-    model, job = ({key: value for key, value in given.items() if key in names} for names in (_MODEL, _JOB))
-    return (
-        resolve(ModelSettings, [Layer("options", model)]).settings,
-        resolve(JobSettings, [Layer("options", job)]).settings,
-    )
 
 
 def _named(model: object, name: str | None, version: str | None) -> tuple[str | None, str, object]:

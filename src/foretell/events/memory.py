@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from foretell.errors import InvalidInput, Unavailable
 from foretell.events.interfaces import Events, Mark, Position, Record, Sink, Source, State
-from foretell.events.trouble import Occupied
+from foretell.file_lock import Occupied
 
 
 class MemorySource(Source):

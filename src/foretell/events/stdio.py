@@ -13,7 +13,7 @@ from foretell.events.bell import Bell
 from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events, Mark, Position, Sink, Source
 from foretell.events.line_events import LineEvents
-from foretell.events.trouble import NoRoom
+from foretell.file_lock import NoRoom
 
 _READ_BYTES = 2**18
 _WRITE_BYTES = 4096

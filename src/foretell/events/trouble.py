@@ -7,15 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foretell.errors import InferenceError, ModelError, Unavailable
-
-
-class Occupied(Unavailable):
-    """Another stream has this state, or writes to this sink."""
-
-
-class NoRoom(Unavailable):
-    """What is to be kept cannot be written: the disk is full, or may not be written to."""
+from foretell.errors import InferenceError, ModelError
+from foretell.file_lock import NoRoom
 
 
 class TooManyDead(ModelError):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foretell.config import Layer, ModelSettings, Resolved, environment, resolve, toml_layer
-from foretell.errors import UnsafeModel
+from foretell.config import JobSettings, Layer, ModelSettings, Resolved, environment, resolve, toml_layer
+from foretell.errors import InvalidSetting, UnsafeModel, nearest
 
 MODEL_FILE = "model.toml"
 PROJECT_FILE = "foretell.toml"
+_OF_A_MODEL = {field.name for field in dataclasses.fields(ModelSettings)}
+OF_A_JOB = frozenset(field.name for field in dataclasses.fields(JobSettings))
 
 # A model must not vouch for itself: whoever could plant the artefact could plant the file beside it, and its code. Nor
 # may it name folders to write to.
@@ -47,3 +50,19 @@ def model_settings(
     given = [Layer(f"--{key.replace('_', '-')}", {key: value}) for key, value in flags.items()]
     project = toml_layer(folder / PROJECT_FILE, "model")
     return resolve(ModelSettings, [*given, *environment(ModelSettings, environ), *beside, project])
+
+
+def library_settings(
+    options: Mapping[str, Any], of_a_job: frozenset[str] = OF_A_JOB
+) -> tuple[ModelSettings, JobSettings]:
+    """Those of a call of the library, by name; None is as good as not given. `of_a_job`: the settings of jobs that
+    mean something there. Raises `InvalidSetting`."""
+    for key in options:
+        if key not in _OF_A_MODEL | of_a_job:
+            raise InvalidSetting(f"unknown option {key!r}", fix=nearest(key, _OF_A_MODEL | of_a_job))
+    given = {key: value for key, value in options.items() if value is not None}
+    model, job = ({key: value for key, value in given.items() if key in names} for names in (_OF_A_MODEL, of_a_job))
+    return (
+        resolve(ModelSettings, [Layer("options", model)]).settings,
+        resolve(JobSettings, [Layer("options", job)]).settings,
+    )

@@ -14,8 +14,8 @@ from s3_server import S3Server
 from foretell.batch.bucket import Bucket
 from foretell.batch.object_lock import Lease, ObjectLock
 from foretell.batch.owner import Owner
-from foretell.batch.store import Occupied
 from foretell.clock import ManualClock
+from foretell.file_lock import Occupied
 
 _NEVER = Lease(renew_s=3600.0, lost_s=30.0)
 """Signs of life are given by the tests alone."""

@@ -13,7 +13,8 @@ from buckets import QUICK, use
 from fault_proxy import FaultProxy
 from s3_server import S3Server
 
-from foretell.batch.store import LocalStore, Occupied, Store, open_store
+from foretell.batch.store import LocalStore, Store, open_store
+from foretell.file_lock import Occupied
 
 Open = Callable[[], Store]
 

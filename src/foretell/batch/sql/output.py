@@ -17,8 +17,9 @@ from foretell.batch.sql.helper import ask, here
 from foretell.batch.sql.messages import Looked, LookUp, Publish
 from foretell.batch.sql.names import folder_name, parse_table
 from foretell.batch.sql.publishing import foreign
-from foretell.batch.store import Held, LocalStore, Occupied
+from foretell.batch.store import Held, LocalStore
 from foretell.errors import InvalidSetting
+from foretell.file_lock import Occupied
 
 _REPLACES = "replaces.json"
 """Of a job: which job's table it was to replace when it began."""
