@@ -51,9 +51,9 @@ def refusal(path: Path, kind: type[Exception] = UnsafeModel, **settings: Any) ->
     return str(caught.value)
 
 
-def png() -> bytes:
+def png(size: tuple[int, int] = (20, 30)) -> bytes:
     file = io.BytesIO()
-    Image.new("L", (20, 30), 7).save(file, "PNG")
+    Image.new("L", size, 7).save(file, "PNG")
     return file.getvalue()
 
 
@@ -139,6 +139,85 @@ def test_long_texts_are_cut_off_and_texts_alone_are_as_among_others() -> None:
         both = predictor.predict(["a word", "word " * 5000])
     np.testing.assert_allclose([each["embedding"] for each in both], [alone[0]["embedding"], long[0]["embedding"]],
                                atol=1e-5)  # fmt: skip
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A copy of the real one, to be changed."""
+    shutil.copytree(ENCODER, tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+def test_an_encoder_puts_its_prompt_before_texts_and_cuts_its_vectors(encoder: Path) -> None:
+    change(encoder / "config_sentence_transformers.json", prompts={"query": "find: "}, default_prompt_name="query",
+           truncate_dim=100)  # fmt: skip
+    change(encoder / "1_Pooling" / "config.json", include_prompt=False)
+    texts = ["a good film", "", "what a strange thing to say about a friend of mine"]
+    expected = SentenceTransformer(str(encoder), device="cpu").encode(texts)
+    with Predictor(encoder) as predictor:
+        answer = predictor.predict({"text": texts})["embedding"]
+    np.testing.assert_allclose(answer, expected, atol=1e-6)
+    assert np.shape(answer) == (3, 100)
+
+
+def test_what_gives_no_vector_for_a_text_is_refused(encoder: Path) -> None:
+    change(encoder / "config_sentence_transformers.json", model_type="CrossEncoder")
+    assert "expected SentenceTransformer, got CrossEncoder" in refusal(encoder, InvalidModel)
+
+
+def test_a_head_that_nobody_has_trained_is_refused(folder: Path) -> None:
+    transformers.AutoModel.from_pretrained(folder).save_pretrained(folder)
+    assert "none for classifier.bias, classifier.weight" in refusal(folder, InvalidModel, task="image-classification")
+    pipeline = transformers.pipeline("image-feature-extraction", model=str(folder), device="cpu")
+    with Predictor(folder) as predictor:
+        answer = predictor.predict({"image": png()})["features"]
+    np.testing.assert_allclose(answer, pipeline(Image.open(io.BytesIO(png())))[0], atol=1e-6)
+
+
+def test_images_are_turned_as_the_camera_noted_and_numbers_stay_numbers(folder: Path) -> None:
+    change(folder / "config.json", problem_type="regression")
+    pipeline = transformers.pipeline("image-classification", model=str(folder), device="cpu")
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 20, 3), np.uint8)
+    turned, file = Image.Exif(), io.BytesIO()
+    turned[0x112] = 6
+    Image.fromarray(pixels).save(file, "JPEG", exif=turned)
+    scores = {each["label"]: each["score"] for each in pipeline(Image.open(file))}
+    with Predictor(folder) as predictor:
+        answer = predictor.predict({"image": file.getvalue()})
+        dot = predictor.predict({"image": png((1, 1))})["prediction"]
+    np.testing.assert_allclose(answer["prediction"], [scores["LABEL_0"], scores["LABEL_1"]], atol=1e-6)
+    assert np.isfinite(dot).all()
+
+
+def texts_of(tmp_path: Path, network: Any) -> Path:
+    network.eval().save_pretrained(tmp_path / "texts")
+    transformers.AutoTokenizer.from_pretrained(ENCODER).save_pretrained(tmp_path / "texts")
+    return tmp_path / "texts"
+
+
+def test_rows_that_filling_up_would_change_are_asked_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.XLNetConfig(vocab_size=30522, d_model=8, n_layer=1, n_head=2, d_inner=8, num_labels=3)
+    network = transformers.XLNetForSequenceClassification(config)
+    torch.nn.init.normal_(network.logits_proj.weight)
+    with Predictor(texts_of(tmp_path, network)) as predictor:
+        texts = ["a film", "what a strange thing to say about a friend of mine", "word " * 600]
+        alone = [predictor.predict({"text": text})["probabilities"] for text in texts]
+        together = predictor.predict({"text": texts})["probabilities"]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_one_text_that_fails_with_the_others_fails_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.BartConfig(
+        vocab_size=30522, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1,
+        decoder_attention_heads=1, encoder_ffn_dim=8, decoder_ffn_dim=8, max_position_embeddings=16, eos_token_id=102,
+    )  # fmt: skip
+    texts = ["a film", "[SEP] " * 3, "a film " * 20]  # each must have one end, or as many as its neighbours
+    with Predictor(texts_of(tmp_path, transformers.BartForSequenceClassification(config))) as predictor:
+        alone = [predictor.predict({"text": text})["probabilities"] for text in texts]
+        together = predictor.predict({"text": texts})["probabilities"]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
 @pytest.mark.parametrize(("package", "path"), [("transformers", None), ("sentence_transformers", ENCODER)])

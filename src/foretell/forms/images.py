@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from foretell.columns import Array
 from foretell.errors import InvalidInput, missing_extra
 from foretell.types import DataType, ModelSpec, Shape, TensorSpec
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 _CHANNELS = {1: "grey", 3: "RGB"}
 JPEG = b"\xff\xd8"
@@ -44,27 +49,34 @@ def decode(content: bytes, where: str, least: Least | None = None) -> Array:
     take too much memory, and for colour of 16 bits a sample, which would lose half of them; `MissingExtra` without
     Pillow.
     """
+    deep = content.startswith(_PNG) and content[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10"
+    if deep and content[_PNG_COLOUR : _PNG_COLOUR + 1] != b"\0":
+        raise InvalidInput("colour of 16 bits a sample is not read", where=where, expected="8 bits, or grey",
+                           fix="save it with 8 bits, or give its numbers as .npy")  # fmt: skip
+    with opened(content, where) as image:
+        by = reduction(image.height, image.width, least) if content.startswith(JPEG) else 1
+        if by > 1:
+            image.draft(image.mode, (image.width // by, image.height // by))
+        if deep:
+            return np.asarray(image).astype(np.uint16)
+        return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+
+
+@contextlib.contextmanager
+def opened(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
+    """An image of Pillow, whose pixels are not read yet. Errors that come inside, too, are those of `decode`."""
     try:
         from PIL import Image as Pillow
         from PIL import UnidentifiedImageError
     except ImportError:
         raise missing_extra("pillow", "images", "reading an image") from None
-    deep = content.startswith(_PNG) and content[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10"
-    if deep and content[_PNG_COLOUR : _PNG_COLOUR + 1] != b"\0":
-        raise InvalidInput("colour of 16 bits a sample is not read", where=where, expected="8 bits, or grey",
-                           fix="save it with 8 bits, or give its numbers as .npy")  # fmt: skip
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # we say it below, as an error
-            opened = Pillow.open(io.BytesIO(content), formats=_FORMATS)
-        with opened as image:
+            found = Pillow.open(io.BytesIO(content), formats=_FORMATS)
+        with found as image:
             check_size(image.height, image.width, where)
-            by = reduction(image.height, image.width, least) if content.startswith(JPEG) else 1
-            if by > 1:
-                image.draft(image.mode, (image.width // by, image.height // by))
-            if deep:
-                return np.asarray(image).astype(np.uint16)
-            return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+            yield image
     except UnidentifiedImageError:
         kind = "the file is empty" if not content else "not a readable image"
         raise InvalidInput(kind, where=where, expected="JPEG, PNG, WebP, BMP or GIF") from None

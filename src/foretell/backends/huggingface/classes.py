@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 
 from foretell.columns import Batch, Bytes, Dense
-from foretell.errors import InvalidModel
 from foretell.types import DataType, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """`several`: more than one of them may hold, so that each has a probability of its own."""
+    """`kind`: one of them holds; several may, so that each has a probability of its own; or they are numbers, of a
+    regression."""
 
     names: tuple[str, ...]
-    several: bool
+    kind: Literal["one", "several", "numbers"]
 
     @classmethod
-    def of(cls, config: Any, where: str) -> Self:
-        """Raises `InvalidModel` for a network that gives numbers, not classes."""
+    def of(cls, config: Any) -> Self:
+        names = tuple(str(config.id2label[at]) for at in range(config.num_labels))
         if config.problem_type == "regression":
-            raise InvalidModel("a regression is not served as classes", where=where)
+            return cls(names, "numbers")
         several = config.problem_type == "multi_label_classification" or config.num_labels == 1
-        return cls(tuple(str(config.id2label[at]) for at in range(config.num_labels)), several)
+        return cls(names, "several" if several else "one")
 
     def outputs(self) -> tuple[TensorSpec, ...]:
-        return (
-            TensorSpec("label", DataType.BYTES, ()),
-            TensorSpec("probabilities", DataType.FP32, (len(self.names),)),
-        )
+        count = len(self.names)
+        if self.kind == "numbers":
+            return (TensorSpec("prediction", DataType.FP32, () if count == 1 else (count,)),)
+        return (TensorSpec("label", DataType.BYTES, ()), TensorSpec("probabilities", DataType.FP32, (count,)))
 
-    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """[rows, classes]."""
-        return logits.float().sigmoid() if self.several else logits.float().softmax(-1)
+    def labels(self) -> dict[str, tuple[str, ...]] | None:
+        """Of the outputs, as a spec has them."""
+        return None if self.kind == "numbers" else {"probabilities": self.names}
+
+    def told(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What leaves the model as numbers. `logits`: [rows, classes]."""
+        logits = logits.float()
+        if self.kind == "numbers":
+            return {"prediction": logits[:, 0] if len(self.names) == 1 else logits}
+        return {"probabilities": logits.sigmoid() if self.kind == "several" else logits.softmax(-1)}
 
     def labelled(self, batch: Batch) -> Batch:
         """With the likeliest class of each row."""

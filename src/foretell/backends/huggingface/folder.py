@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 _OWN = "sentence_transformers."
 
-TASKS = ("text-classification", "feature-extraction", "image-classification")
-_BY_ENDING = (
+_ENCODER = "SentenceTransformer"
+
+TASKS = ("text-classification", "feature-extraction", "image-classification", "image-feature-extraction")
+_BY_PART = (
     ("ForSequenceClassification", "text-classification"),
     ("ForImageClassification", "image-classification"),
 )
+_WORDS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
 def check_folder(path: Path) -> Mapping[str, Any]:
@@ -29,9 +32,8 @@ def check_folder(path: Path) -> Mapping[str, Any]:
     config = _json(path / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InvalidModel("its config.json names no model_type", where=str(path), fix="save it with save_pretrained")
-    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
-        found = _json(path / name) if (path / name).is_file() else {}
-        if isinstance(found, dict) and found.get("auto_map"):
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
+        if _told(path, name).get("auto_map"):
             fix = "have the code in a package of yours, and give the model as module:Class"
             raise UnsafeModel(f"its {name} names code that would be run", where=str(path), got="auto_map", fix=fix)
     if not any((path / name).is_file() for name in _WEIGHTS):
@@ -56,10 +58,31 @@ def check_modules(path: Path) -> None:
             raise UnsafeModel("one of its steps is code from elsewhere", where=str(path), got=repr(kind)[:80], fix=fix)
         if not isinstance(folder, str) or Path(folder).is_absolute() or ".." in Path(folder).parts:
             raise UnsafeModel("one of its steps lies outside", where=str(path), got=repr(folder)[:80])
+    told = _told(path, "config_sentence_transformers.json").get("model_type", _ENCODER)
+    if told != _ENCODER:
+        what = "it is no encoder that gives one vector for a text"
+        raise InvalidModel(what, where=str(path), expected=_ENCODER, got=str(told)[:80])
+    for module in modules:
+        if module["type"].endswith(".Dense"):
+            _check_activation(path / module.get("path", ""))
+    first = str(modules[0]["type"]).rpartition(".")[2]
+    if first != "Transformer" or modules[0].get("path"):
+        what = "its first step is no transformer whose files stand in the folder itself"
+        raise InvalidModel(what, where=str(path), got=f"{first} in {modules[0].get('path') or 'the folder itself'!r}",
+                           fix="save it anew with a current sentence-transformers")  # fmt: skip
 
 
-def task_of(config: Mapping[str, Any], wanted: str | None, where: str) -> str:
+def _check_activation(step: Path) -> None:
+    """The library replaces a function that it does not trust, and so would answer something else."""
+    found = _told(step, "config.json").get("activation_function", "torch.")
+    if not isinstance(found, str) or not found.startswith("torch."):
+        what, expected = "one of its steps uses a function from elsewhere", "one of torch"
+        raise UnsafeModel(what, where=str(step), expected=expected, got=repr(found)[:80])
+
+
+def task_of(config: Mapping[str, Any], wanted: str | None, path: Path) -> str:
     """What the model is for: what is `wanted`, or what its architecture says. Raises `InvalidModel`."""
+    where = str(path)
     if wanted is not None:
         if wanted not in TASKS:
             raise InvalidModel(
@@ -67,15 +90,22 @@ def task_of(config: Mapping[str, Any], wanted: str | None, where: str) -> str:
             )
         return wanted
     architectures = config.get("architectures")
-    names: Sequence[Any] = architectures if isinstance(architectures, list) else ()
+    names = [str(name) for name in architectures] if isinstance(architectures, list) else []
     for name in names:
-        for ending, task in _BY_ENDING:
-            if str(name).endswith(ending):
+        for part, task in _BY_PART:
+            if part in name:
                 return task
-    if all(str(name).endswith("Model") for name in names):
-        return "feature-extraction"
-    got = ", ".join(map(str, names))
+    if all(name.endswith("Model") and not name.endswith("HeadModel") for name in names):
+        pictures = (path / "preprocessor_config.json").is_file() and not any((path / n).is_file() for n in _WORDS)
+        return "image-feature-extraction" if pictures else "feature-extraction"
+    got = ", ".join(names)
     raise InvalidModel("what it is for is not known", where=where, got=got, fix=f"name it: --task {' or '.join(TASKS)}")
+
+
+def _told(folder: Path, name: str) -> Mapping[str, Any]:
+    """What a file of settings says, if it is there."""
+    found = _json(folder / name) if (folder / name).is_file() else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _json(path: Path) -> Any:

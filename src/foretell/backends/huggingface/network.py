@@ -12,12 +12,13 @@ import numpy as np
 import torch
 import transformers
 
+from foretell.backends.huggingface.alone import answer_each, may_share
 from foretell.backends.learned_outputs import blank_column
 from foretell.backends.model_settings import pad_text, refuse_tuning
 from foretell.backends.torch.device import Carrier, check_device, precision_of, use_threads
 from foretell.backends.torch.order import fix_order
 from foretell.backends.torch.tensors import array_of
-from foretell.columns import Array, Batch, Column, Dense
+from foretell.columns import Array, Batch, Dense
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
 from foretell.errors import InferenceError, InvalidModel, ModelError, NotReady
@@ -25,10 +26,17 @@ from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec
 
 _TAKES = ("precision", "threads", "task")
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+SPARE = ("pooler.",)
+"""Parts that change nothing of a network's features, and are often left out of its file."""
 
 
 class Network(Model):
-    """Subclasses read the folder in `_read`, make columns of numbers in `preprocess`, and answer them in `_answer`."""
+    """Subclasses read the folder in `_read`, make columns of numbers in `preprocess`, and answer them in `_answer`.
+
+    Rows that fail together are asked again alone, and so are all rows of a network whose answer to a row depends on
+    what the row is filled up with: a call at load shows whether it does.
+    """
 
     native: ClassVar[bool] = False  # the host work before it holds the interpreter's lock for long
 
@@ -38,6 +46,7 @@ class Network(Model):
         self._device = settings.devices[0]
         self._network: Any = None
         self._carrier: Carrier | None = None
+        self._alone = False
         self._threads = settings.shared_threads(usable_cores())
 
     @abstractmethod
@@ -46,7 +55,15 @@ class Network(Model):
 
     @abstractmethod
     def _answer(self, network: Any, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        """The outputs of one call, under `torch.inference_mode`."""
+        """What the network says in one call, under `torch.inference_mode`."""
+
+    @abstractmethod
+    def _plain(self) -> Batch:
+        """Two rows that every model of its task answers, of different length where rows have one."""
+
+    def _told(self, answer: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """The outputs, from what the network said."""
+        return answer
 
     def load(self, device: str) -> None:
         """Raises `Unavailable` for a device or precision that is not there, `InvalidModel` for half a folder."""
@@ -66,6 +83,7 @@ class Network(Model):
         self._network = network.eval().to(place)
         self._carrier = Carrier(place) if place.type == "cuda" else None
         self.spec = spec
+        self._alone = not self._may_share(dtype)
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """Raises `ModelError` for what the network raises, `NotReady`."""
@@ -75,27 +93,52 @@ class Network(Model):
         if not batch.rows:
             numbers = [tensor for tensor in self.spec.outputs or () if tensor.datatype is not DataType.BYTES]
             return Batch({tensor.name: blank_column(tensor, 0) for tensor in numbers}, 0)
-        tensors = {name: torch.from_numpy(_array(column)) for name, column in batch.columns.items()}
+        arrays = {name: _array(column) for name, column in batch.columns.items()}
+        use_threads(self._threads)
+        with torch.inference_mode():
+            if self._alone and batch.rows > 1:
+                return answer_each(arrays, batch.rows, lambda one: self._asked(network, one))
+            try:
+                found = self._asked(network, arrays)
+            except (MemoryError, ModelError):
+                if batch.rows == 1:
+                    raise
+                return answer_each(arrays, batch.rows, lambda one: self._asked(network, one))
+        return Batch({name: Dense(array) for name, array in found.items()}, batch.rows)
+
+    def _may_share(self, dtype: torch.dtype) -> bool:
+        """Raises `InvalidModel` for a network that does not answer the plainest rows."""
+        rows = self.preprocess(self._plain(), Context())
+        if rows.errors:
+            raise InvalidModel(f"it answers nothing: {rows.errors[min(rows.errors)].message}", where=str(self._path))
         use_threads(self._threads)
         try:
             with torch.inference_mode():
-                arrays = self._computed(network, tensors)
+                return may_share(rows, self.spec.pad or {}, lambda each: self._asked(self._network, each, whole=False),
+                                 exact=dtype is torch.float32)  # fmt: skip
+        except ModelError as error:
+            raise InvalidModel(f"it answers nothing: {error}", where=str(self._path)) from error
+
+    def _asked(self, network: Any, arrays: Mapping[str, Array], *, whole: bool = True) -> Mapping[str, Array]:
+        """One call. `whole`: its outputs; else what the network says. Raises `ModelError` for what it raises."""
+        try:
+            return {name: _widened(array) for name, array in self._computed(network, arrays, whole=whole).items()}
         except (InferenceError, MemoryError):
             raise
         except Exception as error:
             text = " ".join(str(error).split())[:300]
             raise ModelError(f"PyTorch failed: {type(error).__name__}: {text}", where=self._where) from error
-        return Batch({name: Dense(_widened(array)) for name, array in arrays.items()}, batch.rows)
 
-    def _computed(self, network: Any, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, Array]:
-        names = list(tensors)
+    def _computed(self, network: Any, arrays: Mapping[str, Array], *, whole: bool) -> Mapping[str, Array]:
+        names, tensors = list(arrays), [torch.from_numpy(array) for array in arrays.values()]
 
         def call(*given: torch.Tensor) -> Mapping[str, torch.Tensor]:
-            return self._answer(network, dict(zip(names, given, strict=True)))
+            answer = self._answer(network, dict(zip(names, given, strict=True)))
+            return self._told(answer) if whole else answer
 
         if self._carrier is not None:
-            return self._carrier.run(call, tensors.values(), dict)
-        return {name: array_of(tensor, name) for name, tensor in call(*tensors.values()).items()}
+            return self._carrier.run(call, tensors, dict)
+        return {name: array_of(tensor, name) for name, tensor in call(*tensors).items()}
 
     def close(self) -> None:
         self._network = self._carrier = None
@@ -110,6 +153,19 @@ class Network(Model):
             **({} if settings.precision is None else {"precision": settings.precision.lower()}),
             **({} if settings.pad is None else {"pad": pad_text(settings.pad)}),
         }
+
+
+def whole_network(kind: Any, path: Path, dtype: torch.dtype, spare: tuple[str, ...] = ()) -> Any:
+    """The network of this class with the weights in the folder. Raises `InvalidModel` where some are not there, beside
+    those that begin with one of `spare`: the library would make them up."""
+    network, told = kind.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL)
+    missing = sorted(name for name in told["missing_keys"] if not name.startswith(spare))
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        what = f"the folder lacks weights of {type(network).__name__}"
+        fix = "name the task that it was trained for, or train it for this one"
+        raise InvalidModel(what, where=str(path), got=f"none for {', '.join(missing[:3])}{more}", fix=fix)
+    return network
 
 
 @contextlib.contextmanager
@@ -127,7 +183,7 @@ def quiet() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _array(column: Column) -> Array:
+def _array(column: object) -> Array:
     if not isinstance(column, Dense):
         raise TypeError("rows of different length come here filled up")
     return np.ascontiguousarray(column.data)

@@ -19,17 +19,17 @@ def open_transformers(path: Path, settings: ModelSettings) -> Opened:
     Raises `UnsafeModel` for code and pickles in the folder, `InvalidModel`, `MissingExtra`, and as PyTorch models do.
     """
     config = check_folder(path)
-    task = task_of(config, settings.task, str(path))
+    task = task_of(config, settings.task, path)
     try:
         import transformers  # noqa: F401
     except ImportError:
         raise missing_extra("transformers", "transformers", "a Hugging Face model") from None
 
     def made() -> Model:
-        if task == "image-classification":
-            from foretell.backends.huggingface.images import ImageClassifier
+        if task.startswith("image-"):
+            from foretell.backends.huggingface.images import ImageModel
 
-            return ImageClassifier(path, settings)
+            return ImageModel(path, settings, task)
         from foretell.backends.huggingface.texts import TextModel
 
         return TextModel(path, settings, task)
@@ -39,8 +39,8 @@ def open_transformers(path: Path, settings: ModelSettings) -> Opened:
 
 def open_sentences(path: Path, settings: ModelSettings) -> Opened:
     """A sentence encoder. Raises as `open_transformers`."""
-    check_folder(path)
     check_modules(path)
+    check_folder(path)
     if settings.task is not None:
         fix = "leave it out"
         raise InvalidSetting("a sentence encoder has one task", where=str(path), got=f"task = {settings.task}", fix=fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 import transformers
 
+from foretell.backends.huggingface.alone import FEATURES
 from foretell.backends.huggingface.classes import Classes
-from foretell.backends.huggingface.network import Network, quiet
+from foretell.backends.huggingface.network import LOCAL, SPARE, Network, quiet, whole_network
 from foretell.backends.huggingface.tokens import MASK, columns_of
 from foretell.backends.text_rows import answer_others, rows_without_text
-from foretell.columns import Batch
+from foretell.columns import Batch, Bytes
 from foretell.config import ModelSettings
 from foretell.errors import NotReady
 from foretell.forms.values import to_python
@@ -23,37 +25,46 @@ from foretell.types import DataType, ModelSpec, TensorSpec
 
 _MOST_TOKENS = 1_000_000
 """A tokenizer that knows no longest text says a number beyond all meaning."""
+_POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
+"""What tables of positions are called in the networks of the library."""
+_PLAIN = ["a", "a good film, and what a strange and wonderful thing to say of one"]
 
 
 class TextModel(Network):
     """Input: `text` BYTES. Outputs: of text-classification `label` BYTES and `probabilities` FP32 [classes], as its
-    pipeline computes them (sigmoid where several classes may hold, else softmax); of feature-extraction `features`
-    FP32 [tokens, width]. Longer texts are cut off at what the model takes."""
+    pipeline computes them (sigmoid where several classes may hold, else softmax), of a regression `prediction` FP32;
+    of feature-extraction `features` FP32 [tokens, width]. Longer texts are cut off at what the model takes."""
 
     def __init__(self, path: Path, settings: ModelSettings, task: str) -> None:
         super().__init__(path, settings)
         self._task = task
         self._tokenizer: Any = None
         self._classes: Classes | None = None
+        self._most: int | None = None
+        self._takes: frozenset[str] = frozenset()
 
     def _read(self, dtype: torch.dtype) -> tuple[Any, ModelSpec]:
         classifies = self._task == "text-classification"
-        kind = transformers.AutoModelForSequenceClassification if classifies else transformers.AutoModel
-        alone = {"local_files_only": True, "trust_remote_code": False}
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._path, **alone)
-        network = kind.from_pretrained(self._path, dtype=dtype, use_safetensors=True, **alone)
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._path, **LOCAL)
+        kind = transformers.AutoModelForSequenceClassification if classifies else _encoder_of(self._path)
+        network = whole_network(kind, self._path, dtype, spare=() if classifies else SPARE)
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
+        longest = min(self._tokenizer.model_max_length, _longest(network))
+        self._most = longest if longest < _MOST_TOKENS else None
+        self._takes = frozenset(inspect.signature(network.forward).parameters)
         names = [name for name in self._tokenizer.model_input_names if name != MASK]
         fill = dict.fromkeys((*names, MASK), 0.0)
         fill["input_ids"] = float(self._tokenizer.pad_token_id or 0)
         text = (TensorSpec("text", DataType.BYTES, ()),)
         if not classifies:
-            features = TensorSpec("features", DataType.FP32, (None, int(network.config.hidden_size)))
+            features = TensorSpec(FEATURES, DataType.FP32, (None, getattr(network.config, "hidden_size", None)))
             return network, ModelSpec(text, (features,), pad=fill)
-        self._classes = Classes.of(network.config, str(self._path))
-        labels = {"probabilities": self._classes.names}
-        return network, ModelSpec(text, self._classes.outputs(), pad=fill, labels=labels)
+        self._classes = Classes.of(network.config)
+        return network, ModelSpec(text, self._classes.outputs(), pad=fill, labels=self._classes.labels())
+
+    def _plain(self) -> Batch:
+        return Batch({"text": Bytes.of(_PLAIN)}, len(_PLAIN))
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._network is None:
@@ -62,24 +73,37 @@ class TextModel(Network):
 
     def _tokens(self, batch: Batch) -> Batch:
         texts = to_python(batch.columns["text"])
-        most = min(self._tokenizer.model_max_length, _longest(self._network.config))
         with quiet():
-            made = self._tokenizer(texts or [""], padding=True, truncation=most < _MOST_TOKENS,
-                                   max_length=most if most < _MOST_TOKENS else None, return_tensors="np")  # fmt: skip
+            made = self._tokenizer(texts or [""], padding=True, truncation=self._most is not None,
+                                   max_length=self._most, return_attention_mask=True, return_tensors="np")  # fmt: skip
         names = self._tokenizer.model_input_names
         tokens = {name: np.asarray(made[name], np.int64) for name in dict.fromkeys((*names, MASK)) if name in made}
         return columns_of(tokens, max(1, batch.rows)).slice(0, batch.rows)
 
     def _answer(self, network: Any, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        answer = network(**tensors)
-        if self._classes is None:
-            return {"features": answer.last_hidden_state.float()}
-        return {"probabilities": self._classes.probabilities(answer.logits)}
+        answer = network(**{name: tensor for name, tensor in tensors.items() if name in self._takes})
+        return {FEATURES: answer[0].float()} if self._classes is None else {"logits": answer.logits.float()}
+
+    def _told(self, answer: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        return answer if self._classes is None else self._classes.told(answer["logits"])
 
     def postprocess(self, batch: Batch, ctx: Context) -> Batch:
         return batch if self._classes is None else self._classes.labelled(batch)
 
 
-def _longest(config: Any) -> int:
-    """Tokens that the positions of the network are for."""
-    return int(getattr(config, "max_position_embeddings", 0) or _MOST_TOKENS)
+def _encoder_of(path: Path) -> Any:
+    """The class of a network that gives features: half of one that also writes texts, where only that half is there."""
+    names = transformers.AutoConfig.from_pretrained(path, **LOCAL).architectures or ()
+    halves = any(str(name).endswith("EncoderModel") for name in names)
+    return transformers.AutoModelForTextEncoding if halves else transformers.AutoModel
+
+
+def _longest(network: Any) -> int:
+    """Tokens that the network has positions for, where it keeps a table of them: others take texts of any length."""
+    sizes = []
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Embedding) and name.rpartition(".")[2] in _POSITIONS:
+            before = getattr(module, "offset", 0) or (0 if module.padding_idx is None else module.padding_idx + 1)
+            sizes.append(module.num_embeddings - before)
+    said = int(getattr(network.config, "max_position_embeddings", 0) or 0)
+    return min(sizes if said <= 0 else (*sizes, said)) if sizes else _MOST_TOKENS

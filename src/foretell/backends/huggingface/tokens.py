@@ -7,16 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from foretell.columns import Array, Batch, Column, Dense, Ragged
+from foretell.errors import InvalidInput, RowError
 
 MASK = "attention_mask"
 
 
 def columns_of(tokens: Mapping[str, Array], rows: int) -> Batch:
-    """Rows without what a tokenizer has filled them up with. `tokens`: arrays [rows, longest], the mask among them."""
+    """Rows without what a tokenizer has filled them up with; a text without a token is an error of its row.
+
+    `tokens`: arrays [rows, longest], the mask among them.
+    """
     mask = np.asarray(tokens[MASK]).astype(bool)
     offsets = np.zeros(rows + 1, np.int64)
     np.cumsum(mask.sum(axis=1), out=offsets[1:])
     columns: dict[str, Column] = {
         name: Ragged(Dense(np.ascontiguousarray(np.asarray(array)[mask])), offsets) for name, array in tokens.items()
     }
-    return Batch(columns, rows)
+    none = RowError(InvalidInput.code, "the text has no token that this model knows")
+    return Batch(columns, rows, dict.fromkeys(np.flatnonzero(~mask.any(axis=1)).tolist(), none))
