@@ -75,6 +75,14 @@ def test_labels_are_the_classes_that_the_file_tells(names: list[Any], tmp_path: 
     assert model.spec.labels == {"probabilities": tuple(str(name) for name in names)}
 
 
+def test_a_threshold_of_the_probability_decides_the_label(tmp_path: Path) -> None:
+    made = catboost.CatBoostClassifier(**QUIET).fit(FLOWERS, SPECIES > 0)
+    made.set_probability_threshold(float(np.median(made.predict_proba(ROWS)[:, 1])))
+    for source in (made, file_of(made, tmp_path)):
+        labels = asked(loaded(source), ROWS)["label"]
+        assert [str(each) for each in labels] == [str(each) for each in made.predict(ROWS)]
+
+
 def test_the_spec_tells_what_the_file_tells(tmp_path: Path) -> None:
     found = open_model(file_of(trained("MultiClass"), tmp_path), ModelSettings())
     found.model.load("cpu")

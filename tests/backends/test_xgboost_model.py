@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 from boosted import FLOWERS, GROUPS, SPECIES, asked, columns, refusals, towns
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from foretell import Predictor
 from foretell.backends import open_model
+from foretell.backends.xgboost.file import read_xgboost
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting, Unavailable, UnsafeModel
@@ -130,6 +132,17 @@ def test_a_category_that_was_never_seen_ends_its_row_alone() -> None:
     strange = frame[:4].assign(town=["York", "Zürich", None, "Ely"])
     done = model.predict(columns(strange, np.float32), Context())
     assert list(done.errors) == [1] and "has not seen the category 'Zürich'" in done.errors[1].message
+
+
+def test_names_of_categories_that_xgboost_has_cut_in_wrong_places_are_refused() -> None:
+    """Until 3.4 it counts letters where it should count bytes: of Bé, x, y it keeps B, é and x."""
+    frame = pd.DataFrame({"town": pd.Categorical(np.array(["Bé", "x", "y"])[SPECIES])})
+    made = xgboost.XGBClassifier(n_estimators=1, enable_categorical=True, n_jobs=1).fit(frame, SPECIES)
+    told = json.loads(made.get_booster().save_raw("json"))
+    for version in ([3, 1, 0], [3, 2, 0]):
+        with pytest.raises(InvalidModel, match="the categories of 'town' in wrong places"):
+            read_xgboost(json.dumps(told | {"version": version}).encode(), "m.json")
+    assert read_xgboost(json.dumps(told | {"version": [3, 4, 0]}).encode(), "m.json").categories
 
 
 def test_threads_change_no_answer() -> None:

@@ -29,6 +29,14 @@ def test_feature_names_come_in_the_order_of_the_model():
     assert choose(["c", "a", "b"], NAMED) == {"x": ("a", "b", "c")}
 
 
+def test_a_blank_may_be_an_underscore_in_the_model_unless_that_is_another_column():
+    spelled = model(("x", (2,)), features={"x": ("a_b", "c")})
+    assert choose(["c", "a b"], spelled) == {"x": ("a b", "c")}
+    assert choose(["t n", "s"], model(("t_n", ()), ("s", ()))) == {"t_n": ("t n",), "s": ("s",)}
+    with pytest.raises(InvalidInput, match=r"extra \['a b'\]"):
+        choose(["c", "a b", "a_b"], spelled)
+
+
 def test_numeric_columns_come_in_the_order_of_the_table():
     assert choose(["q", "p", "r"], WIDE) == {"x": ("q", "p", "r")}
     assert choose(["q", "t", "p", "r"], WIDE, text="t") == {"x": ("q", "p", "r")}

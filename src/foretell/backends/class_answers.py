@@ -43,8 +43,9 @@ class Answers:
         classes = np.arange(2 if self.kind == "binary" else self.width) if self.classes is None else self.classes
         return {"probabilities": tuple(str(each) for each in classes)}
 
-    def of(self, raw: Array) -> dict[str, Array]:
-        """`raw`: [rows] or [rows, width], in memory of its own."""
+    def of(self, raw: Array, chosen: Array | None = None) -> dict[str, Array]:
+        """`raw`: [rows] or [rows, width], in memory of its own. `chosen`: the numbers of the classes, where they are
+        not those of the largest of "classes"."""
         raw = np.asarray(raw, self.datatype.numpy)
         if self.kind == "numbers":
             return {self.name: raw.reshape((len(raw), self.width) if self.width else len(raw))}
@@ -56,7 +57,7 @@ class Answers:
             return {"label": self._label((second > 0.5).astype(np.int64)), "probabilities": both}
         if self.kind == "codes":
             return {"label": self._label(raw.reshape(len(raw)).astype(np.int64))}
-        return {"label": self._label(raw.argmax(axis=1)), "probabilities": raw}
+        return {"label": self._label(raw.argmax(axis=1) if chosen is None else chosen), "probabilities": raw}
 
     def _label(self, codes: Array) -> Array:
         return codes.astype(np.int64, copy=False) if self.classes is None else self.classes[codes]

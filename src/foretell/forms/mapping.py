@@ -24,7 +24,8 @@ def plan(
 
     In this order: `mapping`, where it names the input; (a) the column named as the input; (b) for a single input, the
     model's feature names, in their order; (c) for a single input of width n, exactly n numeric columns, in the order
-    of the table, where no feature name occurs. `ignore` names columns that are no inputs, such as a key. Columns that
+    of the table, where no feature name occurs. A blank in a column's name may be "_" in the model's, as LightGBM writes
+    it. `ignore` names columns that are no inputs, such as a key. Columns that
     nothing asks for are an error, except beside a `mapping`, and with `extras` where the others are found by name.
     Where the inputs are not known, every column is one.
     Raises `InvalidInput`, which shows both sides.
@@ -34,9 +35,10 @@ def plan(
         return _mapped(names, None, mapping) if mapping else {name: (name,) for name in left}
     made = _mapped(names, spec, mapping or {})
     rest = [tensor for tensor in spec.inputs if tensor.name not in made]
-    if all(tensor.name in left for tensor in rest):
-        made |= {tensor.name: (tensor.name,) for tensor in rest}
-        wanted = [tensor.name for tensor in spec.inputs]
+    columns = _spelled([tensor.name for tensor in rest], left)
+    if set(columns) <= set(left):
+        made |= {tensor.name: (column,) for tensor, column in zip(rest, columns, strict=True)}
+        wanted = [made[tensor.name][0] for tensor in spec.inputs]
     elif len(rest) == 1 and len(spec.inputs) == 1:
         features = (spec.features or {}).get(rest[0].name)
         wanted = _columns_of_row(left, numeric, rest[0], features, extras=extras)
@@ -56,6 +58,7 @@ def _columns_of_row(
     *,
     extras: bool,
 ) -> list[str]:
+    features = _spelled(features, left) if features else features
     if features and not set(features).isdisjoint(left):
         if set(features) != set(left) and not (extras and set(features) <= set(left)):
             raise _both_sides(list(features), left, "the features of the model")
@@ -74,6 +77,12 @@ def _columns_of_row(
         got=f"{len(found)} numeric of {len(left)} columns {_listed(left)}",
         fix="name the columns of the input with a mapping (--map INPUT=a,b,c)",
     )
+
+
+def _spelled(wanted: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The names of the columns that are wanted, as they stand in the table: with blanks, where it has no such name."""
+    blanks = {name.replace(" ", "_"): name for name in given if " " in name and name.replace(" ", "_") not in given}
+    return [blanks.get(name, name) for name in wanted]
 
 
 def _mapped(names: Sequence[str], spec: ModelSpec | None, mapping: Mapping[str, Sequence[str]]) -> Plan:

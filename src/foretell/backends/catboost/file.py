@@ -23,7 +23,8 @@ _MOST_FEATURES = 2**20
 @dataclass(frozen=True, slots=True)
 class CatboostFile:
     """`names`: of all features in order, "" for one without. `categories`: which of them are categories. `classes`:
-    what the labels are, None where there are none; `width`: values that the trees give for one row."""
+    what the labels are, None where there are none; `threshold`: the probability above which the second of two is the
+    label; `width`: values that the trees give for one row."""
 
     data: bytes = field(repr=False)
     loss: str
@@ -31,6 +32,7 @@ class CatboostFile:
     names: tuple[str, ...]
     categories: frozenset[int]
     classes: tuple[Any, ...] | None
+    threshold: float = 0.5
 
 
 def read_catboost(data: bytes, where: str) -> CatboostFile:
@@ -74,6 +76,7 @@ def _told(data: bytes, where: str) -> CatboostFile:
         names=tuple(named[at] for at in range(len(named))),
         categories=frozenset(each.number(1, "i") for each in cats),
         classes=tuple(classes) if isinstance(classes, list) and classes else None,
+        threshold=float(told.get("binclass_probability_threshold", 0.5)),
     )
 
 

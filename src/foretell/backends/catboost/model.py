@@ -18,7 +18,7 @@ from foretell.cores import usable_cores
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable, missing_extra
 from foretell.types import DataType, ModelSpec, TensorSpec
 
-_FEW_ROWS = 256
+_FEW_ROWS, _HALF = 256, 0.5
 _BINARY, _CLASSES = ("Logloss", "CrossEntropy", "Focal"), ("MultiClass", "MultiClassOneVsAll")
 _TARGETS, _EXPONENTS = ("MultiLogloss", "MultiCrossEntropy"), ("Poisson", "Tweedie")
 _RANKINGS = (
@@ -79,7 +79,17 @@ class CatboostModel(ArrayModel):
             raise ModelError("the model is closed", where=self._where)
         rows = self._table(feeds) if self._found.categories else feeds["input"]
         threads = 1 if len(rows) <= _FEW_ROWS else self._threads
-        return self._answers.of(self._predictor.predict(rows, prediction_type=self._kind, thread_count=threads))
+        raw = self._predictor.predict(rows, prediction_type=self._kind, thread_count=threads)
+        return self._answers.of(raw, self._chosen(rows, threads))
+
+    def _chosen(self, rows: Array, threads: int) -> Array | None:
+        """Of two classes, those that CatBoost chooses where they have a threshold of their own: it compares what the
+        trees add up to, which a probability does not tell to the last bit."""
+        if self._found.threshold == _HALF or self._found.classes is None or len(self._found.classes) != 2:
+            return None
+        names = self._predictor.predict(rows, prediction_type="Class", thread_count=threads)
+        second = str(self._found.classes[1])
+        return np.array([str(name) == second for name in np.reshape(names, -1)], np.int64)
 
     def _table(self, feeds: Arrays) -> Array:
         rows = np.empty((len(feeds[self._names[0]]), len(self._names)), object)

@@ -20,6 +20,9 @@ from foretell.errors import InvalidModel
 
 _MOST_FEATURES = 2**24
 _MOST_GROUPS = 100_000
+_WHOLE_NAMES = (3, 4)
+"""Versions before count letters where they should count bytes, and cut the names of categories in other places:
+https://github.com/dmlc/xgboost/pull/12371"""
 _NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|[-+]?(?:inf|nan)", re.IGNORECASE)
 
 
@@ -48,7 +51,7 @@ def read_xgboost(data: bytes, where: str) -> XgboostFile:
     """Raises `InvalidModel` for what is no XGBoost model, or one that would lead the library astray."""
     expected = "a model that Booster.save_model or XGBModel.save_model wrote"
     try:
-        return _told(_parsed(data))
+        told = _told(_parsed(data))
     except (UbjError, NotTrees) as error:
         raise InvalidModel(f"not a whole XGBoost model: {error}", where=where, expected=expected) from error
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError, RecursionError) as error:
@@ -56,6 +59,21 @@ def read_xgboost(data: bytes, where: str) -> XgboostFile:
         got = "" if got in ("no known format", "JSON") else got
         what = f"not an XGBoost model: {type(error).__name__} where it is read: {str(error)[:80]}"
         raise InvalidModel(what, where=where, expected=expected, got=got) from error
+    _check_names(told, where)
+    return told
+
+
+def _check_names(found: XgboostFile, where: str) -> None:
+    """Raises `InvalidModel` where nobody can know which category is which."""
+    version = tuple(int(part) for part in found.version.split(".")[:2])
+    for at, values in enumerate(found.categories or ()):
+        if version < _WHOLE_NAMES and any(isinstance(each, str) and not each.isascii() for each in values or ()):
+            name = found.names[at] if found.names else at
+            raise InvalidModel(
+                f"XGBoost {found.version} has cut the names of the categories of {name!r} in wrong places, as it does "
+                "where they are not ASCII: which is which cannot be known", where=where,
+                fix="train it with XGBoost 3.4 or newer, or with other names for these categories",
+            )  # fmt: skip
 
 
 def _parsed(data: bytes) -> Mapping[str, Any]:
