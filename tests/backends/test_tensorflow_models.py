@@ -53,6 +53,23 @@ def asked(model: Any, **columns: Any) -> dict[str, Any]:
 # SavedModels
 
 
+def test_strings_are_bytes_whatever_they_hold() -> None:
+    length = made.function(lambda tf: lambda w, data: {"length": tf.strings.length(data)}, ("data", [None], "string"))
+    model = loaded(made.saved_model("bytes", length))
+    found = model.predict(Batch({"data": Bytes.of([b"\x89PNG\xff", "Käse"])}, 2), Context())
+    assert to_python(found.columns["length"]) == [5, 5]
+
+
+def test_weights_that_nothing_fills_are_found_when_it_is_loaded(linear: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel.FromString((linear / "saved_model.pb").read_bytes())
+    model.meta_graphs[0].ClearField("saver_def")
+    (linear / "saved_model.pb").write_bytes(model.SerializeToString())
+    with pytest.raises(InvalidModel, match="does not fill the weights"):
+        loaded(linear)
+
+
 def test_a_folder_tells_its_signature(linear: Path) -> None:
     found = opened(linear, threads=2)
     found.model.load("cpu")

@@ -153,7 +153,7 @@ def test_a_pickle_is_refused_and_never_read(tmp_path: Path) -> None:
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Planted(place)))
     assert "not a PyTorch archive" in refusal(tmp_path / "old.pt", InvalidModel)
     message = refusal(tmp_path / "net.pt", InvalidModel, model_class=f"{__name__}:Net")
-    assert "cannot read it" in message
+    assert "more than weights" in message
     assert not place.exists()
 
 
@@ -217,6 +217,29 @@ def test_weights_and_their_class(tmp_path: Path) -> None:
     torch.save(net().state_dict(), tmp_path / "net.pth")
     got = Predictor(tmp_path / "net.pth", model_class=f"{__file__}:Net").predict(np.ones((2, 4), np.float32))
     np.testing.assert_allclose(got, net()(torch.ones(2, 4)).detach(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("inside", ["", "state_dict", "model_state_dict"])
+@pytest.mark.parametrize("before", ["", "module.", "_orig_mod.module."])
+@pytest.mark.parametrize("archive", [True, False])
+def test_checkpoints_of_trainings_hold_weights(tmp_path: Path, inside: str, before: str, archive: bool) -> None:
+    weights = {f"{before}{name}": value for name, value in net().state_dict().items()}
+    state = {inside: weights, "epoch": 3, "optimizer": {"state": {}}} if inside else weights
+    torch.save(state, tmp_path / "net.pth", _use_new_zipfile_serialization=archive)
+    got = Predictor(tmp_path / "net.pth", model_class=f"{__file__}:Net").predict(np.ones((2, 4), np.float32))
+    np.testing.assert_allclose(got, net()(torch.ones(2, 4)).detach(), rtol=1e-6)
+
+
+def test_a_whole_module_runs_where_somebody_vouches_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(torch.nn.Sequential(torch.nn.Linear(4, 3)), path)
+    assert "--allow-pickle and --sha256" in refusal(path)
+    assert "more than weights" in refusal(path, InvalidModel, model_class=f"{__file__}:Net")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert Predictor(path, allow_pickle=True, sha256=digest).predict(np.ones((2, 4), np.float32)).shape == (2, 3)
+    torch.save(net().state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert "it holds no module" in refusal(path, InvalidModel, allow_pickle=True, sha256=digest)
 
 
 def test_a_class_belongs_to_weights_only(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from foretell import Predictor
-from foretell.errors import InvalidInput, Unavailable
+from foretell.errors import InvalidInput, ModelError, Unavailable
 from foretell.types import DataType
 
 
@@ -77,6 +78,44 @@ def test_an_example_tells_the_inputs() -> None:
         assert (tensor.name, tensor.datatype, tensor.shape) == ("x", DataType.FP32, (4,))
         with pytest.raises(InvalidInput, match="shape"):
             predictor.predict(np.zeros((2, 5), np.float32))
+
+
+class Script(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 3)
+
+    def forward(this, x: torch.Tensor) -> torch.Tensor:
+        return this.layer(x)
+
+
+def test_whole_numbers_are_real_ones_where_nobody_knows_and_the_model_wants_them(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Script()).save(str(tmp_path / "net.pt"))
+        torch.jit.script(torch.nn.Embedding(9, 2)).save(str(tmp_path / "words.pt"))
+    whole = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    for source in (tmp_path / "net.pt", Script()):
+        with Predictor(source) as predictor:
+            np.testing.assert_array_equal(predictor.predict(whole), predictor.predict(np.array(whole, np.float32)))
+            with pytest.raises(ModelError, match="shapes cannot be multiplied"):
+                predictor.predict([[1, 2, 3]])
+    with Predictor(tmp_path / "words.pt") as words:
+        assert np.shape(words.predict(whole)) == (2, 4, 2)
+        with pytest.raises(ModelError, match="index out of range"):
+            words.predict([[9, 1]])
+
+
+def test_an_example_may_name_parameters_that_have_a_default() -> None:
+    class Tokens(torch.nn.Module):
+        def forward(self, ids: torch.Tensor, kinds: Any = None, mask: Any = None) -> torch.Tensor:
+            return ids * 2 if mask is None else ids * mask
+
+    ids, mask = np.array([[1, 2]]), np.array([[0, 1]])
+    with Predictor(Tokens(), example={"ids": ids, "mask": mask}) as predictor:
+        assert predictor.predict({"mask": mask, "ids": ids}).tolist() == [[0, 2]]
+    with Predictor(Tokens(), example={"ids": ids}) as predictor:
+        assert predictor.predict(ids).tolist() == [[2, 4]]
 
 
 def test_bf16_where_the_cpu_has_it() -> None:

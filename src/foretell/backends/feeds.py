@@ -16,15 +16,16 @@ Feed = Array | list[Array]
 """All rows in one array, or rows of different shape, each to be sent alone."""
 
 
-def feed_of(column: Column, spec: TensorSpec, errors: dict[int, RowError], *, alone: bool) -> Feed:
-    """The rows of `column`, native and contiguous; strings as objects. Rows of text that is not UTF-8 go to `errors`.
+def feed_of(column: Column, spec: TensorSpec, errors: dict[int, RowError], *, alone: bool, text: bool = True) -> Feed:
+    """The rows of `column`, native and contiguous; strings as objects: as `str`, and rows of what is not UTF-8 go to
+    `errors`; without `text` as `bytes`.
 
     `alone`: each row is sent in a call of its own, so rows may differ in length. Else `InvalidInput` where they do: the
     engine has filled them up, if anybody said how.
     """
     if isinstance(column, Ragged):
-        return _ragged(column, spec, errors, alone=alone)
-    return _plain(column, spec, errors, None)
+        return _ragged(column, spec, errors, alone=alone, text=text)
+    return _plain(column, spec, errors, None, text=text)
 
 
 def zeros(shape: tuple[int, ...], datatype: DataType, value: int = 0) -> Array:
@@ -63,14 +64,24 @@ def _piece(feed: Feed, start: int, count: int, size: int) -> Array:
     return rows if count == size else np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)])
 
 
-def _plain(column: Dense | Bytes, spec: TensorSpec, errors: dict[int, RowError], owners: Array | None) -> Array:
+def _plain(
+    column: Dense | Bytes, spec: TensorSpec, errors: dict[int, RowError], owners: Array | None, *, text: bool
+) -> Array:
     """`owners`: the row that each element of `column` belongs to, where that is not the element itself."""
     if isinstance(column, Dense):  # other byte orders runtimes would misread without a word
         kind = column.data.dtype.newbyteorder("=") if spec.datatype is None else spec.datatype.numpy
         return np.ascontiguousarray(column.data, kind)
-    per_row = math.prod(column.row_shape)
+    items: list[bytes] = column.items()
+    made = np.empty(len(items), object)
+    made[:] = _texts(items, math.prod(column.row_shape), spec, errors, owners) if text else items
+    return made.reshape((len(column), *column.row_shape))
+
+
+def _texts(
+    items: list[bytes], per_row: int, spec: TensorSpec, errors: dict[int, RowError], owners: Array | None
+) -> list[str]:
     texts: list[str] = []
-    for at, item in enumerate(column.items()):
+    for at, item in enumerate(items):
         try:
             texts.append(item.decode())
         except UnicodeDecodeError:
@@ -78,15 +89,13 @@ def _plain(column: Dense | Bytes, spec: TensorSpec, errors: dict[int, RowError],
             row = at // per_row if owners is None else int(owners[at // per_row])
             message = f"input {spec.name!r}: the row holds text that is not UTF-8; expected {spec.describe()}"
             errors.setdefault(row, RowError(InvalidInput.code, message))
-    made = np.empty(len(texts), object)
-    made[:] = texts
-    return made.reshape((len(column), *column.row_shape))
+    return texts
 
 
-def _ragged(column: Ragged, spec: TensorSpec, errors: dict[int, RowError], *, alone: bool) -> Feed:
+def _ragged(column: Ragged, spec: TensorSpec, errors: dict[int, RowError], *, alone: bool, text: bool) -> Feed:
     lengths, rows = column.lengths, len(column)
     first, last = int(column.offsets[0]), int(column.offsets[-1])
-    values = _plain(column.values.slice(first, last), spec, errors, np.repeat(np.arange(rows), lengths))
+    values = _plain(column.values.slice(first, last), spec, errors, np.repeat(np.arange(rows), lengths), text=text)
     longest = int(lengths.max(initial=0))
     if (lengths == longest).all():
         return values.reshape((rows, longest, *values.shape[1:]))

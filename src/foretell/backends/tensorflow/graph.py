@@ -71,18 +71,30 @@ def check_graph(graph: Any, signature: Any, where: str) -> bool:
     return not any(_RANDOM.match(name) for name in asked)
 
 
+def handles_of(graph: Any, signature: Any) -> set[str]:
+    """The nodes that hold the weights which the signature reads."""
+    nodes = {node.name: node for node in graph.graph_def.node}
+    reached = _reached((each.name for each in signature.outputs.values()), nodes)
+    return {name for name in reached if nodes[name].op == "VarHandleOp"}
+
+
+def _reached(names: Iterable[str], nodes: dict[str, Any]) -> set[str]:
+    """The nodes on all ways to the tensors or operations `names`."""
+    open_nodes, seen = [_node_of(name) for name in names], set()
+    while open_nodes:
+        name = open_nodes.pop()
+        if name not in seen and name in nodes:
+            seen.add(name)
+            open_nodes += [_node_of(each) for each in nodes[name].input]
+    return seen
+
+
 def _operators(names: Iterable[str], nodes: dict[str, Any], functions: dict[str, Any]) -> set[str]:
     """The operators that are run for the tensors or operations `names`, those of the functions they call included."""
     found: set[str] = set()
     called: set[str] = set()
-    open_nodes, seen = [_node_of(name) for name in names], set()
-    while open_nodes:
-        name = open_nodes.pop()
-        if name in seen or name not in nodes:
-            continue
-        seen.add(name)
+    for name in _reached(names, nodes):
         _note(nodes[name], found, called)
-        open_nodes += [_node_of(each) for each in nodes[name].input]
     done: set[str] = set()
     while called - done:
         name = (called - done).pop()

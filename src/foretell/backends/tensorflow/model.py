@@ -11,15 +11,16 @@ import numpy as np
 from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.artefact_bytes import digest_of
+from foretell.backends.feeds import Feed, feed_of
 from foretell.backends.first_axis import Dims, rule_of, tensor_of
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.quiet_tensorflow import import_tensorflow
-from foretell.backends.tensorflow.graph import check_graph, graph_to_serve, init_of, signature_of
-from foretell.columns import Array
+from foretell.backends.tensorflow.graph import check_graph, graph_to_serve, handles_of, init_of, signature_of
+from foretell.columns import Array, Column
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
-from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable
-from foretell.types import DataType, ModelSpec
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, RowError, Unavailable
+from foretell.types import DataType, ModelSpec, TensorSpec
 
 _TYPES = {
     1: DataType.FP32, 2: DataType.FP64, 3: DataType.INT32, 4: DataType.UINT8, 5: DataType.INT16, 6: DataType.INT8,
@@ -69,6 +70,10 @@ class TensorflowModel(ArrayModel):
         found = probed(spec, self._call, check_rows=self._settings.batch is None)
         self._loaded(found.with_changes(concurrent=True, deterministic=same))
 
+    def _feed(self, column: Column, spec: TensorSpec, errors: dict[int, RowError]) -> Feed:
+        """Its strings are bytes: images, and examples in protocol buffers, as often as text."""
+        return feed_of(column, spec, errors, alone=self.spec.batch in (None, 1), text=False)
+
     def _started(self, tensorflow: Any, found: Any) -> Any:
         """A session with the graph, its weights and its tables."""
         v1 = tensorflow.compat.v1
@@ -91,6 +96,7 @@ class TensorflowModel(ArrayModel):
                 session.run(found.saver_def.restore_op_name, {found.saver_def.filename_tensor_name: weights})
             if (init := init_of(found)) is not None:
                 session.run(graph.get_operation_by_name(init), _assets(found, self._folder))
+            self._check_weights(v1, session, found)
         except Exception as error:
             if session is not None:
                 session.close()
@@ -99,6 +105,18 @@ class TensorflowModel(ArrayModel):
             text = f"TensorFlow {tensorflow.__version__} refuses it: {_first(error)}"
             raise InvalidModel(text, where=str(self._folder)) from error
         return session
+
+    def _check_weights(self, v1: Any, session: Any, found: Any) -> None:
+        """Raises `InvalidModel` where its answer reads weights that nothing has filled."""
+        graph = session.graph
+        read = sorted(handles_of(found, signature_of(found, str(self._folder))))
+        with graph.as_default():
+            there = [v1.raw_ops.VarIsInitializedOp(resource=graph.get_tensor_by_name(f"{name}:0")) for name in read]
+        empty = [name for name, full in zip(read, session.run(there), strict=True) if not full]
+        if empty:
+            fix = "a Keras model is saved by model.export, or by model.save as .keras"
+            got = ", ".join(empty[:3])
+            raise InvalidModel("it does not fill the weights of its answer", where=str(self._folder), got=got, fix=fix)
 
     def _call(self, feeds: Arrays) -> Arrays:
         run, (bf16, kind) = self._run_session, self._bf16

@@ -20,6 +20,8 @@ from foretell.errors import InvalidModel, UnsafeModel
 
 MAX_ENTRIES = 100_000
 MAX_PROGRAM_BYTES = 512 * 2**20
+_BEFORE_ARCHIVES = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The first bytes of what torch.save wrote before PyTorch 1.6, and still writes where it is asked to."""
 _FIX = "if you trust its author, give --allow-pickle and --sha256 with the digest that the author tells"
 
 _OPERATOR = re.compile(r"torch\.ops\.(?P<domain>\w+)\.(?P<name>\w+)\.\w+")
@@ -52,6 +54,8 @@ _SCRIPT_FILES = re.compile(r"\b(?:torch|aten|ops\.aten)\.(?:save|load|from_file)
 
 def kind_of(path: Path) -> str:
     """ "program", "script" or "pickle". Raises `InvalidModel` for what is no archive of PyTorch, or a part of one."""
+    if _head(path) == _BEFORE_ARCHIVES:
+        return "pickle"
     with _opened(path) as archive:
         names = _inner(archive)
         if any(name.startswith("models/") for name in names) or "serialized_exported_program.json" in names:
@@ -178,6 +182,14 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BEFORE_ARCHIVES))
+    except OSError as error:
+        raise InvalidModel("the file cannot be read", where=str(path), got=error.strerror or error) from error
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from foretell.errors import InferenceError, InvalidModel, ModelError, NotReady, 
 from foretell.model import Context
 from foretell.types import DataType, ModelSpec
 
+Kinds = tuple[torch.dtype | None, ...]
+_COLOURS, _SCRIPT = re.compile("\x1b\\[[0-9;]*m"), "failed in the TorchScript interpreter"
 _TAKES = ("precision", "threads", "compile", "model_class")
 
 
@@ -39,7 +43,7 @@ class TorchModel(ArrayModel):
         self._call_of: Callable[..., Any] | None = None
         self._carrier: Carrier | None = None
         self._floats: torch.dtype | None = None
-        self._kinds: tuple[torch.dtype | None, ...] = ()
+        self._kinds: Kinds = ()
         self._device = settings.devices[0]
         self._threads = settings.shared_threads(usable_cores())
 
@@ -79,8 +83,28 @@ class TorchModel(ArrayModel):
         runnable, call = self._runnable, self._call_of
         if runnable is None or call is None:
             raise NotReady("the model is closed", where=self._where)
-        rows, feeds = self._enough(feeds, runnable.least_rows)
         kinds = self._kinds or (None,) * len(feeds)
+        try:
+            return self._answers(runnable, call, feeds, kinds)
+        except Exception:
+            fractions = self._fractions(feeds, kinds)
+            if fractions is None:
+                raise
+            with suppress(Exception):
+                answers = self._answers(runnable, call, feeds, fractions)
+                self._kinds = fractions
+                return answers
+            raise
+
+    def _fractions(self, feeds: Arrays, kinds: Kinds) -> Kinds | None:
+        """Where nobody knows what an input is, 1 may be meant as 1.0: then the types that the inputs would be."""
+        whole = [kind is None and feed.dtype.kind in "iu" for feed, kind in zip(feeds.values(), kinds, strict=True)]
+        if self._floats is None or not any(whole):
+            return None
+        return tuple(self._floats if each else kind for each, kind in zip(whole, kinds, strict=True))
+
+    def _answers(self, runnable: Runnable, call: Callable[..., Any], feeds: Arrays, kinds: Kinds) -> Arrays:
+        rows, feeds = self._enough(feeds, runnable.least_rows)
         tensors = [tensor_of(feed, kind, self._floats) for feed, kind in zip(feeds.values(), kinds, strict=True)]
         use_threads(self._threads)
         with torch.inference_mode():
@@ -174,5 +198,7 @@ def _widened(array: Array) -> Array:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).strip().split("\n", 1)[0].split()) or type(error).__name__
+    """Its first line; of what failed in TorchScript the last one, which says what it was. Without colours."""
+    lines = _COLOURS.sub("", str(error)).strip().split("\n")
+    text = " ".join(lines[-1 if _SCRIPT in lines[0] else 0].split()) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -16,7 +18,9 @@ from foretell.backends.torch.runnable import Runnable
 from foretell.backends.torch.script import runnable_of as runnable_of_script
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting
-from foretell.types import ModelSpec
+from foretell.types import ModelSpec, TensorSpec
+
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def live_model(value: Any, settings: ModelSettings, where: str, example: object = None) -> TorchModel:
@@ -37,13 +41,32 @@ def live_model(value: Any, settings: ModelSettings, where: str, example: object 
 
 def runnable_of(module: torch.nn.Module, where: str, example: object = None) -> Runnable:
     """The module in evaluation mode. Its inputs are the parameters of its forward that have no default, unless its
-    attribute `inputs` says otherwise; `example`, rows of them, tells their types."""
+    attribute `inputs` says otherwise; `example`, rows of them, tells their types, and may name others that have one."""
     module.eval()
     declared = read_declared(module, where)
-    signature = read_signature(module.forward, f"{where}.forward")
-    inputs = declared.spec.inputs or signature.specs()
+    told = read_signature(module.forward, f"{where}.forward")
+    inputs = declared.spec.inputs or told.specs()
     batch = None
+    call: Callable[..., Any] = module
     if example is not None:
-        inputs, batch = example_batch(example, inputs, signature)
+        if declared.spec.inputs is None and (more := _named_beside(example, module, inputs)):
+            inputs, call = more, _by_name(module, [each.name for each in more])
+        inputs, batch = example_batch(example, inputs, told)
     spec: ModelSpec = declared.spec.with_changes(inputs=inputs)
-    return Runnable(module, module, spec, (None,) * len(inputs or ()), labels=declared.labels, example=batch)
+    return Runnable(module, call, spec, (None,) * len(inputs or ()), labels=declared.labels, example=batch)
+
+
+def _named_beside(
+    example: object, module: torch.nn.Module, inputs: tuple[TensorSpec, ...] | None
+) -> tuple[TensorSpec, ...] | None:
+    """The inputs where `example` names parameters beside those that have to be given."""
+    names = example if isinstance(example, Mapping) else getattr(example, "columns", ())
+    given = {str(name) for name in names}
+    if inputs is None or not given > {each.name for each in inputs}:
+        return None
+    known = [name for name, each in signature(module.forward).parameters.items() if each.kind in _BY_NAME]
+    return tuple(TensorSpec(name) for name in known if name in given) if given <= set(known) else None
+
+
+def _by_name(module: torch.nn.Module, names: list[str]) -> Callable[..., Any]:
+    return lambda *tensors: module(**dict(zip(names, tensors, strict=True)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretell.backends.artefact_bytes import bytes_of, check_digest, digest_of
+from foretell.backends.artefact_file import Artefact
 from foretell.backends.opened import Opened
 from foretell.backends.torch.archive_check import check_program, check_script, kind_of
 from foretell.config import ModelSettings
@@ -24,7 +25,7 @@ _PICKLE = "if you trust its author, give --allow-pickle and --sha256 with the di
 
 
 def open_torch(path: Path, settings: ModelSettings) -> Opened:
-    """Opens an exported program or TorchScript; nothing is loaded yet.
+    """Opens an exported program, TorchScript or weights; nothing is loaded yet.
 
     What could run code is refused with `UnsafeModel`, unless `settings.allow_pickle` and a matching `settings.sha256`
     vouch for it. Raises `InvalidModel`, `MissingExtra`, and as `TorchModel`.
@@ -34,13 +35,14 @@ def open_torch(path: Path, settings: ModelSettings) -> Opened:
     check_digest(digest, settings.sha256, path)
     vouched = settings.allow_pickle and settings.sha256 is not None
     kind = kind_of(path)
-    if kind == "pickle":
+    if kind == "pickle" and (settings.model_class is not None or not vouched):
         return open_weights(path, settings)
     if settings.model_class is not None:
         raise InvalidSetting("model_class is for weights", where=str(path), got="a model that brings its own code")
     if not vouched:
         _check(path, kind)
-    read = _program if kind == "program" else _script
+    kinds = {"program": _program, "script": _script, "pickle": lambda path: _whole(path, settings)}
+    read = kinds[kind]
     return _opened(path, settings, digest, lambda: read(path), permission="allow_pickle" if vouched else "")
 
 
@@ -53,7 +55,8 @@ def open_weights(path: Path, settings: ModelSettings) -> Opened:
         if path.suffix.lower() != ".safetensors":
             raise UnsafeModel(
                 "a pickle can run any code when it is opened", where=str(path),
-                fix="name the class of its weights with --model-class module:Class, or export it with torch.export",
+                fix="name the class of its weights with --model-class module:Class, or export it with torch.export; "
+                "of a whole module, if you trust its author, give --allow-pickle and --sha256",
             )  # fmt: skip
         fix = "name the class they belong to: --model-class module:Class"
         raise InvalidModel("weights alone are no model", where=str(path), fix=fix)
@@ -118,6 +121,15 @@ def _script(path: Path) -> Runnable:
     except Exception as error:
         raise invalid(error, str(path)) from error
     return runnable_of(module, str(path))
+
+
+def _whole(path: Path, settings: ModelSettings) -> Runnable:
+    """Read once: what the digest is of is what is opened."""
+    from foretell.backends.torch.weights import whole_module
+
+    artefact = Artefact.read(path)
+    check_digest(artefact.digest, settings.sha256, path)
+    return whole_module(artefact.data, str(path))
 
 
 def _check_pickles(path: Path, names: Sequence[str]) -> None:

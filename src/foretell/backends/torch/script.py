@@ -14,7 +14,7 @@ from foretell.types import ModelSpec, TensorSpec
 def runnable_of(module: Any, where: str) -> Runnable:
     """Raises `InvalidModel` for one that needs anything but tensors."""
     module.eval()
-    arguments = [each for each in module.forward.schema.arguments if each.name != "self"]
+    arguments = module.forward.schema.arguments[1:]  # the first one is the module, whatever it is called
     needed = [each for each in arguments if not each.has_default_value()]
     for each in needed:
         if not isinstance(each.type, torch.TensorType):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,10 @@ from foretell.backends.torch.runnable import Runnable
 from foretell.errors import InvalidModel
 
 _SHOWN = 3
+_INSIDE = ("state_dict", "model_state_dict", "model", "net")
+"""Where a checkpoint of a training has the weights, beside its optimizer and its epoch."""
+_BEFORE = ("module.", "_orig_mod.", "model.", "net.")
+"""What training on several devices, torch.compile and a class around the module put before each name."""
 
 
 def class_of(reference: str) -> Found:
@@ -37,9 +43,14 @@ def with_weights(path: Path, found: Found) -> Runnable:
         raise InvalidModel(f"{found.name} made none", where=str(path), expected=expected, got=got)
     try:
         state = _state(path)
+    except pickle.UnpicklingError as error:
+        fix = "save module.state_dict(), or export it with torch.export"
+        raise InvalidModel(
+            "it holds more than weights, which cannot be read safely", where=str(path), fix=fix
+        ) from error
     except Exception as error:
         raise invalid(error, str(path)) from error
-    _load(module, state, found.name, str(path))
+    _load(module, _of_module(state, set(module.state_dict())), found.name, str(path))
     return runnable_of(module, found.name)
 
 
@@ -54,6 +65,18 @@ def _state(path: Path) -> dict[str, Any]:
     return state
 
 
+def _of_module(state: dict[str, Any], own: set[str]) -> dict[str, Any]:
+    """The weights of the module, from a checkpoint of its training too. `own`: their names there."""
+    if not own & set(state):
+        state = next((state[name] for name in _INSIDE if isinstance(state.get(name), dict)), state)
+    while state and not own & set(state):
+        before = next((each for each in _BEFORE if all(str(name).startswith(each) for name in state)), None)
+        if before is None:
+            break
+        state = {name.removeprefix(before): value for name, value in state.items()}
+    return state
+
+
 def _load(module: torch.nn.Module, state: dict[str, Any], name: str, where: str) -> None:
     own = module.state_dict()
     lacks, more = sorted(set(own) - set(state)), sorted(set(state) - set(own))
@@ -63,6 +86,18 @@ def _load(module: torch.nn.Module, state: dict[str, Any], name: str, where: str)
         got = "; ".join(f"{kind} {_some(keys)}" for kind, keys in found if keys)
         raise InvalidModel(f"the weights do not fit {name}", where=where, got=f"a file that {got}")
     module.load_state_dict(state)
+
+
+def whole_module(data: bytes, where: str) -> Runnable:
+    """What torch.save(module) wrote, a pickle, which runs whatever it says. Raises `InvalidModel` for weights alone."""
+    try:
+        module = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise invalid(error, where) from error
+    if not isinstance(module, torch.nn.Module):
+        fix = "name the class of its weights with --model-class module:Class"
+        raise InvalidModel("it holds no module", where=where, got=type(module).__name__, fix=fix)
+    return runnable_of(module, type(module).__name__)
 
 
 def _some(keys: list[str]) -> str:
