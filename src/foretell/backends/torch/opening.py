@@ -41,7 +41,11 @@ def open_torch(path: Path, settings: ModelSettings) -> Opened:
         raise InvalidSetting("model_class is for weights", where=str(path), got="a model that brings its own code")
     if not vouched:
         _check(path, kind)
-    kinds = {"program": _program, "script": _script, "pickle": lambda path: _whole(path, settings)}
+    kinds: dict[str, Callable[[Path], Runnable]] = {
+        "program": _program,
+        "script": _script,
+        "pickle": lambda path: _whole(path, settings),
+    }
     read = kinds[kind]
     return _opened(path, settings, digest, lambda: read(path), permission="allow_pickle" if vouched else "")
 
