@@ -60,10 +60,11 @@ def test_what_each_process_decides_is_not_added_up_but_its_replicas_are() -> Non
     together = Together("worker")
     for worker in (0, 1):
         decided = {"replicas": 2, "replicas_lost_total": 1, "batch_rows_limit": 64, "bulk_share": 0.5}
+        decided["waits_for_callers"] = 1
         model = ModelMetrics("m", "1", Stats(), 0, 0, True, {**decided, "slo_margin_seconds": 0.01})
         together.tells(worker, exposition([model], {}))
     lines = together.exposition({0, 1}).splitlines()
-    for told in ("replicas{", "replicas_lost_total{", "batch_rows_limit{", "bulk_share{", "slo_margin_seconds{"):
+    for told in (*(f"{name}{{" for name in decided), "slo_margin_seconds{"):
         numbers = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"foretell_{told}")]
         assert numbers == {"replicas{": [4], "replicas_lost_total{": [2]}.get(told, [decided.get(told[:-1], 0.01)] * 2)
 

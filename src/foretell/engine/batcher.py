@@ -16,16 +16,18 @@ from foretell.engine import policy
 from foretell.engine.again import Again
 from foretell.engine.delivery import Delivery
 from foretell.engine.lanes import Lanes
-from foretell.engine.member import Member
+from foretell.engine.next_batch import NextBatch
 from foretell.engine.objective import Objective
+from foretell.engine.pace import Pace
 from foretell.engine.pool import Pool
 from foretell.engine.profile import Profile
 from foretell.engine.recorder import Recorder
 from foretell.engine.refusals import Refusals
 from foretell.engine.run import Run
 from foretell.engine.runner import Runner
+from foretell.engine.under_way import UnderWay
 from foretell.engine.work import Work
-from foretell.errors import Cancelled, NotReady, Overloaded
+from foretell.errors import NotReady, Overloaded
 
 _SWEEP_S = 0.05
 
@@ -51,7 +53,7 @@ class Batcher:
         self._again = Again(settings, loop, clock, self._wake)
         self.delivery = Delivery(recorder, loop, name)
         self._refusals = Refusals(name, settings.max_queue_size)
-        self._busy: dict[Member, Run] = {}
+        self._busy = UnderWay()
         self._scheduled = self._closed = False
         self._full_rows = math.inf
         """So many waiting rows are worth a look while all replicas are busy, see `_line_up`."""
@@ -60,9 +62,14 @@ class Batcher:
         self.objective: Objective | None = None
         if settings.slo_ms is not None:
             self.objective = Objective(settings.slo_ms / 1e3, settings.max_batch_size, profile)
+        self.pace = Pace()
         self._runner = Runner(
             pool, placement, profile, self._lanes, self._again, self.delivery, self.objective, clock, loop, self._free,
-            self._go_on, settings.max_batch_size,
+            self._go_on, self.pace, settings.max_batch_size,
+        )  # fmt: skip
+        self._next = NextBatch(
+            pool, placement, profile, self._lanes, self._again, self.delivery, self._refusals, self._runner, self._busy,
+            clock, name,
         )  # fmt: skip
         pool.watch(self._members_changed)
 
@@ -135,7 +142,7 @@ class Batcher:
         """Gives what waits now to the replicas that are free."""
         self._scheduled = False
         while (member := self._pool.acquire(self._busy)) is not None:
-            works, attempt = self._take()
+            works, attempt = self._next.take()
             if not works:
                 self._pool.release(member)
                 break
@@ -160,14 +167,17 @@ class Batcher:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _line_up(self) -> None:
-        """Gives full batches that wait to the replicas that are free next: they go on with them at once then."""
+        """Gives batches that wait to the replicas that are free next, where they are worth it: those go on with them at
+        once then."""
         self._full_rows = math.inf
-        most = self._runner.most_rows
-        while (first := self._next_free(most)) is not None:
-            if self._lanes.interactive.rows < most:
-                self._full_rows = most
+        if not self.pace.waits:
+            self._join()
+        while (first := self._next_free()) is not None:
+            enough = self._runner.worth_rows(first)
+            if self._lanes.interactive.rows < enough:
+                self._full_rows = enough
                 break
-            works, attempt = self._take()
+            works, attempt = self._next.take()
             if not works:
                 break
             self._pool.hold(first.member)
@@ -175,46 +185,27 @@ class Batcher:
             run.lined_up = True
             self._start(run)
             first.alone = run.ended
+            if run.open:
+                self._full_rows = 1
 
-    def _next_free(self, most: int) -> Run | None:
+    def _join(self) -> None:
+        """Lets those that wait join a batch that is lined up and has not begun."""
+        queue = self._lanes.interactive
+        for run in self._busy.lined_up:
+            group = run.works[0].group
+            if run.open and not run.attempt and group.mergeable and next(iter(queue.groups), None) is group:
+                works = self._next.alive(queue.take_of(group, self._next.most_rows - run.rows))
+                if not self._runner.join(run, works):
+                    queue.put_back(works)
+            if run.open:
+                self._full_rows = 1
+
+    def _next_free(self) -> Run | None:
         """The call whose replica is free next and has none to go on with, where every replica has a call."""
         if self._lanes.bulk.groups or len(self._busy) < len(self._pool.members):
             return None
-        runs = [run for run in self._busy.values() if self._runner.takes_another(run)]
-        if not runs or not policy.lines_up(self._profile.call_s(most)):
-            return None
-        return min(runs, key=lambda run: run.expected)
-
-    def _take(self) -> tuple[list[Work], int]:
-        """The next batch's requests that still want an answer, and how often they were tried before."""
-        now = self._clock.monotonic()
-        while self._again.due:
-            works, attempt = self._again.due.popleft()
-            if alive := self._alive(works, now):
-                return alive, attempt
-        most = self._runner.most_rows
-        free = len(self._pool.members) - len(self._busy)
-        if free > 1:
-            most = min(most, policy.share_rows(self._lanes.rows, free, self._profile))
-        lanes = self._lanes
-        works = self._alive(lanes.take(most, now) if lanes.bulk.groups else lanes.interactive.take(most), now)
-        while not works and self._lanes:
-            works = self._alive(self._lanes.take(most, now), now)
-        return works, 0
-
-    def _alive(self, works: list[Work], now: float) -> list[Work]:
-        """Without those whose caller has gone or whose time is up; they never reach the model."""
-        alive = []
-        for work in works:
-            if work.ended:
-                continue
-            if work.cancelled:
-                self.delivery.fail([work], Cancelled("the caller gave up", where=self._name))
-            elif work.deadline is not None and now >= work.deadline:
-                self.delivery.fail([work], self._refusals.expired())
-            else:
-                alive.append(work)
-        return alive
+        first = self._busy.next_free(self._runner.takes_another)
+        return first if first and policy.lines_up(self._profile.call_s(self._runner.most_rows)) else None
 
     def _free(self, run: Run) -> None:
         """The replica is free: take the next batch on the next tick, after the loop has read its sockets."""
@@ -282,8 +273,7 @@ class Batcher:
         """Ends requests whose time is up, also those that a model still has: nobody waits past a limit."""
         self._sweeper = None
         now, later = self._clock.monotonic(), False
-        runs = [*self._busy.values(), *(run.next for run in self._busy.values() if run.next is not None)]
-        running = [work for run in runs for work in run.works]
+        running = [work for run in self._busy.runs for work in run.works]
         for work in [*self._lanes, *self._again.works(), *running]:
             if work.deadline is None or work.ended:
                 continue
@@ -306,7 +296,7 @@ class Batcher:
         """Whether the objective lets a request in."""
         members, free_s = len(self._pool.members), 0.0
         if members and len(self._busy) >= members:
-            free_s = max(0.0, min([(run.next or run).expected for run in self._busy.values()]) - work.arrived)
+            free_s = max(0.0, self._busy.free_at - work.arrived)
         return objective.admits(work.arrived, waiting, work.rows, members, free_s)
 
     def _drain_s(self) -> float | None:

@@ -56,7 +56,18 @@ class ThreadExecutor:
 
         A future that is cancelled in time lets go of its batch. Transient errors pass: who submits may try again.
         """
-        job = _Job(batch, ctx, pause_s, on_free)
+        return self.submit_later(lambda: (batch, ctx), pause_s=pause_s, on_done=on_done, on_free=on_free)
+
+    def submit_later(
+        self,
+        take: Callable[[], tuple[Batch, Context]],
+        *,
+        pause_s: float = 0.0,
+        on_done: Callable[[Future[Batch], float], None] | None = None,
+        on_free: Callable[[], None] | None = None,
+    ) -> Future[Batch]:
+        """`submit` of what `take` gives when its turn has come, on the worker thread."""
+        job = _Job(take, pause_s, on_free)
         if on_done is not None:
             took_s = job.took_s
             job.future.add_done_callback(lambda future: on_done(future, took_s[0]))
@@ -112,9 +123,10 @@ class ThreadExecutor:
                 job.future.set_exception(NotReady("the model is closed"))
                 return
             clock = self._replica.clock
-            began = clock.monotonic()
             try:
-                answer = self._replica.run(job.batch, job.ctx, retry=False)
+                batch, ctx = job.take()
+                began = clock.monotonic()
+                answer = self._replica.run(batch, ctx, retry=False)
                 job.took_s[0] = clock.monotonic() - began
                 job.future.set_result(answer)
             except BaseException as error:  # whatever it is, it ends this call and not the thread that others wait for
@@ -136,21 +148,17 @@ class _Rest(NamedTuple):
 class _Job:
     """A call to make. It and its future are not a circle: the collector rests, and who waits for it holds its batch."""
 
-    __slots__ = ("_held", "ctx", "future", "on_free", "pause_s", "took_s")
+    __slots__ = ("_held", "future", "on_free", "pause_s", "took_s")
 
     def __init__(
-        self,
-        batch: Batch,
-        ctx: Context,
-        pause_s: float,
-        on_free: Callable[[], None] | None,
+        self, take: Callable[[], tuple[Batch, Context]], pause_s: float, on_free: Callable[[], None] | None
     ) -> None:
-        self.ctx, self.pause_s, self.on_free = ctx, pause_s, on_free
+        self.pause_s, self.on_free = pause_s, on_free
         self.future: Future[Batch] = Future()
         self.took_s = [0.0]
-        self._held = held = [batch]
+        self._held = held = [take]
         self.future.add_done_callback(lambda future: held.clear() if future.cancelled() else None)
 
-    @property
-    def batch(self) -> Batch:
-        return self._held[0]
+    def take(self) -> tuple[Batch, Context]:
+        """What it is given."""
+        return self._held[0]()

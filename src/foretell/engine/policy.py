@@ -64,6 +64,12 @@ def share_rows(waiting_rows: int, free: int, profile: Profile) -> int:
     return waiting_rows
 
 
+def turn_rows(rows: int, members: int) -> int:
+    """The rows of a batch where callers take turns and `rows` of them are there: one half is computed by the `members`,
+    and one has its answers, or waits to be next."""
+    return max(1, math.ceil(rows / (2 * max(1, members))))
+
+
 def rows_within(profile: Profile, limit_s: float, max_rows: int) -> int:
     """The most rows whose call is expected to end within `limit_s`; 1 at least.
 

@@ -30,12 +30,16 @@ class Run:
         "lined_up",
         "member",
         "next",
+        "open",
+        "rows",
         "started",
         "works",
     )
 
     def __init__(self, member: Member, works: list[Work], attempt: int, started: float) -> None:
         self.member, self.works, self.attempt, self.started = member, works, attempt, started
+        self.rows = sum([work.rows for work in works])
+        """Of `works`."""
         self.expected = started
         """When it will probably end."""
         self.finished = started
@@ -54,6 +58,8 @@ class Run:
         """What the worker thread of the member was given, where it runs there."""
         self.lined_up = False
         """Whether it was begun behind another one, which then had not ended."""
+        self.open = False
+        """Whether requests may still join it, see `Runner.join`."""
         self.next: Run | None = None
         """The one that is lined up behind it."""
         self.alone = False

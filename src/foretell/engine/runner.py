@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -16,6 +17,7 @@ from foretell.engine.gather import gather
 from foretell.engine.isolate import budget, isolate
 from foretell.engine.lanes import Lanes
 from foretell.engine.objective import Objective
+from foretell.engine.pace import Pace
 from foretell.engine.pool import Pool
 from foretell.engine.profile import Profile
 from foretell.engine.run import Run
@@ -28,7 +30,7 @@ from foretell.errors import (
     ReplicaLost,
     TransientError,
 )
-from foretell.model import Outcome
+from foretell.model import Context, Outcome
 
 _OF_THE_CALL = (NotReady, TransientError, DeadlineExceeded, Cancelled)
 """Failures that tell nothing of the requests: a search for a bad one would find none."""
@@ -51,14 +53,20 @@ class Runner:
         loop: asyncio.AbstractEventLoop,
         free: Callable[[Run], None],
         go_on: Callable[[Run], None],
+        pace: Pace,
         full_rows: int,
     ) -> None:
         """`go_on`: as `free`, where the next batch is to leave at once. `full_rows`: of the largest batch."""
         self._pool, self._placement, self._profile, self._lanes, self._again = pool, placement, profile, lanes, again
         self._delivery, self._objective, self._clock, self._loop, self._free = delivery, objective, clock, loop, free
-        self._go_on, self._full_rows = go_on, full_rows
+        self._go_on, self.pace, self._full_rows = go_on, pace, full_rows
+        self._joining = threading.Lock()
+        """Whoever has it may let requests join an open run, or close it."""
 
     def start(self, run: Run) -> None:
+        if run.lined_up and not run.member.apart and not self.pace.waits:
+            self._open(run)
+            return
         try:
             run.batch = assemble(run.works)
         except (InferenceError, ValueError, TypeError, MemoryError):
@@ -120,17 +128,40 @@ class Runner:
         self._free(run)
 
     def _run_threaded(self, run: Run, batch: Batch) -> None:
-        run.expected = run.started + (self._profile.call_s(batch.rows) or 0.0)
         run.ctx = ctx = shared_context(run.works, run.member.device)
+        self._give_thread(run, lambda: (batch, ctx), batch.rows)
+
+    def _open(self, run: Run) -> None:
+        """Lets requests join it until its thread takes it, which waits for nobody then."""
+        run.open = True
+        self._give_thread(run, partial(self._close, run), run.rows)
+
+    def join(self, run: Run, works: Sequence[Work]) -> bool:
+        """Adds `works` to an open run; False where its thread has just taken it."""
+        with self._joining:
+            if run.open:
+                run.works += works
+                run.rows += sum([work.rows for work in works])
+            return run.open
+
+    def _close(self, run: Run) -> tuple[Batch, Context]:
+        """What an open run has become; on the thread of its member."""
+        with self._joining:
+            run.open = False
+        batch = assemble(run.works)
+        run.batch, run.ctx = batch, shared_context(run.works, run.member.device)
+        return batch, run.ctx
+
+    def _give_thread(self, run: Run, take: Callable[[], tuple[Batch, Context]], rows: int) -> None:
+        run.expected = run.started + (self._profile.call_s(rows) or 0.0)
         threadsafe = self.threadsafe
 
         def on_done(future: Future[Batch], took_s: float) -> None:
             threadsafe(self._finish_threaded, run, future, self._clock.monotonic(), took_s)
 
-        run.call = run.member.thread.submit(
-            batch,
-            ctx,
-            pause_s=self._pause_s(run, batch.rows),
+        run.call = run.member.thread.submit_later(
+            take,
+            pause_s=self._pause_s(run, rows),
             on_done=on_done,
             on_free=lambda: threadsafe(self._free_if_delivered, run),
         )
@@ -143,6 +174,10 @@ class Runner:
             self._put_back(run)
             return
         error = future.exception()
+        if error is not None and run.batch is None:  # it was open, and what has joined does not go together
+            run.lined_up = False
+            self.start(run)
+            return
         if error is not None:
             self._failed(run, self._delivery.unexpected(error))
             return
@@ -154,7 +189,10 @@ class Runner:
         if run.lined_up:  # only who ran it knows when it began
             run.started = finished - took_s
         self._learn(run, answer, finished)
-        goes_on = run.next is not None or self._lanes.interactive.rows >= self.most_rows
+        if len(run.works) > 1 or not self.pace.waits:  # nobody waits for one caller to come back
+            self.pace.ended(answer.rows, finished)
+        enough = self.most_rows if self.pace.waits else 1
+        goes_on = run.next is not None or self._lanes.interactive.rows >= enough
         if goes_on:  # before the answers are handed out: nobody needs to come back first
             self._go_on(run)
         self._deliver(run, answer, finished)
@@ -171,9 +209,17 @@ class Runner:
         """Of a batch, now."""
         return self._full_rows if self._objective is None else self._objective.rows
 
+    def worth_rows(self, run: Run) -> int:
+        """So many waiting rows are worth lining up behind it. Only a thread lets others join them later."""
+        if self.pace.waits:
+            return self.most_rows
+        return min(self.most_rows, run.rows) if run.member.apart else 1
+
     def _pause_s(self, run: Run, rows: int) -> float:
         """How long a replica waits for callers to come back after a call of so many rows."""
-        return policy.pause_s(self._profile.call_s(rows) or 0.0) if len(run.works) > 1 else 0.0
+        if len(run.works) == 1 or not self.pace.waits:
+            return 0.0
+        return policy.pause_s(self._profile.call_s(rows) or 0.0)
 
     def _learn(self, run: Run, answer: Batch, finished: float) -> None:
         """What a call that ended well tells of the next ones."""
