@@ -85,6 +85,46 @@ def test_calls_are_filled_up_only_where_no_row_depends_on_another(tmp_path: Path
     np.testing.assert_allclose(asked(mixing, x0=X[:5])["output"], X[:5] - X[:5].mean(axis=0), atol=1e-5)
 
 
+def test_answers_that_are_not_one_for_each_row_make_a_whole_tensor_one_row(tmp_path: Path) -> None:
+    for name, function in {
+        "turned": lambda x: x.T, "twice": lambda x: [x, x[:1]], "pairs": lambda x: x @ x.T,
+        "halves": lambda x: x.reshape(-1, 2, 4).sum(axis=1),
+    }.items():  # fmt: skip
+        rows = (("2*b" if name == "halves" else "b", 4), np.float32)
+        (tmp_path / name).mkdir()
+        model = loaded(made.file_of(made.exported(function, rows), tmp_path / name))
+        assert model.spec.batch is None
+        assert model.spec.inputs == (TensorSpec("x0", DataType.FP32, (None, 4)),)
+        answer = asked(model, x0=X[None, :6])
+        expected = function(X[:6])
+        for found, want in zip(answer.values(), expected if name == "twice" else [expected], strict=True):
+            np.testing.assert_allclose(found[0], want, rtol=1e-6)
+
+
+def test_a_function_of_eight_rows_at_a_time_is_filled_up(tmp_path: Path) -> None:
+    model = loaded(made.file_of(made.exported(lambda x: x * 2, (("8*b", 4), np.float32)), tmp_path))
+    assert model.spec.batch == 8
+    np.testing.assert_array_equal(asked(model, x0=X[:3])["output"], X[:3] * 2)
+
+
+def test_a_dependence_that_zeros_do_not_show_is_seen(tmp_path: Path) -> None:
+    functions = [
+        lambda x: jax.lax.cond(x.sum() > 0, lambda v: v * 2, lambda v: -v, x),
+        lambda x: x + jax.nn.relu(x - 5).max(axis=0),
+        lambda x: x + jax.numpy.arange(x.shape[0])[:, None],
+    ]
+    for function in functions:
+        assert not loaded(made.file_of(made.exported(function, ROWS), tmp_path)).spec.row_wise
+    fixed = made.exported(lambda x: x - x.mean(axis=0), ((3, 4), np.float32))
+    assert loaded(made.file_of(fixed, tmp_path)).spec.batch is None
+
+
+def test_nothing_to_answer_is_refused(tmp_path: Path) -> None:
+    for data in (made.exported(lambda: np.float32(1)), made.exported(lambda x: (), ROWS)):
+        with pytest.raises(InvalidModel, match="has nothing to answer"):
+            loaded(made.file_of(data, tmp_path))
+
+
 def test_rows_of_their_own_length_share_a_call_where_they_are_filled_up(tmp_path: Path) -> None:
     data = made.exported(lambda x: x.sum(axis=1), (("b", "n"), np.float32))
     model = loaded(made.file_of(data, tmp_path))

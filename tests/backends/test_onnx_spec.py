@@ -117,6 +117,17 @@ def test_a_dependence_that_zeros_do_not_show_is_seen_in_fractions(load: Any) -> 
     assert not load(build(nodes, [value("x", ["N", 3])], [value("y", ["N", 3])])).spec.row_wise
 
 
+def test_a_row_whose_answer_tells_its_place_depends_on_the_rows_before(load: Any) -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
+        helper.make_node("Squeeze", ["rows"], ["count"]),
+        helper.make_node("Range", ["zero", "count", "one"], ["y"]),
+    ]
+    weights = {"zero": np.array(0), "one": np.array(1)}
+    outputs = [value("y", ["N"], TensorProto.INT64)]
+    assert not load(build(nodes, [value("x", ["N", 3])], outputs, weights=weights)).spec.row_wise
+
+
 def test_a_branch_that_looks_at_all_rows_is_seen(load: Any) -> None:
     yes = helper.make_graph([helper.make_node("Identity", ["x"], ["yes"])], "yes", [], [value("yes", ["N", 3])])
     no = helper.make_graph([helper.make_node("Neg", ["x"], ["no"])], "no", [], [value("no", ["N", 3])])

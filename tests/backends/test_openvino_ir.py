@@ -15,6 +15,7 @@ from openvino_build import model, ops, parameter, save_ir, times
 from foretell import Predictor
 from foretell.backends import open_model
 from foretell.backends.artefact_file import find_artefact
+from foretell.backends.openvino.quiet import openvino
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting, MissingExtra, Unavailable, UnsafeModel
 
@@ -199,6 +200,25 @@ def test_several_rows_of_a_fixed_number_are_split_and_filled_up(tmp_path: Path) 
     with Predictor(path) as predictor:
         assert predictor.spec.batch == 4
         np.testing.assert_array_equal(predictor.predict(rows)["y"], np.maximum(rows, 0))
+
+
+def test_a_file_with_bounds_of_rows_is_filled_up_to_the_most(tmp_path: Path) -> None:
+    x = openvino.op.Parameter(openvino.Type.f32, openvino.PartialShape([openvino.Dimension(2, 4), 3]))
+    x.output(0).set_names({"x"})
+    rows = np.arange(18, dtype=np.float32).reshape(6, 3) - 9
+    with Predictor(save_ir(model(ops.relu(x), x), tmp_path)) as predictor:
+        np.testing.assert_array_equal(predictor.predict(rows)["y"], np.maximum(rows, 0))
+        np.testing.assert_array_equal(predictor.predict(rows[:1])["y"], np.maximum(rows[:1], 0))
+
+
+def test_a_tensor_that_leaves_twice_has_two_names(tmp_path: Path) -> None:
+    x = parameter([-1, 3])
+    twice = ops.relu(x)
+    path = save_ir(openvino.Model([ops.result(twice), ops.result(twice)], [x], "twice"), tmp_path)
+    with Predictor(path) as predictor:
+        answer = predictor.predict(np.float32([[1, -1, 2]]))
+    assert len(answer) == 2
+    assert all(each.tolist() == [[1, 0, 2]] for each in answer.values())
 
 
 NO_NETWORK = """

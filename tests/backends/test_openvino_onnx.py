@@ -43,12 +43,16 @@ def mean() -> onnx.ModelProto:
     return one_node("ReduceMean", ["N", 2], [1, 1], keepdims=1)
 
 
+def handed_on() -> onnx.ModelProto:
+    return one_node("Dropout", ["N", 2], ["N", 2])
+
+
 def spec_of(path: Path, runtime: str) -> ModelSpec:
     with Predictor(path, runtime=runtime, threads=1) as predictor:
         return predictor.spec
 
 
-@pytest.mark.parametrize("make", [network, pairs, mean])
+@pytest.mark.parametrize("make", [network, pairs, mean, handed_on])
 def test_both_runtimes_describe_a_file_alike(tmp_path: Path, make: object) -> None:
     path = save(make(), tmp_path)  # type: ignore[operator]
     assert spec_of(path, "openvino") == spec_of(path, "onnxruntime")

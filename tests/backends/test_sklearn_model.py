@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from estimators import X, Y, answer
 from live_models import loaded
+from scipy.sparse import csr_matrix
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import load_diabetes
@@ -19,6 +20,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -76,6 +78,12 @@ def test_several_targets_have_probabilities_each() -> None:
     found = answer(estimator)
     assert np.array_equal(found["label"], estimator.predict(X))
     assert [found[f"probabilities_{i}"].shape[1] for i in (0, 1)] == [3, 2]
+
+
+def test_labels_in_a_sparse_matrix_are_dense() -> None:
+    several = np.stack([Y == 0, Y > 0], axis=1).astype(int)
+    estimator = OneVsRestClassifier(GaussianNB()).fit(X, csr_matrix(several))
+    assert np.array_equal(answer(estimator, X)["label"], estimator.predict(X).toarray())
 
 
 def test_regressors_answer_a_prediction() -> None:

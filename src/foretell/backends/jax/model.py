@@ -53,6 +53,9 @@ class JaxModel(ArrayModel):
             spec = _spec(exported, self._inputs, self._names, self._where)
         except (AttributeError, ValueError, StopIteration) as error:
             raise InvalidModel(f"its arguments cannot be named: {error}", where=self._where) from error
+        if not self._inputs or not self._names:
+            what = "a function without " + ("answers" if self._inputs else "arguments")
+            raise InvalidModel(f"{what} has nothing to answer", where=self._where)
         kinds = [np.dtype(each.dtype) for each in (*exported.in_avals, *exported.out_avals)]
         self._wide = any(kind.itemsize == 8 for kind in kinds)
         self._tree, self._bf16 = exported.in_tree, {each.name for each in (*(spec.inputs or ()), *(spec.outputs or ()))

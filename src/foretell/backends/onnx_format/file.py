@@ -48,6 +48,7 @@ class OnnxFile:
     operators: set[tuple[str, str]] = field(default_factory=set)
     floats: Counter[str] = field(default_factory=Counter)
     dims: dict[str, tuple[int | str | None, ...]] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     class_labels: list[tuple[str, ...]] = field(default_factory=list)
     """Class names that classifiers in the graph carry."""
@@ -136,8 +137,7 @@ class _Walk:
                 self._sparse(_message(value, "sparse_initializer"))
             elif number in (11, 12) and top:
                 name = self._value_info(_message(value, "input or output"))
-                if number == 12:
-                    self._found.outputs.append(name)
+                (self._found.inputs if number == 11 else self._found.outputs).append(name)
         self._depth -= 1
 
     def _node(self, message: Message) -> None:

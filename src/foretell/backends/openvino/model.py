@@ -33,16 +33,21 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the files of a model say. `dims`: shapes of inputs and outputs with the names of sizes; `outputs`: names in
-    order; `names`: lists of class names; each empty where the files do not tell."""
+    """What the files of a model say. `dims`: shapes of inputs and outputs with the names of sizes; `inputs`, `outputs`:
+    names in order; `names`: lists of class names; each empty where the files do not tell."""
 
     frontend: Literal["ir", "onnx"]
     files: tuple[Path, ...]
     dims: Mapping[str, Dims] = field(default_factory=dict)
+    inputs: Sequence[str] = ()
     outputs: Sequence[str] = ()
     names: Sequence[tuple[str, ...]] = ()
     mixes_rows: bool = False
     deterministic: bool = True
+
+
+_MANY = 4096
+"""More rows in a call are as good as any number."""
 
 
 class OpenVinoModel(ArrayModel):
@@ -67,8 +72,11 @@ class OpenVinoModel(ArrayModel):
         if [file_stamp(file) for file in told.files] != self._stamps:
             raise InvalidModel("the file changed since it was opened", where=where, fix="open it again")
         graph = read_graph(self._path, told.frontend)
+        if len(told.inputs) != len(graph.inputs):  # old files list weights among them
+            told = replace(told, inputs=())
         self._inputs = tuple(_declared(port, "input", at, told, where) for at, port in enumerate(graph.inputs))
-        outputs = tuple(_declared(port, "output", at, told, where) for at, port in enumerate(graph.outputs))
+        declared = [_declared(port, "output", at, told, where) for at, port in enumerate(graph.outputs)]
+        outputs = _told_apart(declared)
         if not self._inputs:
             raise InvalidModel("a model without inputs has nothing to answer", where=where)
         if (rows := _baked_in(graph, outputs)) is not None:
@@ -141,15 +149,31 @@ def _declared(port: Any, side: str, at: int, told: Told, where: str) -> Declared
         what, expected = "its type cannot be served by OpenVINO", "numbers or booleans"
         fix = "run it on onnxruntime" if told.frontend == "onnx" else "convert it with tensors of numbers"
         raise InvalidModel(what, where=f"{where}, {side} {name!r}", expected=expected, got=kind, fix=fix)
-    return Declared(name, datatype, _dims(port.get_partial_shape(), told.dims.get(name)))
+    shape = port.get_partial_shape()
+    dims = _dims(shape, told.dims.get(name))
+    if side == "input" and dims is not None and len(dims) > 1 and not isinstance(dims[0], int):
+        dims = (_most(shape[0]) or dims[0], *dims[1:])
+    return Declared(name, datatype, dims)
 
 
 def _name(port: Any, side: str, at: int, told: Told) -> str:
-    """Of an output, as the file has it; one tensor may go by several names."""
+    """As the file has it. One tensor may go by several names: an input that is handed on by that of the output."""
     names = sorted(port.get_names())
+    if side == "input" and told.inputs:
+        return next((name for name in names if name in told.inputs), told.inputs[at])
     if side == "output" and at < len(told.outputs) and told.outputs[at] in (names or told.outputs):
         return told.outputs[at]
     return next((name for name in names if name in told.dims), names[0] if names else f"{side}{at}")
+
+
+def _told_apart(declared: Sequence[Declared]) -> tuple[Declared, ...]:
+    """One tensor may leave twice, under one name: those after the first are numbered."""
+    seen: set[str] = set()
+    found = []
+    for at, each in enumerate(declared):
+        found.append(replace(each, name=f"{each.name}_{at}") if each.name in seen else each)
+        seen.add(each.name)
+    return tuple(found)
 
 
 def _dims(shape: Any, noted: Dims | None) -> Dims | None:
@@ -160,3 +184,9 @@ def _dims(shape: Any, noted: Dims | None) -> Dims | None:
     if noted is None or len(noted) != len(found):
         return found
     return tuple(mine if theirs is None else theirs for mine, theirs in zip(found, noted, strict=True))
+
+
+def _most(rows: Any) -> int | None:
+    """Of rows, the most that a file with bounds takes in a call: all calls are filled up to that."""
+    most: int = rows.get_max_length()
+    return most if 0 < most < _MANY else None

@@ -52,7 +52,8 @@ def open_onnx(path: Path, settings: ModelSettings) -> Opened:
     digest = digest_with(path, files)
     check_digest(digest, settings.sha256, path)
     told = Told(
-        "onnx", (path, *dict.fromkeys(files.values())), dims=found.dims, outputs=found.outputs,
+        "onnx", (path, *dict.fromkeys(files.values())), dims=found.dims, inputs=found.inputs,
+        outputs=found.outputs,
         names=class_names(found), mixes_rows=found.mixes_rows, deterministic=found.deterministic,
     )  # fmt: skip
     return _opened(path, told, settings, precision, digest, "onnx")

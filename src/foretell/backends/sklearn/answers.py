@@ -41,7 +41,7 @@ def answers_of(estimator: Any, where: str) -> Answers:
     if is_classifier(estimator) or hasattr(estimator, "predict_proba"):
         return _classes(estimator)
     if is_clusterer(estimator) and hasattr(estimator, "predict"):
-        return lambda x: {"label": np.asarray(estimator.predict(x))}
+        return lambda x: {"label": _array(estimator.predict(x))}
     if hasattr(estimator, "predict"):
         return lambda x: {"prediction": _floats(estimator.predict(x))}
     if hasattr(estimator, "transform"):
@@ -59,7 +59,7 @@ def class_names(estimator: Any) -> tuple[str, ...] | None:
 def _classes(estimator: Any) -> Answers:
     classes = getattr(estimator, "classes_", None)
     if not hasattr(estimator, "predict_proba"):
-        return lambda x: {"label": np.asarray(estimator.predict(x))}
+        return lambda x: {"label": _array(estimator.predict(x))}
     one_call = (
         type(estimator).__module__.startswith("sklearn.")
         and type(estimator).__name__ in _LARGEST_PROBABILITY
@@ -72,7 +72,7 @@ def _classes(estimator: Any) -> Answers:
         probabilities = estimator.predict_proba(x)
         if one_call and classes is not None:
             return {"label": classes.take(np.argmax(probabilities, axis=1)), "probabilities": _floats(probabilities)}
-        label = np.asarray(estimator.predict(x))
+        label = _array(estimator.predict(x))
         if isinstance(probabilities, list):  # several targets, each with classes of its own
             named = {f"probabilities_{target}": _floats(each) for target, each in enumerate(probabilities)}
             return {"label": label, **named}
@@ -85,7 +85,7 @@ def _outliers(estimator: Any) -> Answers:
     score = getattr(estimator, "decision_function", None) or getattr(estimator, "score_samples", None)
 
     def answer(x: Any) -> dict[str, Array]:
-        label = np.asarray(estimator.predict(x))
+        label = _array(estimator.predict(x))
         return {"label": label} if score is None else {"label": label, "score": _floats(score(x))}
 
     return answer
