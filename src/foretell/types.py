@@ -97,6 +97,8 @@ class TensorSpec:
     """A null reaches the model (as `valid`) instead of ending its row."""
     allow_nan: bool = True
     """False: a row with a NaN ends with a row error before the model sees it."""
+    category: bool = False
+    """Of BYTES: a whole number in a table stands for its text, as who trained the model had it for a category."""
 
     @property
     def width(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from functools import cache
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import catboost
 import numpy as np
+import polars
+import pyarrow
 import pytest
 from boosted import FLOWERS, SPECIES, asked, refusals, text_columns, towns
 from live_models import loaded
 
+from foretell import Predictor, stream
 from foretell.backends import open_model
 from foretell.backends.catboost.flat import Table
 from foretell.config import ModelSettings
@@ -104,6 +108,20 @@ def test_categories_are_texts_and_new_ones_are_answered(tmp_path: Path) -> None:
         ]  # fmt: skip
         found = asked(model, text_columns(rows))
         np.testing.assert_array_equal(found["probabilities"], of_towns().predict_proba(rows))
+
+
+def test_categories_that_are_whole_numbers_may_stay_so_in_every_table(tmp_path: Path) -> None:
+    rows = towns()[0].dropna().astype({"town": str, "floor": int})[:20]
+    wanted, path = of_towns().predict_proba(rows), file_of(of_towns(), tmp_path)
+    with Predictor(path) as predictor:
+        for data in (rows, polars.from_pandas(rows), pyarrow.Table.from_pandas(rows), rows.to_dict("list")):
+            found = predictor.predict(data)["probabilities"]
+            listed = found.to_pylist() if isinstance(found, pyarrow.ChunkedArray) else found
+            np.testing.assert_array_equal([list(row) for row in listed], wanted)
+    rows.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    stream(path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl", once=True)
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    np.testing.assert_array_equal([json.loads(line)["probabilities"] for line in lines], wanted)
 
 
 def test_features_of_text_are_refused() -> None:

@@ -111,7 +111,7 @@ def _check_kinds(
         if tensor is None or tensor.datatype is None:
             continue
         wrong = "number" if tensor.datatype is DataType.BYTES else "text"
-        if texts and tensor.datatype is DataType.BYTES:
+        if (texts or tensor.category) and tensor.datatype is DataType.BYTES:
             continue
         for source in sources:
             if known[source].kind == wrong or (texts and tensor.datatype is DataType.BOOL):

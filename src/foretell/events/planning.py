@@ -43,8 +43,7 @@ def plan(
     read: dict[str, CellKind] = {}
     for name, sources in columns.items():
         tensor = spec.input(name)
-        datatype = tensor.datatype if tensor is not None else None
-        read |= {source: cell_kind(datatype, kinds[source]) for source in sources}
+        read |= {source: cell_kind(tensor, kinds[source]) for source in sources}
     return Plan(columns, read)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from foretell.columns import Index
 from foretell.forms.form import Kind, library
-from foretell.types import DataType
+from foretell.types import DataType, TensorSpec
 
 Cells = Any
 """The cells of one column: an Arrow array, a NumPy array or a list."""
@@ -21,10 +21,13 @@ _SAMPLED: Mapping[str, CellKind] = {"int": "int", "float": "float"}
 _KINDS: Mapping[DataType, CellKind] = {DataType.BYTES: "text", DataType.BOOL: "flag", DataType.UINT64: "uint"}
 
 
-def cell_kind(datatype: DataType | None, sampled: str) -> CellKind:
+def cell_kind(tensor: TensorSpec | None, sampled: str) -> CellKind:
     """What the model takes; where nobody tells, `sampled`: what the data begins with."""
+    datatype = tensor.datatype if tensor is not None else None
     if datatype is None:
         return _SAMPLED.get(sampled, "any")
+    if tensor is not None and tensor.category:
+        return "any"
     if datatype in _KINDS:
         return _KINDS[datatype]
     return "float" if datatype.is_float else "int"

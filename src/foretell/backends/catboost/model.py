@@ -70,7 +70,7 @@ class CatboostModel(ArrayModel):
             return (TensorSpec("input", DataType.FP32, (len(self._names),)),)
         chosen = self._found.categories
         return tuple(
-            TensorSpec(name, DataType.BYTES if at in chosen else DataType.FP32, ())
+            TensorSpec(name, DataType.BYTES, (), category=True) if at in chosen else TensorSpec(name, DataType.FP32, ())
             for at, name in enumerate(self._names)
         )
 

@@ -15,7 +15,7 @@ from foretell.batch.sources.records import Records
 from foretell.batch.sources.source import Field, Source, unreadable
 from foretell.errors import InvalidInput, RowError
 from foretell.forms.cells import CellKind, Cells, cell_kind
-from foretell.types import DataType, ModelSpec
+from foretell.types import DataType, ModelSpec, TensorSpec
 
 _MARGIN = 1.1
 _LEAST_BYTES, _MOST_BYTES = 2**16, 2**26
@@ -50,7 +50,7 @@ class RecordsSource(Source):
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
-        self._datatypes: Mapping[str, DataType | None] = {}
+        self._tensors: Mapping[str, TensorSpec | None] = {}
         self._sampled: Sampled | None = None
         self._files = Files()
 
@@ -78,7 +78,8 @@ class RecordsSource(Source):
 
     def check(self, columns: Sequence[str]) -> None:
         for number, kinds in enumerate(self.sampled.kinds):
-            for name, datatype in self._datatypes.items():
+            for name, tensor in self._tensors.items():
+                datatype = tensor.datatype if tensor is not None else None
                 wants_number = datatype not in (None, DataType.BYTES, DataType.BOOL)
                 if kinds.get(name) == "text" and datatype is not None and wants_number:
                     raise InvalidInput(f"column {name!r} holds text, where the model takes numbers",
@@ -87,8 +88,7 @@ class RecordsSource(Source):
 
     def suit(self, spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> None:
         tensors = {name: spec.input(name) for name in columns}
-        self._datatypes = {source: None if tensor is None else tensor.datatype for name, tensor in tensors.items()
-                           for source in columns[name]}  # fmt: skip
+        self._tensors = {source: tensor for name, tensor in tensors.items() for source in columns[name]}
 
     def shards(self, size: ShardSize) -> list[Shard]:
         marks: dict[int, Marks] = {}
@@ -136,10 +136,11 @@ class RecordsSource(Source):
 
     def _kind(self, name: str) -> CellKind:
         """What the model takes; where nobody tells, what the files begin with; a key stays as it stands there."""
-        if name not in self._datatypes:
+        if name not in self._tensors:
             return "any"
-        datatype = self._datatypes[name]
-        return cell_kind(datatype, "" if datatype is not None else self.sampled.kind(name))
+        tensor = self._tensors[name]
+        known = tensor is not None and tensor.datatype is not None
+        return cell_kind(tensor, "" if known else self.sampled.kind(name))
 
     def _bad(self, path: str, data: bytes, records: Records, lines: int, bad: Mapping[int, str]) -> dict[int, RowError]:
         starts = records.row_starts
