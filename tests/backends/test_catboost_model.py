@@ -111,7 +111,7 @@ def test_categories_are_texts_and_new_ones_are_answered(tmp_path: Path) -> None:
 
 
 def test_categories_that_are_whole_numbers_may_stay_so_in_every_table(tmp_path: Path) -> None:
-    rows = towns()[0].dropna().astype({"town": str, "floor": int})[:20]
+    rows = towns()[0].dropna().astype({"town": str, "floor": int})[:20].reset_index(drop=True)
     wanted, path = of_towns().predict_proba(rows), file_of(of_towns(), tmp_path)
     with Predictor(path) as predictor:
         for data in (rows, polars.from_pandas(rows), pyarrow.Table.from_pandas(rows), rows.to_dict("list")):
