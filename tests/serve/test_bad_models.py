@@ -61,7 +61,6 @@ BAD = {
     "gives dates": y(Dense(np.array([["2020-01-01"]], "datetime64[D]"))),
     "gives complex numbers": y(Dense(np.array([[1j]]))),
     "gives text as an array": y(Dense(np.array([["a"]]))),
-    "gives rows of different length": y(Ragged(Dense(np.zeros(3, np.float32)), np.array([0, 3]))),
     "fails its row": lambda batch: Batch({}, 1, {0: RowError("model_error", "row is bad")}),
     "fails a row that is not there": lambda batch: Batch({"y": batch.columns["x"]}, 1, {9: RowError("x", "no")}),
     "is never ready": lambda batch: NotReady("not yet"),
@@ -91,6 +90,14 @@ def test_what_a_model_does_wrong_is_its_callers_error_only(serve: Any, kind: typ
     assert values(server.ask(infer("bad", [1]))) == [1]
     assert values(server.ask(infer("echo", [2]))) == [2]
     assert server.engine("bad").waiting_rows == 0
+
+
+def test_rows_of_different_length_in_one_reply_are_an_error(serve: Any) -> None:
+    server = serve(bad=Does(y(Ragged(Dense(np.zeros(3, np.float32)), np.array([0, 1, 3])))))
+    answer = server.ask(infer("bad", [0, 1]))
+    assert answer.status == 500
+    assert "rows of different length have no tensor form" in answer.error
+    assert values(server.ask(infer("bad", [1]))) == [1]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -16,8 +16,11 @@ from wire import Answer, http
 
 from foretell.backends.onnx.opening import open_onnx
 from foretell.catalog import Served
+from foretell.columns import Batch, Bytes, Dense, Ragged
 from foretell.config import ModelSettings
+from foretell.model import Context, Model
 from foretell.observe.stats import Stats
+from foretell.types import DataType, ModelSpec, TensorSpec
 
 PAD = {"input_ids": 0.0, "attention_mask": 0.0}
 LENGTHS = [9, 10, 12, 9, 11, 10, 12, 40, 41, 1]
@@ -65,6 +68,30 @@ def stats(server: Running) -> Stats:
     recorder = server.engine("text").recorder
     assert isinstance(recorder, Stats)
     return recorder
+
+
+class Letters(Model):
+    """A number for each letter of a text: how long an answer is nobody can tell from the shape of a request."""
+
+    spec = ModelSpec((TensorSpec("text", DataType.BYTES, ()),), (TensorSpec("letters", DataType.INT64, (None,)),))
+    calls: ClassVar[list[int]] = []
+
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        column = batch.columns["text"]
+        assert isinstance(column, Bytes)
+        found = [np.frombuffer(text, np.uint8).astype(np.int64) for text in column.items()]
+        self.calls.append(batch.rows)
+        offsets = np.cumsum([0, *map(len, found)])
+        return Batch({"letters": Ragged(Dense(np.concatenate(found)), offsets)}, batch.rows)
+
+
+def test_answers_of_different_length_share_a_call_and_are_tensors_of_their_own(serve: Any) -> None:
+    server, texts = serve(served(Letters(), "text", settings=ModelSettings(executor="thread"))), ["a", "bc", "d"] * 4
+    heads = [{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]}]} for text in texts]
+    requests = [http("POST", "/v2/models/text/infer", json.dumps(head).encode()) for head in heads]
+    answers = asked_together(server, requests)
+    assert [answer["letters"].tolist() for answer in answers] == [[list(text.encode())] for text in texts]
+    assert max(Letters.calls) > 1
 
 
 def test_sentences_share_a_call_and_get_what_they_get_alone(serve: Any, tmp_path: Path) -> None:

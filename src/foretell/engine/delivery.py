@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
-from foretell.columns import Batch
+from foretell.columns import Batch, Ragged
 from foretell.engine.recorder import Recorder
 from foretell.engine.run import Run
 from foretell.engine.work import Completed, Work
@@ -25,7 +25,7 @@ class Delivery:
     def answer(self, works: Sequence[Work], answer: Batch, started: float, finished: float, run: Run) -> None:
         """Resolves the requests of a batch; `started` and `finished`: when the model ran, in a call of `run`."""
         arrivals: list[float] = []
-        for part, rows in ((works, answer),) if works[0].group.family is None else by_group(works, answer):
+        for part, rows in _parts(works, answer):
             completed, start = Completed(rows, run), 0
             for work in part:
                 stop = start + work.rows
@@ -82,11 +82,28 @@ class Delivery:
         self._loop.call_exception_handler({"message": f"{self._name}: {message}", "exception": error})
 
 
-def by_group(works: Sequence[Work], answer: Batch) -> list[tuple[list[Work], Batch]]:
+_Parts = Sequence[tuple[Sequence[Work], Batch]]
+"""Requests, and the rows of an answer that are theirs."""
+
+
+def _parts(works: Sequence[Work], answer: Batch) -> _Parts:
+    """Requests whose rows may have one form."""
+    if works[0].group.family is not None:
+        return by_group(works, answer)
+    for column in answer.columns.values():
+        if type(column) is Ragged:  # what each request gets of it may still be as long in every row
+            return _cut(answer, [[work] for work in works])
+    return ((works, answer),)
+
+
+def by_group(works: Sequence[Work], answer: Batch) -> _Parts:
     """Requests of one length each, and the rows of `answer` that are theirs: as long as without any padding."""
+    return _cut(answer, [list(group) for _, group in itertools.groupby(works, lambda work: work.group)])
+
+
+def _cut(answer: Batch, groups: Sequence[list[Work]]) -> _Parts:
     parts, start = [], 0
-    for _, group in itertools.groupby(works, lambda work: work.group):
-        part = list(group)
+    for part in groups:
         stop = start + sum([work.rows for work in part])
         rows = answer.slice(start, stop)
         parts.append((part, rows.with_columns({name: plain(column) for name, column in rows.columns.items()})))
