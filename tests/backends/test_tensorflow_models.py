@@ -421,3 +421,28 @@ def test_keras_settings_are_honoured_or_refused(tmp_path: Path) -> None:
     path.rename(tmp_path / "m.h5")
     with pytest.raises(InvalidModel, match=r"load it in Keras and save it as NAME\.keras"):
         opened(tmp_path / "m.h5")
+
+
+def test_a_class_that_was_called_once_has_told_its_inputs(tmp_path: Path) -> None:
+    keras = import_keras()
+
+    class Both(keras.Model):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__(dtype="mixed_bfloat16")
+            self.layer = keras.layers.Dense(3, dtype="mixed_bfloat16")
+
+        def call(self, given: Any, training: bool = False) -> Any:
+            return {"sum": self.layer(given["a"]), "last": given["b"][:, -1]}
+
+    live = Both()
+    with pytest.raises(InvalidModel, match="call it once"):
+        loaded(live)
+    wanted = live({"a": X, "b": X})
+    model = loaded(live)
+    assert [(each.name, each.datatype, each.shape) for each in model.spec.inputs or ()] == [
+        ("a", DataType.FP32, (4,)), ("b", DataType.FP32, (4,)),
+    ]  # fmt: skip
+    found = asked(model, a=X, b=X)
+    np.testing.assert_array_equal(found["sum"], wanted["sum"].numpy().astype(np.float32))
+    with pytest.raises(UnsafeModel, match=r"code of others.*Both"):
+        loaded(made.keras_file(live, tmp_path))

@@ -88,7 +88,7 @@ def _check_part(part: dict[str, Any], where: str) -> None:
     known = module is None or of_function or (isinstance(module, str) and _ROOMS.fullmatch(module))
     if not known or not _plain(name) or (of_function and registered not in (None, "function", inner)):
         raise UnsafeModel("it names code of others", where=where, got=f"{module}.{name}"[:100], fix=_FIX)
-    if registered is not None and ">" in str(registered):
+    if registered is not None and (module is None or ">" in str(registered)):
         what = "it needs a class of yours, which a file cannot bring"
         fix = "load it in Python and hand over the live model"
         raise UnsafeModel(what, where=where, got=str(registered)[:100], fix=fix)

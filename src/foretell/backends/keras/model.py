@@ -30,14 +30,15 @@ _TYPES = {
 }  # fmt: skip
 
 
+_BF16 = "bfloat16"
 _MADE_UP = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
 """Names that Keras gives by counting, so that they are others in the next process."""
 
 
 class KerasModel(ArrayModel):
     """Inputs have the names that the model gives them, texts are BYTES; one that nobody has named is `input`. Outputs
-    of a dict have its names, of a list those of their layers; a single one is `output`. It answers as in inference:
-    nothing is dropped out. One call at a time.
+    of a dict have its names, of a list those of their layers; a single one is `output`; BF16 is FP32. It answers as in
+    inference: nothing is dropped out. One call at a time.
     """
 
     def __init__(self, read: Callable[[], Any], where: str, settings: ModelSettings) -> None:
@@ -52,7 +53,7 @@ class KerasModel(ArrayModel):
         if device != "cpu":
             raise Unavailable("Keras models run on the CPU", where=self._where, expected="cpu", got=device)
         keras = import_keras()
-        model = self._read()
+        model = _told(keras, self._read(), self._where)
         self._shape, inputs = _side(model, "input", self._where)
         _, outputs = _side(model, "output", self._where)
         self._answers = [name for name, _ in outputs]
@@ -60,7 +61,7 @@ class KerasModel(ArrayModel):
         self._answer = _function(keras, model)
         spec = ModelSpec(
             inputs=tuple(_tensor(name, each, rule, self._where) for name, each in inputs),
-            outputs=tuple(_tensor(name, each, rule, self._where) for name, each in outputs),
+            outputs=tuple(_tensor(name, each, rule, self._where, answer=True) for name, each in outputs),
             batch=rule,
         )
         self._loaded(probed(spec, self._call, check_rows=self._settings.batch is None))
@@ -118,6 +119,24 @@ def read_file(artefact_path: Path, digest: str, settings: ModelSettings) -> Any:
         raise InvalidModel(f"Keras {keras.__version__} refuses it: {text}", where=str(artefact_path)) from error
 
 
+def _told(keras: Any, model: Any, where: str) -> Any:
+    """The model, behind inputs of the shapes that it was called with where it is a class that has not told any."""
+    if _tensors(model, "input") is not None:
+        return model
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if isinstance(shapes, Mapping):
+        inputs: Any = {name: keras.Input(tuple(shape)[1:], name=str(name)) for name, shape in shapes.items()}
+    elif shapes and all(isinstance(size, int) or size is None for size in shapes):
+        inputs = keras.Input(tuple(shapes)[1:], name="input")
+    else:
+        return model
+    try:
+        return keras.Model(inputs, model(inputs, training=False))
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise InvalidModel(f"it cannot be called with inputs of {shapes}: {text}", where=where) from error
+
+
 def _side(model: Any, side: str, where: str) -> tuple[str, list[tuple[str, Any]]]:
     """How its tensors are arranged ("one", "list" or "dict"), and each with its name."""
     found = _tensors(model, side)
@@ -151,8 +170,8 @@ def _tensors(model: Any, side: str) -> Any:
         return found[0] if found and len(found) == 1 else found
 
 
-def _tensor(name: str, tensor: Any, rule: BatchRule, where: str) -> TensorSpec:
-    kind = _TYPES.get(str(tensor.dtype))
+def _tensor(name: str, tensor: Any, rule: BatchRule, where: str, *, answer: bool = False) -> TensorSpec:
+    kind = _TYPES.get("float32" if answer and tensor.dtype == _BF16 else str(tensor.dtype))
     if kind is None or getattr(tensor, "sparse", False):
         raise InvalidModel(f"{name!r} is no tensor that can be served", where=where, got=str(tensor.dtype))
     return tensor_of(name, kind, tuple(tensor.shape), rule)
@@ -181,4 +200,5 @@ def _function(keras: Any, model: Any) -> Callable[[Any], Any]:
 
 
 def _array(value: Any) -> Any:
-    return value.numpy() if hasattr(value, "numpy") else np.asarray(value)
+    array = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
+    return array.astype(np.float32) if array.dtype.name == _BF16 else array
