@@ -106,6 +106,24 @@ def test_whole_numbers_are_real_ones_where_nobody_knows_and_the_model_wants_them
             words.predict([[9, 1]])
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_steps_of_a_sequence_are_no_rows_to_merge(batch_first: bool, tmp_path: Path) -> None:
+    class Recurrent(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = torch.nn.RNN(3, 2, batch_first=batch_first)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.steps(x)[0]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Recurrent()).save(str(tmp_path / "net.pt"))
+    for source in (tmp_path / "net.pt", Recurrent()):
+        with Predictor(source) as predictor:
+            assert predictor.spec.row_wise is batch_first
+
+
 def test_an_example_may_name_parameters_that_have_a_default() -> None:
     class Tokens(torch.nn.Module):
         def forward(self, ids: torch.Tensor, kinds: Any = None, mask: Any = None) -> torch.Tensor:

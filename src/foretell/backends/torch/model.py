@@ -14,6 +14,7 @@ from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.torch.device import Carrier, check_device, floats_of, precision_of, use_threads
+from foretell.backends.torch.guess import depends_on_rows
 from foretell.backends.torch.order import fix_order
 from foretell.backends.torch.runnable import Runnable
 from foretell.backends.torch.tensors import array_of, tensor_of
@@ -153,12 +154,23 @@ class TorchModel(ArrayModel):
         if kind is not None:
             spec = spec.with_changes(outputs=None)
         told = probed(spec, self._call)
+        if told.row_wise and self._settings.batch is None:
+            told = told.with_changes(row_wise=not self._mixes_rows(told))
         if kind is None or told.outputs is not None or spec.inputs is None:
             return told
         if all(each.datatype is not None and each.shape is not None for each in spec.inputs):
             what = f"this model does not compute in {self._settings.precision}: its own code asks for other numbers"
             raise Unavailable(what, where=self._where, fix="export it in that precision, or leave precision unset")
         return told
+
+    def _mixes_rows(self, spec: ModelSpec) -> bool:
+        """As guesses show where the inputs are not known; what a guess has made of `_kinds` is forgotten."""
+        runnable, kinds = self._runnable, self._kinds
+        if runnable is None or runnable.example is not None:
+            return False
+        mixes = depends_on_rows(runnable.module, spec, self._call)
+        self._kinds = kinds
+        return mixes
 
     def _enough(self, feeds: Arrays, least: int) -> tuple[int | None, Arrays]:
         """At least so many rows, the last one repeated, and how many are real."""

@@ -14,6 +14,8 @@ from foretell.types import ModelSpec, TensorSpec
 def runnable_of(module: Any, where: str) -> Runnable:
     """Raises `InvalidModel` for one that needs anything but tensors."""
     module.eval()
+    if not hasattr(module, "forward"):
+        raise InvalidModel("it has no forward, or several", where=where, fix="save a module with one forward")
     arguments = module.forward.schema.arguments[1:]  # the first one is the module, whatever it is called
     needed = [each for each in arguments if not each.has_default_value()]
     for each in needed:
