@@ -33,17 +33,33 @@ def _cases(prefix: str) -> list[Case]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         prefix = "apart" if metafunc.module.__name__.endswith("test_contract_apart") else "cases"
-        metafunc.parametrize("case", _cases(prefix), ids=lambda case: case.name)
+        metafunc.parametrize("case", _cases(prefix), ids=lambda case: case.name, scope="module")
+
+
+@pytest.fixture(scope="module")
+def opened(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """The case's artefact, which all tests of the case ask: to open it takes longer than most of them."""
+    return case.open(tmp_path_factory.mktemp("opened"))
+
+
+@pytest.fixture(scope="module")
+def model(opened: Opened) -> Iterator[Model]:
+    """Its model, loaded; closed afterwards."""
+    yield from _loaded(opened)
 
 
 @pytest.fixture
-def opened(case: Case, tmp_path: Path) -> Opened:
+def own(case: Case, tmp_path: Path) -> Opened:
+    """For a test that closes its model."""
     return case.open(tmp_path)
 
 
 @pytest.fixture
-def model(opened: Opened) -> Iterator[Model]:
-    """The case's model, loaded; closed afterwards."""
+def own_model(own: Opened) -> Iterator[Model]:
+    yield from _loaded(own)
+
+
+def _loaded(opened: Opened) -> Iterator[Model]:
     try:
         opened.model.load("cpu")
         yield opened.model

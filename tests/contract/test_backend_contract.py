@@ -220,35 +220,28 @@ def test_callers_on_many_threads_get_their_own_answers(case: Case, model: Model)
             done.result()
 
 
-def test_closing_twice_is_harmless(case: Case, model: Model) -> None:
-    ask(model, case.batch)
-    model.close()
-    model.close()
+def test_closing_twice_is_harmless(case: Case, own_model: Model) -> None:
+    ask(own_model, case.batch)
+    own_model.close()
+    own_model.close()
 
 
-def test_a_closed_model_refuses_or_answers_but_never_breaks(case: Case, model: Model) -> None:
-    model.close()
+def test_a_closed_model_refuses_or_answers_but_never_breaks(case: Case, own_model: Model) -> None:
+    own_model.close()
     try:
-        answer = ask(model, case.batch)
+        answer = ask(own_model, case.batch)
     except (NotReady, ModelError):
         return
     assert_answers(answer, case, range(case.batch.rows))
 
 
-def test_closing_an_unloaded_model_is_harmless(opened: Opened) -> None:
-    opened.model.close()
+def test_closing_an_unloaded_model_is_harmless(own: Opened) -> None:
+    own.model.close()
 
 
-def test_the_variant_is_text_and_stays_the_same(case: Case, model: Model, tmp_path: Path) -> None:
-    folder = tmp_path / "again"
-    folder.mkdir()
-    again = case.open(folder).model
-    again.load("cpu")
-    try:
-        assert again.variant() == model.variant()
-        assert all(isinstance(each, str) for pair in model.variant().items() for each in pair)
-    finally:
-        again.close()
+def test_the_variant_is_text_and_stays_the_same(model: Model, own_model: Model) -> None:
+    assert own_model.variant() == model.variant()
+    assert all(isinstance(each, str) for pair in model.variant().items() for each in pair)
 
 
 def test_the_digest_is_of_the_artefact(opened: Opened) -> None:
