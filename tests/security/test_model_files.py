@@ -204,7 +204,7 @@ def test_a_link_out_of_the_repository_is_no_model(folder: Path, serve_more: Mana
 
 
 UNSAFE = {"pickle", "joblib", "marshal", "shelve", "dill", "cloudpickle", "yaml", "tarfile", "multiprocessing"}
-CALLS = {"eval", "exec", "os.system", "os.popen"}
+CALLS = {"torch.load", "eval", "exec", "os.system", "os.popen"}
 UNPACK = {"extractall", "unpack_archive"}
 
 
@@ -230,5 +230,7 @@ def test_nothing_reads_code_or_unpacks_archives_but_where_it_is_said() -> None:
     assert found == {
         ("backends/pickle_file.py", "pickle"), ("backends/pickle_file.py", "joblib"),  # with opt-in and digest
         ("backends/python/source.py", "exec"),  # the file that a person has named
+        ("backends/torch/weights.py", "pickle"), ("backends/torch/weights.py", "torch.load"),  # the same, or
+        ("backends/torch/opening.py", "torch.load"),  # weights only
         ("batch/archives.py", "tarfile"), ("batch/sources/holders.py", "tarfile"),  # read in place
     }  # fmt: skip

@@ -116,8 +116,6 @@ def _print_proof(proven: Proven) -> None:
         doors, rows = ", ".join(found.doors), found.data["rows"]
         print_text(f"{found.model}: {found.verdict()} through {doors}; {len(found.checks)} checks of {rows} rows")
         print(f"  its certificate: {place_of(model)}")
-    for line in proven.skipped:
-        print_text(line)
 
 
 def _accuracy(task: Task, right: float) -> str:

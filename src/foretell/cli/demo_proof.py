@@ -24,10 +24,7 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """`skipped`: of models that could not be made, a line for people."""
-
     certificates: dict[Path, Certificate]
-    skipped: tuple[str, ...]
 
     @property
     def keeps(self) -> bool:
@@ -36,16 +33,16 @@ class Proven:
 
 
 def prove(folder: DemoFolder, digits: Path, sample: Path, say: Say, *, quick: bool) -> Proven:
-    """The ONNX model of the demo, one of PyTorch and one of trees where their packages are there.
+    """The ONNX model of the demo, one of PyTorch and one of trees where their packages are there; else `say` is told.
 
     Raises what `foretell verify` raises.
     """
-    models, skipped = {digits: sample}, []
+    models = {digits: sample}
     rows = patients(folder)
     for framework in FRAMEWORKS:
         if not framework.is_there:
-            skipped.append(f"{framework.name}: skipped, since {framework.package} is not installed: "
-                           f"pip install 'foretell[{framework.extra}]'")  # fmt: skip
+            say(f"{framework.name}: skipped, since {framework.package} is not installed: "
+                f"pip install 'foretell[{framework.extra}]'")  # fmt: skip
             continue
         say(f"{framework.name}: training a model with {framework.package} ...")
         models[make_model(folder, framework)] = rows
@@ -53,7 +50,7 @@ def prove(folder: DemoFolder, digits: Path, sample: Path, say: Say, *, quick: bo
     for model, data in models.items():
         say(f"{model.parent.parent.name}: the same rows through Python, server, batch and stream ...")
         found[model] = _certified(model, data, _FEW if quick else _ROWS)
-    return Proven(found, tuple(skipped))
+    return Proven(found)
 
 
 def _certified(model: Path, data: Path, most: int) -> Certificate:
