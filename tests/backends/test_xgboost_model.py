@@ -259,6 +259,12 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
         loaded(tmp_path / "m.json")
 
 
+def test_the_binary_form_of_old_is_named(tmp_path: Path) -> None:
+    (tmp_path / "old.ubj").write_bytes(b"binf\x00\x00\x00\xbf\x04\x00\x00\x00")
+    with pytest.raises(InvalidModel, match=r"load it in XGBoost 3\.0 or older"):
+        open_model(tmp_path / "old.ubj", ModelSettings())
+
+
 def test_a_newer_file_names_both_versions(tmp_path: Path) -> None:
     found = json.loads(saved(trained(), tmp_path / "m.json"))
     found["version"] = [9, 1, 0]

@@ -83,6 +83,11 @@ def test_columns_that_do_not_fit_show_both_sides(names, spec, mapping, words):
         choose(names, spec, mapping)
 
 
+def test_where_nobody_knows_how_wide_a_row_is_the_mapping_is_named():
+    with pytest.raises(InvalidInput, match=r"--map x=a,b,c"):
+        choose(["a1", "b1"], model(("x", None)))
+
+
 def test_the_nearest_extra_column_is_named():
     spec = model(("x", (2,)), features={"x": ("petal_width", "petal_length")})
     with pytest.raises(InvalidInput, match="for 'petal_width', did you mean 'petal_widht'"):

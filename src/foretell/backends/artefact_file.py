@@ -16,6 +16,7 @@ _TORCH = "export a PyTorch model with torch.export.save, or save its weights as 
 _CONVERT = {
     **dict.fromkeys((".ckpt", ".bin"), _TORCH),
     **dict.fromkeys((".h5", ".hdf5"), "load it in Keras and save it as NAME.keras"),
+    **dict.fromkeys((".bst", ".model"), "save an XGBoost model as NAME.ubj"),
     ".pb": "give the folder of the SavedModel, which holds saved_model.pb",
     ".tflite": "export the Keras or TensorFlow model it was made from",
 }

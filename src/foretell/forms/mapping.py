@@ -70,7 +70,8 @@ def _columns_of_row(
     if features:
         raise _both_sides(list(features), left, "the features of the model")
     if width is None:
-        raise _both_sides([tensor.name], left, "the input of the model")
+        fix = f"name the columns of its rows with a mapping (--map {tensor.name}=a,b,c)"
+        raise _both_sides([tensor.name], left, "the input of the model", fix)
     raise InvalidInput(
         f"the columns do not fit input {tensor.name!r}",
         expected=f"a column {tensor.name!r} or exactly {width} numeric columns",
@@ -104,7 +105,7 @@ def _mapped(names: Sequence[str], spec: ModelSpec | None, mapping: Mapping[str, 
     return made
 
 
-def _both_sides(wanted: Sequence[str], given: Sequence[str], expected: str) -> InvalidInput:
+def _both_sides(wanted: Sequence[str], given: Sequence[str], expected: str, fix: str = "") -> InvalidInput:
     missing = [name for name in wanted if name not in given]
     extra = [name for name in given if name not in wanted]
     parts = [f"{word} {_listed(names)}" for word, names in (("missing", missing), ("extra", extra)) if names]
@@ -115,7 +116,10 @@ def _both_sides(wanted: Sequence[str], given: Sequence[str], expected: str) -> I
     elif extra:
         hint = "leave the extra columns out"
     return InvalidInput(
-        "wrong columns: " + ", ".join(parts), expected=f"{expected} {_listed(wanted)}", got=_listed(given), fix=hint
+        "wrong columns: " + ", ".join(parts),
+        expected=f"{expected} {_listed(wanted)}",
+        got=_listed(given),
+        fix=hint or fix,
     )
 
 

@@ -20,6 +20,7 @@ from foretell.errors import InvalidModel
 
 _MOST_FEATURES = 2**24
 _MOST_GROUPS = 100_000
+_OLD = "if it is of the binary form of old, load it in XGBoost 3.0 or older and save it as NAME.ubj"
 _WHOLE_NAMES = (3, 4)
 """Versions before count letters where they should count bytes, and cut the names of categories in other places:
 https://github.com/dmlc/xgboost/pull/12371"""
@@ -58,7 +59,8 @@ def read_xgboost(data: bytes, where: str) -> XgboostFile:
         got = look(data[:64])
         got = "" if got in ("no known format", "JSON") else got
         what = f"not an XGBoost model: {type(error).__name__} where it is read: {str(error)[:80]}"
-        raise InvalidModel(what, where=where, expected=expected, got=got) from error
+        fix = "" if data.lstrip()[:1] == b"{" else _OLD
+        raise InvalidModel(what, where=where, expected=expected, got=got, fix=fix) from error
     _check_names(told, where)
     return told
 
