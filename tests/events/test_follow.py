@@ -230,6 +230,35 @@ def test_a_copy_that_was_made_before_the_file_was_cut_off_is_read_to_its_end(pat
     assert follower.bad == []
 
 
+def test_a_file_that_is_cut_back_and_gets_the_same_again_is_gone_on_in(path: Path) -> None:
+    path.write_bytes(lines(*range(400)))
+    with followed(path) as first:
+        first.wait_for(lines(*range(400)))
+        os.truncate(path, 50)
+        until(lambda: any("is shorter" in line for line in first.said))
+        add(path, lines(*range(401))[50:])
+        first.wait_for(lines(*range(401)))
+        assert first.source.truncations == 0
+    os.truncate(path, 2000)
+    source = FileSource(path, say=lambda line, /, **_: add(path, lines(*range(402))[2000:]), clock=ManualClock())
+    source.open(first.position)
+    found = source.poll(4)
+    assert found is not None
+    assert list(found.texts) == lines(401).splitlines()
+    assert source.truncations == 0
+    source.close()
+
+
+def test_a_file_that_is_cut_back_and_gets_something_else_is_read_from_its_beginning(path: Path) -> None:
+    add(path, lines(3))
+    with followed(path) as follower:
+        follower.wait_for(lines(1, 2, 3))
+        os.truncate(path, len(lines(1)))
+        until(lambda: any("is shorter" in line for line in follower.said))
+        follower.wait_for(lines(1, 2, 3, 1))
+        assert follower.source.truncations == 1
+
+
 def test_a_line_that_was_cut_off_in_its_middle_is_a_bad_one(path: Path) -> None:
     with followed(path) as follower:
         add(path, b'{"num')

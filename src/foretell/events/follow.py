@@ -13,12 +13,14 @@ from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events, Position, Source
 from foretell.events.open_file import OpenFile, opened
 from foretell.events.place_in_file import Place
-from foretell.events.rotation import find, later
+from foretell.events.rotation import Beside, find, later
 from foretell.saying import Say, nobody
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
 _LATE_S = 1.0
 """How long the old file of a rotation must rest: its writer may not know of the new one yet."""
+_BACK_S = 10.0
+"""How long a file that was cut back has for the same bytes again: the sink of a stream that has crashed gets them."""
 
 
 class FileSource(Source):
@@ -26,8 +28,9 @@ class FileSource(Source):
 
     A file that was renamed is read to its end, then those that came after it, then the new one. A file that is shorter
     than it was, or has other bytes where it was read, was cut off: what it held goes on in a copy of it beside, where
-    there is one (copytruncate), and then from its beginning. A last line without a line end is a line with `once`, and
-    where the file will not grow any more.
+    there is one (copytruncate), and then from its beginning. One that only became shorter, as the sink of another
+    stream does after a crash, has ten seconds to get the same bytes again; then nothing has happened. A last line
+    without a line end is a line with `once`, and where the file will not grow any more.
     """
 
     resumes = True
@@ -99,6 +102,9 @@ class FileSource(Source):
 
     def _resume(self, place: Place) -> None:
         found = find(self._path, place, self._avoid)
+        if found is None and place.may_come_back(self._path) and not self._once:
+            self._say_cut_back(self._path, place.offset)
+            found = self._come_back(place)
         if found is not None:
             self._file = self._opened(self._path if _is(self._path, found.status) else found.path)
             self._file.go_on(place.offset, place.lines, place.offset)
@@ -110,6 +116,21 @@ class FileSource(Source):
         self.truncations += 1
         what = f"the file that was read up to byte {place.offset:,} is neither here nor beside"
         self._say(f"{self._path}: {what}; starting at the beginning", event="truncated", level="warning")
+
+    def _come_back(self, place: Place) -> Beside | None:
+        """The file once it holds again what was read; None where it gets something else, or nothing in time."""
+        until = self._clock.monotonic() + _BACK_S
+        while not self._stopped:
+            may = place.may_come_back(self._path)  # before `find`: they may come in between
+            found = find(self._path, place, self._avoid)
+            if found is not None or not may or self._clock.monotonic() >= until:
+                return found
+            self._wait()
+        return None
+
+    def _say_cut_back(self, path: Path, read_to: int) -> None:
+        what = f"{path} is shorter than the {read_to:,} bytes that were read"
+        self._say(f"{what}; waiting {_BACK_S:.0f} s for them to come back", event="cut_back")
 
     def _is_over(self, file: OpenFile) -> bool:
         """Whether what was read is all that the file will ever have."""
@@ -162,9 +183,17 @@ class FileSource(Source):
         return True
 
     def _cut_off(self, file: OpenFile) -> None:
-        """The file has other bytes than it had. What it held is looked for in a copy of it."""
-        self.truncations += 1
+        """The file has other bytes than it had. What it held is looked for in a copy of it, or comes back."""
         found = find(self._path, file.place(file.read_to), self._avoid)
+        if found is None and not self._once and file.is_cut_back():
+            now = self._clock.monotonic()
+            if file.cut_at is None:
+                file.cut_at = now
+                self._say_cut_back(file.path, file.read_to)
+            if now - file.cut_at < _BACK_S:
+                self._wait()
+                return
+        self.truncations += 1
         if found is None:
             self._say(f"{file.path} was cut off, or written anew, since it was read up to byte {file.read_to:,}; "
                       "starting at its beginning", event="truncated", level="warning")  # fmt: skip

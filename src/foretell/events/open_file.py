@@ -27,6 +27,8 @@ class OpenFile:
         """Whether the last `read` found something."""
         self.replaced_at: float | None = None
         """Since when the file has another name, and rests."""
+        self.cut_at: float | None = None
+        """Since when it is shorter than what was read of it."""
         self.ended = False
         """All that it will ever have was read."""
         self.begins_again = False
@@ -51,7 +53,7 @@ class OpenFile:
             raise Unavailable(f"the file cannot be read: {error.strerror or error}", where=str(self.path)) from None
         if not got.startswith(before):
             return False
-        self.grew = len(got) > len(before)
+        self.grew, self.cut_at = len(got) > len(before), None
         if self.grew:
             data = got[len(before) :]
             self._seen, self.read_to, self.replaced_at = got, self.read_to + len(data), None
@@ -59,6 +61,14 @@ class OpenFile:
                 self._head = (self._head + data)[:LOOKED_AT_BYTES]
             self.cutter.feed(data)
         return True
+
+    def is_cut_back(self) -> bool:
+        """Whether it holds nothing but what was read of it, be it less, as far as that is known."""
+        size, seen_from = self.status().st_size, self.read_to - len(self._seen)
+        if not self._head.startswith(os.pread(self._descriptor, len(self._head), 0)):
+            return False
+        most = max(0, min(size, self.read_to) - seen_from)
+        return self._seen.startswith(os.pread(self._descriptor, most, seen_from))
 
     def take(self, most: int) -> Events:
         """The next lines that the cutter has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import msgspec
 
@@ -51,6 +52,17 @@ class Place(msgspec.Struct, frozen=True):
         if os.fstat(descriptor).st_size < self.offset or digest(os.pread(descriptor, size, 0)) != self.head:
             return False
         return digest(os.pread(descriptor, size, self.offset - size)) == self.tail
+
+    def may_come_back(self, path: Path) -> bool:
+        """Whether the file is shorter than what was read, and may be the one that was: what it begins with does not
+        speak against it."""
+        size = min(LOOKED_AT_BYTES, self.offset)
+        try:
+            with path.open("rb") as file:
+                head = file.read(size)
+                return os.fstat(file.fileno()).st_size < self.offset and (len(head) < size or digest(head) == self.head)
+        except OSError:
+            return False
 
 
 def digest(content: bytes) -> str:
