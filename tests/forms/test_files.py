@@ -1,7 +1,9 @@
 """Data files for the command line."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from foretell.errors import InvalidInput
 from foretell.forms import to_batch, to_python
@@ -44,6 +46,17 @@ def write(tmp_path):
 )
 def test_files_become_values(write, name, content, value):
     assert read(write(name, content)) == value
+
+
+def test_parquet_becomes_a_table(write):
+    table = pa.table({"a": [1, None], "b": [[1.5, 2], [3, 4]]})
+    file = pa.BufferOutputStream()
+    parquet.write_table(table, file)
+    content = file.getvalue().to_pybytes()
+    assert read(write("a.parquet", content)).equals(table)
+    for damaged in (b"", content[:-20], b"PAR1" * 4):
+        with pytest.raises(InvalidInput, match="not a readable Parquet file"):
+            read(write("a.parquet", damaged))
 
 
 def test_the_format_may_be_named_and_json_given_as_text(write):
@@ -105,7 +118,7 @@ def _tensor(**changes):
         ("a.csv", b"a\nx\n\xff\n", "a.csv, line 3: not UTF-8 text"),
         ("a.npy", b"junk", "a.npy: not a readable .npy file"),
         ("a.png", b"junk", "a.png: not a readable image"),
-        ("a.parquet", b"", "the kind of file is not known; expected .*.jsonl.*, got .parquet"),
+        ("a.orc", b"", "the kind of file is not known; expected .*.jsonl.*, got .orc"),
         ("a.json", _tensor(datatype="FP31"), "input 'x': unknown datatype 'FP31'; did you mean 'FP3?"),
         ("a.json", _tensor(shape=[2]), r"does not hold the data; expected shape \[2\], got 1 values"),
         ("a.json", _tensor(shape=[-1]), "no valid shape"),

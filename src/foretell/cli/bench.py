@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from foretell.engine.engine import Engine
     from foretell.repository.plan import Planned
 
-Format = Literal["csv", "image", "json", "jsonl", "npy", "tsv", "txt"]
+Format = Literal["csv", "image", "json", "jsonl", "npy", "parquet", "tsv", "txt"]
 _OTHERS = 78
 """Columns of the terminal that the figures take."""
 _ROWS = 256
@@ -57,7 +57,8 @@ def bench(
     source
         A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version is measured.
     data
-        Rows to ask: a .json, .jsonl, .csv, .tsv, .npy, .txt or image file; "-" for standard input; or the JSON itself.
+        Rows to ask: a .json, .jsonl, .csv, .tsv, .parquet, .npy, .txt or image file; "-" for standard input; or the
+        JSON itself.
         If not set: rows that are made up from what the model tells of its inputs.
     max_size
         Most rows of a call, and most callers at a time.

@@ -27,7 +27,7 @@ from foretell.types import ModelSpec
 _SHOWN_ROWS = 50
 _WORKERS = 2
 
-Format = Literal["csv", "image", "json", "jsonl", "npy", "tsv", "txt"]
+Format = Literal["csv", "image", "json", "jsonl", "npy", "parquet", "tsv", "txt"]
 
 
 def predict(
@@ -50,7 +50,7 @@ def predict(
     source
         A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version answers.
     data
-        A .json, .jsonl, .csv, .tsv, .npy, .txt or image file; "-" for standard input; or the JSON itself.
+        A .json, .jsonl, .csv, .tsv, .parquet, .npy, .txt or image file; "-" for standard input; or the JSON itself.
     top
         For outputs of class scores: the K best, by name where the model carries names.
     map

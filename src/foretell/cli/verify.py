@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from foretell.certificate import Certificate, Check, Difference
     from foretell.verify.asked import Asked
 
-Format = Literal["csv", "image", "json", "jsonl", "npy", "tsv", "txt"]
+Format = Literal["csv", "image", "json", "jsonl", "npy", "parquet", "tsv", "txt"]
 Door = Literal["python", "server", "batch", "stream"]
 
 
@@ -45,7 +45,8 @@ def verify(
     source
         A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version is meant.
     data
-        Rows for it: a .json, .jsonl, .csv, .tsv, .npy, .txt or image file; "-" for standard input; or the JSON itself.
+        Rows for it: a .json, .jsonl, .csv, .tsv, .parquet, .npy, .txt or image file; "-" for standard input; or the
+        JSON itself.
     out
         Where the certificate is written. If not set: beside the file of the model; of "module:Class", in this folder.
     doors

@@ -1,4 +1,4 @@
-"""Data files for the command line, without pandas or pyarrow: JSON, JSON Lines, CSV, npy, text, images.
+"""Data files for the command line: JSON, JSON Lines, CSV, npy, text, images without pandas or pyarrow, and Parquet.
 
 Big data sets have sources of their own; these files are read whole.
 """
@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Array, Ragged
-from foretell.errors import InvalidInput, nearest
+from foretell.errors import InvalidInput, missing_extra, nearest
 from foretell.forms.images import decode
 from foretell.forms.values import to_column, to_numpy
 from foretell.types import DataType, TensorSpec
 
 _SUFFIXES = {
     ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".npy": "npy",
-    ".txt": "txt", ".png": "image", ".jpg": "image", ".jpeg": "image",
+    ".txt": "txt", ".parquet": "parquet", ".png": "image", ".jpg": "image", ".jpeg": "image",
 }  # fmt: skip
 FORMATS = tuple(sorted(set(_SUFFIXES.values())))
 
@@ -68,8 +68,8 @@ def parse(content: bytes, kind: str, where: str) -> object:
 
     json: any value, or an Open Inference Protocol request (a dict of arrays); jsonl: a list of its lines; csv, tsv: a
     dict of columns (numbers where every cell is one, an empty cell is null), named by the first line; npy: the array;
-    txt: a list of lines; images: as `foretell.forms.images` decodes them. Raises `InvalidInput` naming the file and
-    the line, `MissingExtra` for images without Pillow.
+    txt: a list of lines; parquet: an Arrow table; images: as `foretell.forms.images` decodes them. Raises
+    `InvalidInput` naming the file and the line, `MissingExtra` for images without Pillow and Parquet without pyarrow.
     """
     return _READERS[kind](content, where)
 
@@ -202,7 +202,20 @@ def _npy(content: bytes, where: str) -> object:
     return array
 
 
+def _parquet(content: bytes, where: str) -> object:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise missing_extra("pyarrow", "data", "reading Parquet") from None
+    try:
+        return parquet.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InvalidInput(f"not a readable Parquet file: {text}", where=where) from None
+
+
 _READERS: Mapping[str, Callable[[bytes, str], object]] = {
     "json": parse_json, "jsonl": _json_lines, "csv": _separated(","), "tsv": _separated("\t"), "npy": _npy,
-    "txt": _lines, "image": decode,
+    "txt": _lines, "parquet": _parquet, "image": decode,
 }  # fmt: skip

@@ -40,19 +40,16 @@ def as_stream(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> It
     yield "file to file", _read(out, reference, spec)
 
 
-def write_rows(rows: Batch, path: Path, *, numbered: bool = True) -> None:
-    """One JSON object a line: each input under its name, beside the number of the row if wanted."""
-    columns = {name: to_python(column) for name, column in rows.columns.items()}
+def write_rows(rows: Batch, path: Path, spec: ModelSpec | None = None, *, numbered: bool = True) -> None:
+    """One JSON object a line: each input under its name, beside the number of the row if wanted. `spec` tells which of
+    them are BF16, whose bits are written as the numbers they mean."""
+    tensors = {tensor.name: tensor.datatype for tensor in (spec.inputs if spec else None) or ()}
+    columns = {name: to_python(column, tensors.get(name)) for name, column in rows.columns.items()}
     with path.open("wb") as file:
         for row in range(rows.rows):
             number = {_ROW: row} if numbered else {}
             values = {**number, **{name: column[row] for name, column in columns.items()}}
             file.write(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
-
-
-def has_json(spec: ModelSpec) -> bool:
-    """Whether the inputs have a form in JSON that loses nothing."""
-    return all(tensor.datatype not in (DataType.FP16, DataType.BF16) for tensor in spec.inputs or ())
 
 
 def answer_of(words: Sequence[str]) -> bytes:
@@ -88,7 +85,8 @@ def _column(
     inner = expected.values if isinstance(expected, Ragged) else expected
     if not isinstance(inner, Dense):
         raise TypeError(name)
-    arrays = [_numbers(value, inner.data.dtype) for value in values]
+    halves = tensor is not None and tensor.datatype is DataType.BF16
+    arrays = [_bits(value) if halves else _numbers(value, inner.data.dtype) for value in values]
     shapes = {array.shape for array in arrays}
     if len(shapes) == 1:
         return Dense(np.stack(arrays))
@@ -102,6 +100,11 @@ def _numbers(value: Any, dtype: np.dtype[Any]) -> Array:
     if dtype.kind == "f":
         array[array == None] = np.nan  # noqa: E711 (element by element)
     return array.astype(dtype)
+
+
+def _bits(value: Any) -> Array:
+    """Of BF16, whose numbers are those of 32 bits with zeros behind."""
+    return (_numbers(value, np.dtype(np.float32)).view(np.uint32) >> 16).astype(np.uint16)
 
 
 def _texts(values: Sequence[Any]) -> Column:

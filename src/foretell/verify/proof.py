@@ -22,7 +22,7 @@ from foretell.engine.identity import variant_of
 from foretell.errors import InvalidInput
 from foretell.forms.values import to_python
 from foretell.types import ModelSpec
-from foretell.verify.as_jobs import as_batch, as_stream, has_json, write_rows
+from foretell.verify.as_jobs import as_batch, as_stream, write_rows
 from foretell.verify.asked import Asked
 from foretell.verify.compare import Answered, compare
 from foretell.verify.in_python import answered, opened, takes_splits
@@ -98,11 +98,11 @@ def _of_others(
         for way, answers in over_http(asked, spec, some, singles=splits):
             yield _check("server", way, reference, answers)
     jobs = {"batch": as_batch, "stream": as_stream}
-    if not has_json(spec) or not splits:
+    if not splits:
         return
     with tempfile.TemporaryDirectory(prefix="foretell-verify-") as folder:
         data = Path(folder) / "rows.jsonl"
-        write_rows(asked.rows, data)
+        write_rows(asked.rows, data, spec)
         for door in [door for door in jobs if door in doors]:
             for way, answers in jobs[door](asked, data, reference, spec):
                 yield _check(door, way, reference, answers)
