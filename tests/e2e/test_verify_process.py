@@ -67,9 +67,12 @@ def built(module: str, name: str, folder: Path) -> tuple[str, str, Path]:
     return source, digest, rows
 
 
-def verify(source: Path | str, data: Path, *flags: str, expect: int = 0, cwd: Path | None = None) -> Certificate:
+def verify(
+    source: Path | str, data: Path, *flags: str, expect: int = 0, cwd: Path | None = None, **settings: str
+) -> Certificate:
     command = [sys.executable, "-c", _START, "verify", str(source), "--data", str(data), "--json", *flags]
-    environment = {**os.environ, "FORETELL_PROCESSES": "1"}  # each of a job's would import the framework
+    settings["processes"] = "1"  # each of a job's would import the framework
+    environment = {**os.environ, **{f"FORETELL_{name.upper()}": value for name, value in settings.items()}}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, cwd=cwd, env=environment)
     assert done.returncode == expect, done.stderr
     printed = json.loads(done.stdout)
@@ -96,14 +99,23 @@ def test_every_backend_through_every_door(tmp_path: Path, module: str, name: str
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("module", "name"), [("cases_torch", "torch-program"), ("cases_openvino", "openvino-ir")])
-def test_bit_identical_where_it_is_asked_for(tmp_path: Path, module: str, name: str) -> None:
-    source, _, rows = built(module, name, tmp_path)
+def test_openvino_is_bit_identical_where_it_is_asked_for(tmp_path: Path) -> None:
+    source, _, rows = built("cases_openvino", "openvino-ir", tmp_path)
     certificate = verify(source, rows, "--batch-invariant")
     assert certificate.identical
     assert certificate.variant["batch_invariant"] == "16 rows"
     assert certificate.price is not None
     assert set(certificate.price) == {"rows in calls of 1", "rows in calls of 128"}
+
+
+@pytest.mark.timeout(400)
+def test_pytorch_is_bit_identical_where_it_is_asked_for(tmp_path: Path) -> None:
+    """By a setting, which is not left out to find the price."""
+    source, _, rows = built("cases_torch", "torch-program", tmp_path)
+    certificate = verify(source, rows, batch_invariant="true")
+    assert certificate.identical
+    assert certificate.variant["batch_invariant"] == "16 rows"
+    assert certificate.price is None
 
 
 MIXES = """

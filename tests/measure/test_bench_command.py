@@ -60,6 +60,13 @@ def test_people_get_a_table_and_a_page(iris: Path, tmp_path: Path, capsys: pytes
     assert "script" not in seen
 
 
+def test_calls_of_some_sizes_alone(iris: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(iris, "--json", "--seconds", 0.001, "--size", 1, "--size", 200) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(point["mode"], point["size"]) for point in found["points"]] == [("one by one", 1), ("batched", 200)]
+    assert found["advice"] == []
+
+
 def test_rows_of_ones_own(iris: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "rows.npy", onnx_build.iris()[0][:3].astype(np.float32))
     assert run(iris, "--json", "--seconds", 0.001, "--max-size", 1, "--data", tmp_path / "rows.npy") == 0
@@ -67,7 +74,7 @@ def test_rows_of_ones_own(iris: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    "words", [["--max-size", "0"], ["--seconds", "0"], ["--slo-ms", "0"], ["--price-per-hour", "-1"]]
+    "words", [["--max-size", "0"], ["--size", "0"], ["--seconds", "0"], ["--slo-ms", "0"], ["--price-per-hour", "-1"]]
 )
 def test_wrong_use(iris: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(iris, *words) == 2

@@ -40,6 +40,7 @@ def bench(
     *,
     data: Annotated[str | None, Flag(dash=True)] = None,
     max_size: int = 128,
+    size: tuple[int, ...] = (),
     seconds: float = 0.5,
     slo_ms: float | None = None,
     price_per_hour: float | None = None,
@@ -62,6 +63,8 @@ def bench(
         If not set: rows that are made up from what the model tells of its inputs.
     max_size
         Most rows of a call, and most callers at a time.
+    size
+        Measure calls of so many rows alone; repeat for more. Nothing is advised then.
     seconds
         For each measurement.
     slo_ms
@@ -77,7 +80,8 @@ def bench(
     json
         Print JSON.
     """
-    for name, value, least in (("max-size", max_size, 1), ("seconds", seconds, 0.001)):
+    limits = [("max-size", max_size, 1), ("seconds", seconds, 0.001), *(("size", each, 1) for each in size)]
+    for name, value, least in limits:
         if not value >= least:
             raise InvalidSetting(f"--{name} is out of range", expected=f"{least:g} or more", got=value)
     for name, number in (("slo-ms", slo_ms), ("price-per-hour", price_per_hour)):
@@ -87,13 +91,17 @@ def bench(
 
     planned, flags = only(source), model.given()
     settings = settings_of(planned, flags).settings
-    with _loaded(planned, settings, max_size) as served:
+    with _loaded(planned, settings, max(size, default=max_size)) as served:
         refuse_idle_permissions(flags, [served.opened])
         rows = _rows(served.engine, data, format, map)
-        points = list(_told(_measured(served.engine, rows, max_size, seconds), quiet=json))
+        measured = (_calls(served.engine, rows, size, seconds) if size
+                    else _measured(served.engine, rows, max_size, seconds))  # fmt: skip
+        points = list(_told(measured, quiet=json))
         about = {"model": served.name, "version": served.version, "framework": served.opened.framework}
-    points += _told(_by_threads(planned, settings, rows, points, seconds), quiet=json)
-    _show(about, _Found(points, advise(points, slo_ms)), price_per_hour, page, json=json)
+    if not size:
+        points += _told(_by_threads(planned, settings, rows, points, seconds), quiet=json)
+    found = _Found(points, [] if size else advise(points, slo_ms))
+    _show(about, found, price_per_hour, page, json=json)
     return 0
 
 
@@ -131,6 +139,12 @@ def _measured(engine: Engine, rows: Batch, most: int, seconds: float) -> Iterato
     for callers in CALLERS if splits else (1,):
         if callers <= most:
             yield micro_batched(engine, rows, callers, seconds)
+
+
+def _calls(engine: Engine, rows: Batch, sizes: tuple[int, ...], seconds: float) -> Iterator[Point]:
+    from foretell.bench.measure import batched
+
+    return (batched(engine, rows, size, seconds) for size in sizes)
 
 
 def _by_threads(

@@ -14,7 +14,7 @@ from foretell.verify.as_jobs import answer_of, write_rows
 from foretell.verify.asked import Asked
 
 _FLAG = "--batch-invariant"
-_MOST = 128
+_SIZES = (1, 128)
 _SECONDS = "0.1"
 
 
@@ -30,22 +30,11 @@ def price_of(asked: Asked) -> dict[str, float] | None:
         data = Path(folder) / "rows.jsonl"
         write_rows(asked.rows, data, numbered=False)
         without, with_it = (_rates(asked, data, flags) for flags in (plain, asked.flags))
-    return {f"rows in calls of {size}": without[size] / with_it[size] for size in (1, _MOST)}
+    return {f"rows in calls of {size}": without[size] / with_it[size] for size in _SIZES}
 
 
 def _rates(asked: Asked, data: Path, flags: Sequence[str]) -> dict[int, float]:
-    words = [
-        "bench",
-        asked.words,
-        "--data",
-        str(data),
-        "--max-size",
-        str(_MOST),
-        "--seconds",
-        _SECONDS,
-        "--json",
-        *flags,
-    ]
+    sizes = [word for size in _SIZES for word in ("--size", str(size))]
+    words = ["bench", asked.words, "--data", str(data), *sizes, "--seconds", _SECONDS, "--json", *flags]
     points: list[Any] = orjson.loads(answer_of(words))["points"]
-    calls = [point for point in points if point["mode"] != "micro-batched" and not point["threads"]]
-    return {point["size"]: point["rows_per_s"] for point in calls}
+    return {point["size"]: point["rows_per_s"] for point in points}
