@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foretell.columns import Batch, Dense
+from foretell.columns import Batch, Bytes, Dense
 from foretell.forms import to_batch
 from foretell.forms.files import read
 from foretell.types import DataType, ModelSpec, TensorSpec
 from foretell.verify.as_jobs import _column, write_rows
+from foretell.verify.compare import Difference, compare
 
 
 @pytest.mark.parametrize("kind", [DataType.FP16, DataType.BF16])
@@ -28,3 +29,10 @@ def test_numbers_of_16_bits_go_through_json(tmp_path: Path, kind: DataType) -> N
     back = _column("x", column, tensor, lines, np.arange(len(data)))  # type: ignore[arg-type]
     assert isinstance(back, Dense)
     assert taken.tobytes() == back.data.tobytes() == data.tobytes()
+
+
+@pytest.mark.parametrize("column", [Dense(np.array([[0.5], [np.nan]])), Bytes.of(["a", "b"], (1,))])
+def test_rows_of_one_value_are_written_as_that_value(column: Dense | Bytes) -> None:
+    values = [0.5, None] if isinstance(column, Dense) else ["a", "b"]
+    back = _column("x", column, None, [{"x": value} for value in values], np.arange(2))
+    assert compare(Batch({"x": column}, 2), [(np.arange(2), Batch({"x": back}, 2))]) == ({"x": Difference()}, 0)

@@ -78,8 +78,11 @@ def _read(path: Path, reference: Batch, spec: ModelSpec) -> list[tuple[Index, Ba
 def _column(
     name: str, expected: Column, tensor: TensorSpec | None, lines: Sequence[Mapping[str, Any]], rows: Index
 ) -> Column:
-    """What the lines hold of an output, in the type that the reference has."""
+    """What the lines hold of an output, in the type that the reference has. Rows of one value stand there as that
+    value."""
     values = [line.get(name) for line in lines]
+    if not isinstance(expected, Ragged) and expected.row_shape == (1,):
+        values = [value if isinstance(value, list) else [value] for value in values]
     if isinstance(expected, Bytes) or (isinstance(expected, Ragged) and isinstance(expected.values, Bytes)):
         return _texts(values)
     inner = expected.values if isinstance(expected, Ragged) else expected
