@@ -1,5 +1,6 @@
 """Who is tried again, how often, and how long that may take."""
 
+import asyncio
 import random
 
 import pytest
@@ -135,4 +136,21 @@ def test_an_error_of_foretells_own_may_be_marked_transient_too() -> None:
     model.transient = (Busy,)
     engine = engine_of(model, ManualClock())
     assert answers(engine.run(rows(1))) == [2]
+    engine.close()
+
+
+async def test_a_failure_that_passes_is_tried_again_also_while_a_bad_row_is_looked_for() -> None:
+    def fail(call: int, batch: Batch) -> None:
+        if (batch.dense("x") == 3).any():
+            raise ValueError("poison")
+        if call == 4:  # of the fourth row alone
+            raise Passing("busy")
+
+    model = Does(fail)
+    model.transient = (Passing,)
+    engine = engine_of(model, executor="thread", retries=1, retry_delay_s=0.0)
+    asked = [asyncio.create_task(engine.infer(rows(value))) for value in (1, 2, 3, 4)]
+    got = await asyncio.gather(*asked, return_exceptions=True)
+    assert [answers(each) for each in got if isinstance(each, Batch)] == [[2.0], [4.0], [8.0]]
+    assert isinstance(got[2], ModelError) and "poison" in str(got[2])
     engine.close()

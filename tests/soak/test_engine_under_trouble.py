@@ -107,16 +107,27 @@ def memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+async def _change(engine: Engine) -> None:
+    while True:
+        await asyncio.sleep(0.003)
+        for batcher in engine.batchers:
+            batcher.pace.waits = not batcher.pace.waits
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize("executor", ["inline", "thread"])
-async def test_every_request_ends_once_and_as_it_should(executor: str) -> None:
+@pytest.mark.parametrize(("executor", "changes"), [("inline", False), ("thread", False), ("thread", True)])
+async def test_every_request_ends_once_and_as_it_should(executor: str, changes: bool) -> None:
+    """`changes`: callers wait for each other, or take turns, and again and again it is the other one."""
     settings = ModelSettings(executor=executor, max_batch_size=64, retry_delay_s=0.0)  # type: ignore[arg-type]
     engine = Engine(Doubler(), settings).load()
     clients = Clients(engine, seed=20)
+    changing = asyncio.create_task(_change(engine)) if changes else None
     await clients.run(_REQUESTS_OF_A_CLIENT // 4)
     early = memory()
     await clients.run(_REQUESTS_OF_A_CLIENT - _REQUESTS_OF_A_CLIENT // 4)
     await engine.drain()
+    if changing is not None:
+        changing.cancel()
 
     assert sum(clients.ends.values()) == _CLIENTS * _REQUESTS_OF_A_CLIENT
     assert min(clients.ends[end] for end in ("answered", "expired", "cancelled", "poisoned")) > 0

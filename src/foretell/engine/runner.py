@@ -278,6 +278,8 @@ class Runner:
     def _deliver_isolated(self, run: Run, results: list[tuple[Sequence[Work], Batch | InferenceError]]) -> None:
         now = run.finished = self._clock.monotonic()
         for works, outcome in results:
+            if isinstance(outcome, TransientError) and self._again.take(list(works), run.attempt, outcome):
+                continue
             if isinstance(outcome, InferenceError):
                 self._delivery.fail(works, outcome)
                 if isinstance(outcome, ReplicaLost):
