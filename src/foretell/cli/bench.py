@@ -80,13 +80,8 @@ def bench(
     json
         Print JSON.
     """
-    limits = [("max-size", max_size, 1), ("seconds", seconds, 0.001), *(("size", each, 1) for each in size)]
-    for name, value, least in limits:
-        if not value >= least:
-            raise InvalidSetting(f"--{name} is out of range", expected=f"{least:g} or more", got=value)
-    for name, number in (("slo-ms", slo_ms), ("price-per-hour", price_per_hour)):
-        if number is not None and not number > 0:
-            raise InvalidSetting(f"--{name} is out of range", expected="more than 0", got=number)
+    _check([("max-size", max_size, 1), ("seconds", seconds, 0.001), *(("size", each, 1) for each in size)],
+           {"slo-ms": slo_ms, "price-per-hour": price_per_hour})  # fmt: skip
     from foretell.bench.advice import advise
 
     planned, flags = only(source), model.given()
@@ -103,6 +98,16 @@ def bench(
     found = _Found(points, [] if size else advise(points, slo_ms))
     _show(about, found, price_per_hour, page, json=json)
     return 0
+
+
+def _check(limits: list[tuple[str, float, float]], positive: Mapping[str, float | None]) -> None:
+    """`limits`: flags, their values, and the least that each may be."""
+    for name, value, least in limits:
+        if not value >= least:
+            raise InvalidSetting(f"--{name} is out of range", expected=f"{least:g} or more", got=value)
+    for name, number in positive.items():
+        if number is not None and not number > 0:
+            raise InvalidSetting(f"--{name} is out of range", expected="more than 0", got=number)
 
 
 @dataclass(frozen=True, slots=True)
