@@ -89,14 +89,11 @@ def bench(
     with _loaded(planned, settings, max(size, default=max_size)) as served:
         refuse_idle_permissions(flags, [served.opened])
         rows = _rows(served.engine, data, format, map)
-        measured = (_calls(served.engine, rows, size, seconds) if size
-                    else _measured(served.engine, rows, max_size, seconds))  # fmt: skip
-        points = list(_told(measured, quiet=json))
+        points = list(_told(_measured(served.engine, rows, size, max_size, seconds), quiet=json))
         about = {"model": served.name, "version": served.version, "framework": served.opened.framework}
     if not size:
         points += _told(_by_threads(planned, settings, rows, points, seconds), quiet=json)
-    found = _Found(points, [] if size else advise(points, slo_ms))
-    _show(about, found, price_per_hour, page, json=json)
+    _show(about, _Found(points, [] if size else advise(points, slo_ms)), price_per_hour, page, json=json)
     return 0
 
 
@@ -135,21 +132,18 @@ def _rows(engine: Engine, data: str | None, fmt: str | None, mapping: tuple[str,
     return to_intake(read_data(data, fmt), engine.spec, read_mapping(mapping)).batch.slice(0, _ROWS)
 
 
-def _measured(engine: Engine, rows: Batch, most: int, seconds: float) -> Iterator[Point]:
+def _measured(engine: Engine, rows: Batch, chosen: tuple[int, ...], most: int, seconds: float) -> Iterator[Point]:
     from foretell.bench.measure import CALLERS, batched, micro_batched, sizes_to
 
+    if chosen:
+        yield from (batched(engine, rows, size, seconds) for size in chosen)
+        return
     splits = engine.spec.row_wise and not engine.spec.stateful
     for size in sizes_to(most) if splits else (1,):
         yield batched(engine, rows, size, seconds)
     for callers in CALLERS if splits else (1,):
         if callers <= most:
             yield micro_batched(engine, rows, callers, seconds)
-
-
-def _calls(engine: Engine, rows: Batch, sizes: tuple[int, ...], seconds: float) -> Iterator[Point]:
-    from foretell.bench.measure import batched
-
-    return (batched(engine, rows, size, seconds) for size in sizes)
 
 
 def _by_threads(
