@@ -50,8 +50,7 @@ def bench(
     json: bool = False,
     model: ModelFlags = ModelFlags(),
 ) -> int:
-    """Measure a model on this machine: one row at a time, rows of many callers together, and batches. Say what to set,
-    and why.
+    """Measure a model here: one row at a time, rows of many callers together, and batches. Say what to set, and why.
 
     Parameters
     ----------
@@ -59,8 +58,7 @@ def bench(
         A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version is measured.
     data
         Rows to ask: a .json, .jsonl, .csv, .tsv, .parquet, .npy, .txt or image file; "-" for standard input; or the
-        JSON itself.
-        If not set: rows that are made up from what the model tells of its inputs.
+        JSON itself. If not set: rows that are made up from what the model tells of its inputs.
     max_size
         Most rows of a call, and most callers at a time.
     size
