@@ -9,10 +9,12 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas
 import pytest
 from boosted import FLOWERS, GROUPS, SPECIES, asked, columns, refusals, towns
 from live_models import loaded
 
+from foretell import Predictor
 from foretell.backends import open_model
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, Unavailable, UnsafeModel
@@ -126,6 +128,20 @@ def test_categories_that_cannot_be_told_apart_stay_codes() -> None:
     made = lightgbm.LGBMClassifier(n_estimators=2, n_jobs=1, verbose=-1)
     made.fit(frame.assign(floor=frame["floor"].cat.as_ordered()), answer)
     assert [each.name for each in loaded(made).spec.inputs or ()] == ["input"]
+
+
+def test_categories_of_another_column_than_the_named_one_are_not_given_to_it(tmp_path: Path) -> None:
+    """As many columns as categories: only the codes tell that they are not the same."""
+    numbers = np.random.default_rng(0)
+    table = pandas.DataFrame({"floor": numbers.integers(0, 6, 200), "town": numbers.choice(["x", "y", "z"], 200)})
+    labels = (table["floor"] % 2).to_numpy()
+    data = lightgbm.Dataset(table.astype({"town": "category"}), labels, categorical_feature=["floor"])
+    made = lightgbm.train({"verbose": -1, "min_data_in_leaf": 5, "objective": "binary"}, data, 5)
+    codes = table.assign(town=table["town"].map({"x": 0, "y": 1, "z": 2})).to_numpy(np.float64)
+    with Predictor(file_of(made, tmp_path)) as predictor:
+        assert [each.name for each in predictor.spec.inputs or ()] == ["input"]
+        found = predictor.predict_batch(codes)["probabilities"]
+    np.testing.assert_allclose(found[:, 1], made.predict(codes), rtol=1e-6)
 
 
 def test_threads_change_no_answer() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +87,7 @@ def _told(data: bytes) -> LightgbmFile:
         objective=objective[0] if objective else "",
         classes=classes,
         names=names,
-        categories=_categories(data, names),
+        categories=_categories(data, names, header["feature_infos"].split(" ")),
         version=header["version"],
     )
 
@@ -107,8 +107,9 @@ def _fields(text: str) -> dict[str, str]:
     return found
 
 
-def _categories(data: bytes, names: tuple[str, ...]) -> Mapping[str, tuple[Any, ...]] | None:
-    """pandas' categories, where they are those of the features that LightGBM takes for categories."""
+def _categories(data: bytes, names: tuple[str, ...], infos: Sequence[str]) -> Mapping[str, tuple[Any, ...]] | None:
+    """pandas' categories, where they are those of the features that LightGBM takes for categories: who names these
+    features may name others. `infos`: the codes that training has seen of each."""
     at = data.rfind(_PANDAS)
     values = json.loads(data[at + len(_PANDAS) :]) if at >= 0 else None
     told = re.search(rb"\n\[categorical_feature: ([0-9,]+)\]\n", data)
@@ -119,7 +120,14 @@ def _categories(data: bytes, names: tuple[str, ...]) -> Mapping[str, tuple[Any, 
         return None
     if not all(isinstance(each, list) and _plain(each) for each in values):
         return None
+    if any(_largest_code(infos[column]) >= len(each) for column, each in zip(columns, values, strict=True)):
+        return None
     return {names[column]: tuple(each) for column, each in zip(columns, values, strict=True)}
+
+
+def _largest_code(info: str) -> int:
+    """Of `5:-1:0`; of what is no list of codes, -1."""
+    return max(map(int, info.split(":"))) if re.fullmatch(r"-?\d{1,9}(:-?\d{1,9})*", info) else -1
 
 
 def _plain(values: list[Any]) -> bool:
