@@ -94,6 +94,25 @@ def test_steps_of_an_encoder_are_the_library_s(tmp_path: Path, step: dict[str, A
     assert told in refusal(tmp_path / "net")
 
 
+def test_a_snapshot_in_the_cache_of_the_hub(folder: Path, tmp_path: Path) -> None:
+    """Its files are links to blobs beside it; those that lead elsewhere stay refused."""
+    kept = tmp_path / "models--somebody--net"
+    snapshot = kept / "snapshots" / "0123abc"
+    (kept / "blobs").mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for number, file in enumerate(sorted(folder.iterdir())):
+        shutil.copy(file, kept / "blobs" / str(number))
+        (snapshot / file.name).symlink_to(Path("..", "..", "blobs", str(number)))
+    settings = ModelSettings()
+    assert open_model(snapshot, settings).digest == open_model(folder, settings).digest
+    with Predictor(snapshot) as linked, Predictor(folder) as plain:
+        assert linked.predict([png()]) == plain.predict([png()])
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").symlink_to(folder / "config.json")
+    with pytest.raises(InvalidModel, match="leads out of the folder"):
+        open_model(snapshot, settings)
+
+
 def test_half_a_folder(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

@@ -13,15 +13,16 @@ from foretell.errors import InvalidModel, UnsafeModel
 def digest_of(path: Path) -> str:
     """ "sha256:..." of a file, or of the names and contents of all files of a folder, hidden ones left out.
 
-    Raises `InvalidModel` where one cannot be read, and for a link in a folder that leaves it.
+    Raises `InvalidModel` where one cannot be read, and for a link in a folder that leaves it, but to the blobs beside a
+    snapshot of the Hugging Face hub's cache.
     """
     try:
         if path.is_file():
             with path.open("rb") as file:
                 return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-        whole, root = hashlib.sha256(), path.resolve()
+        whole, roots = hashlib.sha256(), _roots(path.resolve())
         for each in files_of(path):
-            if not each.resolve().is_relative_to(root):
+            if not any(each.resolve().is_relative_to(root) for root in roots):
                 raise InvalidModel("a link leads out of the folder", where=str(each), fix="copy what it points to")
             with each.open("rb") as file:
                 inner = hashlib.file_digest(file, "sha256").digest()
@@ -30,6 +31,14 @@ def digest_of(path: Path) -> str:
     except OSError as error:
         raise InvalidModel("it cannot be read", where=str(path), got=error.strerror or error) from error
     return f"sha256:{whole.hexdigest()}"
+
+
+def _roots(folder: Path) -> list[Path]:
+    """Where the files of a folder may lie: in it, or where the cache of the hub (models--AUTHOR--NAME/snapshots/COMMIT)
+    keeps what its links stand for."""
+    snapshots = folder.parent
+    in_cache = snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--")
+    return [folder, snapshots.parent / "blobs"] if in_cache else [folder]
 
 
 def digest_with(path: Path, files: Mapping[str, Path]) -> str:
