@@ -7,6 +7,8 @@ import io
 import json
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -57,6 +59,18 @@ def rewritten(path: Path, change: Callable[[str], str]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in entries.items():
             archive.writestr(name, data)
+
+
+def test_opening_it_imports_no_other_framework(file: Path) -> None:
+    """scikit-learn has a package for arrays of PyTorch, and skops looks through all of them."""
+    script = (
+        "import sys, foretell\n"
+        "with foretell.Predictor(sys.argv[1]) as predictor: predictor.spec\n"
+        "print([name for name in ('torch', 'dask', 'cupy') if name in sys.modules])\n"
+        "import sklearn.externals.array_api_compat.torch"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def test_a_skops_file_answers_as_its_estimator(file: Path) -> None:

@@ -59,7 +59,7 @@ def test_help_shows_what_may_be_given_and_what_holds_otherwise(foretell: Any) ->
         assert "--no-json" not in text
         assert "False" not in text
     assert "--MODEL" not in told["predict"]
-    assert "csv, image, json, jsonl, npy, tsv, txt" in " ".join(told["predict"].split())
+    assert "csv, image, json, jsonl, npy, parquet, tsv, txt" in " ".join(told["predict"].split())
     for flag, default in (("--http-port", "8000"), ("--retries", "2"), ("--max-batch-size", "128"), ("--threads", "0")):
         (line,) = [line for line in told["serve"].splitlines() if f" {flag} " in line]
         assert f"[default: {default}]" in line

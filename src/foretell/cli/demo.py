@@ -34,7 +34,8 @@ def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool =
     out
         The folder for models, sample inputs and the plot.
     quick
-        Few rows: a shorter look, of half a minute at most on an ordinary machine, whose figures mean little.
+        Few rows, no other frameworks: a shorter look, of half a minute at most on an ordinary machine, whose figures
+        mean little.
     json
         Print the table as JSON.
     """

@@ -33,13 +33,14 @@ class Proven:
 
 
 def prove(folder: DemoFolder, digits: Path, sample: Path, say: Say, *, quick: bool) -> Proven:
-    """The ONNX model of the demo, one of PyTorch and one of trees where their packages are there; else `say` is told.
+    """The ONNX model of the demo; unless it is `quick` one of PyTorch and one of trees, too, where their packages are
+    there: else `say` is told.
 
     Raises what `foretell verify` raises.
     """
     models = {digits: sample}
     rows = patients(folder)
-    for framework in FRAMEWORKS:
+    for framework in () if quick else FRAMEWORKS:
         if not framework.is_there:
             say(f"{framework.name}: skipped, since {framework.package} is not installed: "
                 f"pip install 'foretell[{framework.extra}]'")  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from foretell.backends.artefact_file import Artefact
 from foretell.backends.opened import Opened
 from foretell.backends.sklearn.model import SklearnModel
+from foretell.backends.sklearn.quiet_skops import import_skops
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, UnsafeModel, missing_extra
 
@@ -85,11 +86,11 @@ def _unpacked_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
 def _agreed_types(artefact: Artefact, trust: tuple[str, ...]) -> list[str]:
     """The types beside skops' own that may be made."""
     try:
-        import skops.io
+        skops_io = import_skops()
     except ImportError:
         raise missing_extra("skops", "sklearn", "opening a .skops file") from None
     try:
-        untrusted = set(skops.io.get_untrusted_types(data=artefact.data))
+        untrusted = set(skops_io.get_untrusted_types(data=artefact.data))
     except Exception as error:
         raise _unreadable(artefact, error) from error
     refused = sorted(untrusted - set(trust))
@@ -101,10 +102,8 @@ def _agreed_types(artefact: Artefact, trust: tuple[str, ...]) -> list[str]:
 
 
 def _make(artefact: Artefact, trusted: list[str]) -> Any:
-    import skops.io
-
     try:
-        return skops.io.loads(artefact.data, trusted=trusted)
+        return import_skops().loads(artefact.data, trusted=trusted)
     except Exception as error:
         raise _unreadable(artefact, error) from error
 
