@@ -13,9 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from foretell.backends import Opened, open_model
 from foretell.backends.keras.model import import_keras
 from foretell.backends.quiet_tensorflow import import_tensorflow
+from foretell.columns import Batch
+from foretell.config import ModelSettings
+from foretell.forms.values import to_python
+from foretell.model import Context
 
+X = np.arange(12, dtype=np.float32).reshape(3, 4)
 WEIGHTS = np.array([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5], [0.0, 3.0, 1.0], [-2.0, 0.5, 0.125]], np.float32)
 
 
@@ -87,3 +93,12 @@ def keras_answer(model: Any, given: Any) -> Any:
     """What the model gives in inference, as NumPy arrays."""
     found = model(given, training=False)
     return {name: each.numpy() for name, each in found.items()} if isinstance(found, dict) else found.numpy()
+
+
+def opened(path: Path, **settings: Any) -> Opened:
+    return open_model(path, ModelSettings(**settings))
+
+
+def asked(model: Any, **columns: Any) -> dict[str, Any]:
+    found = model.predict(Batch.of(**columns), Context())
+    return {name: np.array(to_python(column)) for name, column in found.columns.items()}
