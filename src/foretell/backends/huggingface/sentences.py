@@ -10,15 +10,13 @@ import sentence_transformers
 import torch
 
 from foretell.backends.huggingface.network import Network
-from foretell.backends.huggingface.tokens import MASK, columns_of
+from foretell.backends.huggingface.tokens import MASK, columns_of, plain_texts
 from foretell.backends.text_rows import answer_others, rows_without_text
-from foretell.columns import Batch, Bytes
+from foretell.columns import Batch
 from foretell.errors import InvalidModel, NotReady
 from foretell.forms.values import to_python
 from foretell.model import Context
 from foretell.types import DataType, ModelSpec, TensorSpec
-
-_PLAIN = ["a", "a good film, and what a strange and wonderful thing to say of one"]
 
 
 class SentenceEncoder(Network):
@@ -52,7 +50,7 @@ class SentenceEncoder(Network):
         return answer_others(batch, rows_without_text(batch, ("text",)), self._tokens)
 
     def _plain(self) -> Batch:
-        return Batch({"text": Bytes.of(_PLAIN)}, len(_PLAIN))
+        return plain_texts()
 
     def _tokens(self, batch: Batch) -> Batch:
         texts = to_python(batch.columns["text"]) or [""]

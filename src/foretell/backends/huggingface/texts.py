@@ -14,9 +14,9 @@ import transformers
 from foretell.backends.huggingface.alone import FEATURES
 from foretell.backends.huggingface.classes import Classes
 from foretell.backends.huggingface.network import LOCAL, SPARE, Network, quiet, whole_network
-from foretell.backends.huggingface.tokens import MASK, columns_of
+from foretell.backends.huggingface.tokens import MASK, columns_of, plain_texts
 from foretell.backends.text_rows import answer_others, rows_without_text
-from foretell.columns import Batch, Bytes
+from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.errors import NotReady
 from foretell.forms.values import to_python
@@ -27,7 +27,6 @@ _MOST_TOKENS = 1_000_000
 """A tokenizer that knows no longest text says a number beyond all meaning."""
 _POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
 """What tables of positions are called in the networks of the library."""
-_PLAIN = ["a", "a good film, and what a strange and wonderful thing to say of one"]
 
 
 class TextModel(Network):
@@ -64,7 +63,7 @@ class TextModel(Network):
         return network, ModelSpec(text, self._classes.outputs(), pad=fill, labels=self._classes.labels())
 
     def _plain(self) -> Batch:
-        return Batch({"text": Bytes.of(_PLAIN)}, len(_PLAIN))
+        return plain_texts()
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._network is None:

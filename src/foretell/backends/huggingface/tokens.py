@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from foretell.columns import Array, Batch, Column, Dense, Ragged
+from foretell.columns import Array, Batch, Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput, RowError
 
 MASK = "attention_mask"
+
+
+def plain_texts() -> Batch:
+    """Two rows of different length that every model of texts answers."""
+    return Batch({"text": Bytes.of(["a", "a good film, and what a strange and wonderful thing to say of one"])}, 2)
 
 
 def columns_of(tokens: Mapping[str, Array], rows: int) -> Batch:
