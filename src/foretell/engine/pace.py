@@ -13,6 +13,8 @@ _WINS = 2
 _REST_S = 0.1
 _FIRST, _LAST = 2, 32
 """Measurements between two trials."""
+_LOST_RARER, _HOPELESS_RARER = 2, 4
+"""How many times as long the next trial waits."""
 
 
 class Pace:
@@ -54,7 +56,7 @@ class Pace:
             self._change(now)
         elif rate < _HOPELESS.get(self._rate.calls, 0.0) * self._before:
             self._change(now)
-            self._settle(lost=True)
+            self._settle(rarer=_HOPELESS_RARER)
 
     def _settled(self, rate: float, now: float) -> None:
         """One measurement more of the way that is kept."""
@@ -67,7 +69,7 @@ class Pace:
 
     def _decide(self, before: float, tried: float, after: float, now: float) -> None:
         if tried <= _BETTER * max(before, after):
-            self._settle(lost=tried < _WORSE * min(before, after))
+            self._settle(rarer=_LOST_RARER if tried < _WORSE * min(before, after) else 1)
             self._rate = _Rate(now, settled=True)
             return
         self._wins += 1
@@ -75,13 +77,13 @@ class Pace:
         self._change(now)
         if self._wins >= _WINS:
             self._interval = _FIRST
-            self._settle(lost=False)
+            self._settle(rarer=1)
 
-    def _settle(self, lost: bool) -> None:
-        """Keeps to the way that it is now, for longer where the other one was worse."""
+    def _settle(self, rarer: int) -> None:
+        """Keeps to the way that it is now, so many times as long as before."""
         self._before = self._tried = None
         self._wins = 0
-        self._interval = min(_LAST, 2 * self._interval) if lost else self._interval
+        self._interval = min(_LAST, rarer * self._interval)
         self._left = self._interval
 
     def _change(self, now: float) -> None:
