@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,9 +25,9 @@ def test_numbers_of_16_bits_go_through_json(tmp_path: Path, kind: DataType) -> N
     tensor = TensorSpec("x", kind, (3,))
     spec = ModelSpec((tensor,), (tensor,))
     write_rows(Batch({"x": column}, len(data)), tmp_path / "rows.jsonl", spec, numbered=False)
-    lines = read(tmp_path / "rows.jsonl")
+    lines: Any = read(tmp_path / "rows.jsonl")
     taken = to_batch(lines, spec).batch.dense("x")
-    back = _column("x", column, tensor, lines, np.arange(len(data)))  # type: ignore[arg-type]
+    back = _column("x", column, tensor, lines, np.arange(len(data)))
     assert isinstance(back, Dense)
     assert taken.tobytes() == back.data.tobytes() == data.tobytes()
 
