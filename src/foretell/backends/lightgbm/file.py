@@ -23,6 +23,7 @@ _VERSIONS = ("v2", "v3", "v4")
 _MOST_FEATURES = 2**24
 _MOST_CLASSES = 100_000
 _INTEGERS = re.compile(r"-?\d{1,9}(?: -?\d{1,9})*+ ?", re.ASCII)
+_CODES = re.compile(r"-?\d{1,9}(?::-?\d{1,9})*+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _categories(data: bytes, names: tuple[str, ...], infos: Sequence[str]) -> Ma
 
 def _largest_code(info: str) -> int:
     """Of `5:-1:0`; of what is no list of codes, -1."""
-    return max(map(int, info.split(":"))) if re.fullmatch(r"-?\d{1,9}(:-?\d{1,9})*", info) else -1
+    return max(map(int, info.split(":"))) if _CODES.fullmatch(info) else -1
 
 
 def _plain(values: list[Any]) -> bool:
