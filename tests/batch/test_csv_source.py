@@ -27,7 +27,7 @@ from foretell.errors import InvalidInput
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 WHOLE = ShardSize()
-KINDS = {"x": DataType.FP64, "i": DataType.INT64, "u": DataType.UINT64}
+KINDS = {"x": DataType.FP64, "i": DataType.INT64, "u": DataType.UINT64, "f": DataType.BOOL}
 SPEC = ModelSpec(inputs=tuple(TensorSpec(name, datatype) for name, datatype in KINDS.items()))
 
 
@@ -123,6 +123,17 @@ GOOD: dict[str, tuple[bytes, dict[str, list[Any]]]] = {
     "large integers": (b"i\n9007199254740993\n-9223372036854775808\n", {"i": [9007199254740993, -(2**63)]}),
     "forms of floats": (b"x\n1.\n.5\n1E5\n1e-400\n1e400\n", {"x": [1, 0.5, 1e5, 0, float("inf")]}),
     "other digits": ("x,i\n٣,٣\n".encode(), {"x": [3], "i": [3]}),
+    "booleans": (
+        b"x,i,u,f,t\nTrue,true,TRUE,true,True\nFalse,false,FALSE,False,false\n,,, FALSE ,\n",
+        {
+            "x": [1, 0, None],
+            "i": [1, 0, None],
+            "u": [1, 0, None],
+            "f": [True, False, False],
+            "t": ["True", "false", None],
+        },
+    ),
+    "booleans among numbers": (b"x,i,f\nTrue,7,\n1.5,false,true\n", {"x": [1, 1.5], "i": [7, 0], "f": [None, True]}),
     "no line end": (b"x,t\n1,a\n2,b", {"x": [1, 2], "t": ["a", "b"]}),
     "no line end, quoted": (b'x,t\n1,a\n2,"b"', {"x": [1, 2], "t": ["a", "b"]}),
     "a last cell that is empty": (b"x,t\n1,", {"x": [1], "t": [None]}),
@@ -196,6 +207,14 @@ BAD: dict[str, tuple[bytes, dict[int, str]]] = {
     "an open quote": (b'x,t\n1,a\n2,"b\n3,c\n', {1: "line 3: not valid CSV: a quote is never closed"}),
     "a lone CR": (b"x,t\n1,a\rb\n2,c\n", {0: "line 2: not valid CSV: a carriage return outside of quotes"}),
     "behind lines within cells": (b'x,t\n1,"a\n\nb"\n\ny,c\n', {1: "line 6: column 'x': not a number: 'y'"}),
+    "neither true nor false": (
+        b"x,f\nTRUe,true\nTrue,1\n1,\xff\n",
+        {
+            0: "line 2: column 'x': not a number: 'TRUe'",
+            1: "line 3: column 'f': neither true nor false: '1'",
+            2: "line 4: column 'f': neither true nor false: '\ufffd'",
+        },
+    ),
     "long cells are shortened": (
         b"x\n" + b"y" * 99 + b"\n1\n",
         {0: "line 2: column 'x': not a number: '" + "y" * 40 + " ...'"},
@@ -267,7 +286,27 @@ def test_pyarrow_reads_what_is_plain() -> None:
 
         data = b'1,"a,b"\n,\n'
         records = find_records(data, final=True, delimiter=b",")
-        assert columns_of(data, records, ["x", "t"], {"x": "float", "t": "text"}, b",") is not None
+        assert columns_of(data, records, ["x", "t"], {"x": "float", "t": "text"}, b",", set()) is not None
+
+
+def test_pyarrow_reads_columns_of_booleans_once_it_has_seen_them() -> None:
+    from foretell.batch.sources.csv_arrow import columns_of
+    from foretell.batch.sources.records import find_records
+
+    known = set[str]()
+    wanted = {"x": "float", "i": "int", "f": "flag", "t": "text"}
+    for content, held, x in (
+        (b"True,3,true,True\n,4,,False\n", {"x"}, [1, None]),
+        (b"FALSE,5,false,a\n", {"x"}, [0]),
+        (b"2.5,false,true,True\n", {"i"}, [2.5]),
+        (b"3.5,6,true,True\n", set(), [3.5]),
+        (b",,,\n" + b"True,True,,\n" * 999, {"x", "i"}, [None] + [1] * 999),
+    ):
+        records = find_records(content, final=True, delimiter=b",")
+        made = columns_of(content, records, list(wanted), wanted, b",", known)
+        assert made is not None and cells(made["x"]) == x
+        assert made["x"].dtype == np.float64 and made["i"].dtype == np.int64
+        assert known == held
 
 
 def joined(parts: list[str], most: int) -> st.SearchStrategy[str]:

@@ -84,7 +84,6 @@ def test_lists_are_vectors(tmp_path: Path) -> None:
         (b"7", "line 3: expected an object, got a number"),
         (b"null", "line 3: expected an object, got null"),
         (b'{"x": "1"}', "line 3: column 'x': expected a number, got a string"),
-        (b'{"x": true}', "line 3: column 'x': expected a number, got a boolean"),
         (b'{"i": {"a": 1}}', "line 3: column 'i': expected an integer, got an object"),
         (b'{"i": 1.5}', "line 3: column 'i': a number has a fraction; expected an integer, got 1.5"),
         (b'{"i": 1e30}', "line 3: column 'i': a number is out of range; got 1e+30"),
@@ -98,6 +97,11 @@ def test_a_bad_line_is_named_and_the_rest_goes_on(tmp_path: Path, line: bytes, m
     rows, bad = read(source, ["x", "i", "t", "f"])
     assert rows[0] == rows[2] == (1.0, 1, "a", True)
     assert list(bad) == [1] and bad[1].startswith(message)
+
+
+def test_a_boolean_among_numbers_is_one_of_them(tmp_path: Path) -> None:
+    rows, bad = read(source_of(tmp_path, b'{"x": 1.5, "i": true}\n{"x": false, "i": 2}\n{"x": true}\n'), ["x", "i"])
+    assert (rows, bad) == ([(1.5, 1), (0.0, 2), (1.0, None)], {})
 
 
 def test_an_integer_stays_whole_among_floats(tmp_path: Path) -> None:

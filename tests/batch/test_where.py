@@ -55,16 +55,29 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 
 FIELDS = [
     Field("n", "number", "int64"), Field("t", "text", "string"), Field("v", "other", "list<double>"),
-    Field("b", "bool", "bool"), Field("d", "time", "date32[day]"), Field("z", "time", "timestamp[us, tz=UTC]"),
+    Field("w", "text", "text", True), Field("j", "other", "flag", True), Field("b", "bool", "bool"),
+    Field("d", "time", "date32[day]"), Field("z", "time", "timestamp[us, tz=UTC]"),
 ]  # fmt: skip
 
 
 def test_values_take_the_kind_of_their_column() -> None:
     asked = [Condition("n", "<", "5"), Condition("n", "in", ("1", "2.5")), Condition("t", "=", "5"),
-             Condition("b", "in", ("True", "false")), Condition("d", ">", "2026-01-31"),
+             Condition("b", "in", ("True", "false")), Condition("w", "=", "TRUE"), Condition("w", "!=", "maybe"),
+             Condition("w", "<", "true"), Condition("j", "=", "true"), Condition("d", ">", "2026-01-31"),
              Condition("z", "=", "2026-01-31T12:00+01:00")]  # fmt: skip
     values = [each.value for each in checked(asked, FIELDS, "data")]
-    assert values == [5, (1, 2.5), "5", (True, False), "2026-01-31T00:00:00+00:00", "2026-01-31T12:00:00+01:00"]
+    assert values == [
+        5,
+        (1, 2.5),
+        "5",
+        (True, False),
+        True,
+        "maybe",
+        "true",
+        True,
+        "2026-01-31T00:00:00+00:00",
+        "2026-01-31T12:00:00+01:00",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +89,8 @@ def test_values_take_the_kind_of_their_column() -> None:
         (Condition("n", "=", "nan"), "compares column 'n' with no number"),
         (Condition("v", "=", "1"), "column 'v' cannot be compared; .*got list<double>"),
         (Condition("b", "=", "1"), "compares column 'b' with neither true nor false; got '1'"),
+        (Condition("j", "=", "1"), "compares column 'j' with neither true nor false; got '1'"),
+        (Condition("j", "<", "true"), "column 'j' is true or false; expected one of =, !=, in, got <"),
         (Condition("b", "<", "true"), "column 'b' is true or false; expected one of =, !=, in, got <"),
         (
             Condition("d", "=", "31.1.2026"),
@@ -154,7 +169,11 @@ def test_a_time_between_two_units_is_compared_as_what_it_is() -> None:
 
 def test_booleans_are_compared_in_every_form() -> None:
     array = pa.array([True, None, False])
-    for form in (array, pa.chunked_array([array]), array.dictionary_encode()):
+    words = ["TRUE", None, "false"]
+    for form in (
+        array, pa.chunked_array([array]), array.dictionary_encode(), pa.array(words), words, [True, None, False],
+        np.ma.array([True, False, False], mask=[0, 1, 0]), np.array([1.0, np.nan, 0.0]),
+    ):  # fmt: skip
         assert holds(form, Condition("b", "=", True)).tolist() == [True, False, False]
         assert holds(form, Condition("b", "!=", True)).tolist() == [False, False, True]
         assert holds(form, Condition("b", "in", (True, False))).tolist() == [True, False, True]

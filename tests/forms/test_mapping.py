@@ -17,7 +17,7 @@ TWO = model(("n", (1,)), ("s", (1,)))
 
 
 def choose(names, spec, mapping=None, ignore=(), text=()):
-    return plan(names, lambda name: name not in text, spec, mapping, ignore)
+    return plan(names, lambda name: "other" if name in text else "number", spec, mapping, ignore)
 
 
 def test_a_column_named_as_the_input_comes_first():
@@ -41,6 +41,22 @@ def test_numeric_columns_come_in_the_order_of_the_table():
     assert choose(["q", "p", "r"], WIDE) == {"x": ("q", "p", "r")}
     assert choose(["q", "t", "p", "r"], WIDE, text="t") == {"x": ("q", "p", "r")}
     assert choose(["q", "p", "r"], NAMED) == {"x": ("q", "p", "r")}
+
+
+def test_booleans_are_numeric_columns_where_numbers_alone_are_not_enough():
+    sorts = {"q": "number", "f": "flag", "p": "number", "t": "other", "u": "unknown"}
+
+    def columns(names, width, datatype=DataType.FP32):
+        spec = ModelSpec((TensorSpec("x", datatype, (width,)),))
+        return "".join(plan(list(names), sorts.__getitem__, spec)["x"])
+
+    assert columns("qfpt", 2) == "qp"
+    assert columns("qfpt", 3) == columns("qfp", 3) == "qfp"
+    assert columns("fu", 2) == columns("fu", 2, DataType.BOOL) == columns("qfu", 2, DataType.BOOL) == "fu"
+    with pytest.raises(InvalidInput, match="exactly 4 numeric columns, got 2 numeric and 1 boolean of 4 columns"):
+        columns("qfpt", 4)
+    with pytest.raises(InvalidInput, match="exactly 2 boolean columns, got 1 boolean of 3 columns"):
+        columns("qfp", 2, DataType.BOOL)
 
 
 def test_the_key_is_no_input():

@@ -1,6 +1,7 @@
 """`to_column`, `to_numpy` and `to_python`: what is read, what is converted, what is refused."""
 
 import datetime
+import math
 from decimal import Decimal
 
 import numpy as np
@@ -122,6 +123,12 @@ def test_nothing_but_nulls_takes_the_kind_that_is_wanted(datatype):
         ([Decimal("1.5")], spec("FP64"), [1.5]),
         (np.array([2.0**63 - 1024]), spec("INT64"), [2**63 - 1024]),
         (np.ma.array([1, 2], mask=[0, 1]), spec("INT64"), [1, None]),
+        ([True, None, False], spec("UINT8"), [1, None, 0]),
+        ([[True, 2], [0.5, False]], spec("FP32", 2), [[1, 2], [0.5, 0]]),
+        ([[True], [False, True]], spec("INT32", None), [[1], [0, 1]]),
+        ([True, 2**63], spec("UINT64"), [1, 2**63]),
+        ([True, 2, None], None, [1, 2, None]),
+        ([True, math.nan, False], spec("BOOL"), [True, None, False]),
     ],
 )
 def test_conversion_that_keeps_the_kind(value, tensor, result):
@@ -141,7 +148,10 @@ def test_conversion_that_keeps_the_kind(value, tensor, result):
         ([3.4e38], spec("BF16"), "too large"),
         (["1"], spec("FP32"), "expected FP32, got strings"),
         ([1], spec("BYTES"), "expected BYTES, got integers"),
-        ([True], spec("FP32"), "expected FP32, got booleans"),
+        ([True], spec("BYTES"), "expected BYTES, got booleans"),
+        ([True, 2], spec("BOOL"), "booleans and numbers are mixed"),
+        ([True, 0.5, math.nan], spec("BOOL"), "booleans and numbers are mixed"),
+        ([True, "a"], None, "booleans and strings are mixed"),
         ([1], spec("BOOL"), "expected BOOL, got integers"),
         ([[1, 2]], spec("FP32", 3), r"expected FP32\[-1, 3\], got FP32\[1, 2\]; give rows of 3 values"),
         ([[1], [2]], spec("FP32"), "wrong shape"),
@@ -149,7 +159,6 @@ def test_conversion_that_keeps_the_kind(value, tensor, result):
         ([[1, 2], [3]], spec("FP32"), "rows of different length"),
         ([[1, 2.5], [3]], spec("INT64", None), "row 0: a number has a fraction"),
         ([1, "a"], None, "numbers and strings are mixed"),
-        ([True, 2], None, "booleans and numbers are mixed"),
         ([[1], 2], None, "rows and single values are mixed"),
         ([[[1], [2, 3]]], None, "only the rows may differ in length"),
         ([[1, 2], [3], None], None, "row 2 is null"),

@@ -102,7 +102,7 @@ def test_anything_is_an_answer_or_an_error_with_a_sentence(data: Any, model: Mod
         np.array([1j, 2]), np.array("2024-01-01", "M8[D]"), np.zeros((2, 2), "M8[s]"), np.zeros((0, 0, 0, 0)),
         pd.Series(pd.to_datetime(["2024-01-01", "2024-01-02"])), pd.DataFrame({"a": ["x", "y"]}),
         pl.Series([["a"], ["b"]]), pa.array([{"a": 1}, {"a": 2}]),
-        [[1.0, 2.0], [3.0]], [[1.0, 2.0], None, [3.0]], [[1.0, "a"], [2.0, "b"]], [[True, 2.0]],
+        [[1.0, 2.0], [3.0]], [[1.0, 2.0], None, [3.0]], [[1.0, "a"], [2.0, "b"]], [[True, "a"]],
         {"x": [[1.0, 2.0]], "y": [[1.0, 2.0]]}, {}, [{}], [{"x": 1}, {"y": 2}], [{"x": 1}, 3],
         np.full((2, 2), "x"), [[10**400, 1.0]], [[]], [[], []],
     ],

@@ -95,10 +95,9 @@ def _columns(
 ) -> Mapping[str, tuple[str, ...]]:
     if source.content and not wish.mapping and (spec.inputs is None or len(spec.inputs) == 1):
         return {spec.inputs[0].name if spec.inputs else UNNAMED: (source.content,)}
-    kinds = {field.name: field.kind for field in fields}
-    left = [name for name in kinds if name not in keys]
-    return mapping.plan(left, lambda name: kinds[name] in ("number", "unknown"), spec, wish.mapping,
-                        extras=source.whole_columns)  # fmt: skip
+    sorts = {field.name: field.sort for field in fields}
+    left = [name for name in sorts if name not in keys]
+    return mapping.plan(left, sorts.__getitem__, spec, wish.mapping, extras=source.whole_columns)
 
 
 def _check_kinds(
@@ -114,9 +113,11 @@ def _check_kinds(
         if (texts or tensor.category) and tensor.datatype is DataType.BYTES:
             continue
         for source in sources:
-            if known[source].kind == wrong or (texts and tensor.datatype is DataType.BOOL):
+            field = known[source]
+            no_word = texts and tensor.datatype is DataType.BOOL and field.sort not in ("flag", "unknown")
+            if no_word or (field.kind == wrong and not field.flags):
                 raise InvalidInput(f"column {source!r} does not fit input {name!r}", expected=tensor.describe(),
-                                   got=known[source].described or known[source].kind)  # fmt: skip
+                                   got=field.described or field.kind)  # fmt: skip
 
 
 def _check_output(keys: Sequence[str], wish: Wish, spec: ModelSpec) -> None:

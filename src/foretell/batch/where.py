@@ -17,9 +17,11 @@ from foretell.columns import Mask
 from foretell.errors import InvalidInput, nearest
 from foretell.forms.cells import Cells, take
 from foretell.forms.form import Kind, library
+from foretell.forms.words import flag
 
 Value = str | float | int
 _BOOLEANS = {"true": True, "false": False}
+_OF_FLAGS = ("=", "!=", "in")
 
 
 def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str) -> tuple[Condition, ...]:
@@ -32,12 +34,14 @@ def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str
             raise InvalidInput(f"there is no column {each.column!r} for --where", where=where,
                                fix=nearest(each.column, known))  # fmt: skip
         field = known[each.column]
-        if field.kind == "other":
+        if field.kind == "other" and not field.flags:
             raise InvalidInput(f"column {each.column!r} cannot be compared", got=field.described or "other values",
                                expected="a column of numbers, text, dates, times or booleans")  # fmt: skip
-        if field.kind == "bool" and each.op not in ("=", "!=", "in"):
+        if field.sort == "flag" and field.kind != "text" and each.op not in _OF_FLAGS:
             raise InvalidInput(f"column {each.column!r} is true or false", expected="one of =, !=, in", got=each.op)
-        if isinstance(each.value, tuple):
+        if field.kind in ("text", "unknown") and not (field.flags and _asks_for_flags(each)):
+            made.append(each)
+        elif isinstance(each.value, tuple):
             made.append(replace(each, value=tuple(_meant(value, field) for value in each.value)))
         else:
             made.append(replace(each, value=_meant(each.value, field)))
@@ -68,7 +72,7 @@ def asked_for(block: Block, conditions: Sequence[Condition]) -> Block | None:
 def holds(cells: Cells, condition: Condition) -> Mask:
     """For which cells the condition holds. A null, and a text that is no number where numbers are compared: not."""
     numbers = not isinstance(_first(condition.value), str)
-    if isinstance(cells, np.ndarray) and numbers and cells.dtype.kind in "iuf":
+    if isinstance(cells, np.ndarray) and numbers and cells.dtype.kind in "iufb":
         mask = _compared(np.asarray(cells), condition)
         present = np.ones(len(mask), np.bool_) if cells.dtype.kind != "f" else ~np.isnan(np.asarray(cells))
         if isinstance(cells, np.ma.MaskedArray):
@@ -84,7 +88,8 @@ def holds(cells: Cells, condition: Condition) -> Mask:
         cells = plain_cells(cells)
         if isinstance(cells, np.ndarray):
             return holds(cells, condition)
-    made = (_as_number(cell) if numbers else cell for cell in cells)
+    read = _as_flag if isinstance(_first(condition.value), bool) else _as_number if numbers else _as_it_is
+    made = (read(cell) for cell in cells)
     return np.fromiter((cell is not None and _one(cell, condition) for cell in made), np.bool_, len(cells))
 
 
@@ -129,6 +134,16 @@ def is_null(cells: Cells, row: int) -> bool:
     return cell is None or cell is np.ma.masked or bool(isinstance(cell, (float, np.floating)) and np.isnan(cell))
 
 
+def _as_it_is(cell: Any) -> Any:
+    return cell
+
+
+def _as_flag(cell: Any) -> bool | None:
+    if isinstance(cell, str):
+        return flag(cell)
+    return cell if isinstance(cell, bool) else None
+
+
 def _as_number(cell: Any) -> float | int | None:
     if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
         return None
@@ -161,11 +176,18 @@ def _meant(value: Any, field: Field) -> Value:
         return _number(value, field.name)
     if field.kind == "time":
         return written(str(value), field.name, field.described)
-    if field.kind != "bool":
-        return value  # type: ignore[no-any-return]
-    if str(value).lower() not in _BOOLEANS:
+    if not _is_flag(value):
         raise InvalidInput(f"--where compares column {field.name!r} with neither true nor false", got=repr(value))
     return _BOOLEANS[str(value).lower()]
+
+
+def _asks_for_flags(condition: Condition) -> bool:
+    values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    return condition.op in _OF_FLAGS and all(map(_is_flag, values))
+
+
+def _is_flag(value: Any) -> bool:
+    return str(value).lower() in _BOOLEANS
 
 
 def _number(value: Any, column: str) -> float | int:

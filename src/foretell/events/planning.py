@@ -14,6 +14,7 @@ from foretell.forms.json_cells import sampled_kind
 from foretell.model import Model
 from foretell.types import ModelSpec
 
+_SORTS: Mapping[str, mapping.Sort] = {"int": "number", "float": "number", "flag": "flag", "unknown": "unknown"}
 ROW = "row"
 """The key where nobody has named one: the number of the event in the stream, from 0."""
 
@@ -39,7 +40,7 @@ def plan(
             raise InvalidInput(f"there is no field {key!r} for the key", fix=nearest(key, names))
     left = [name for name in names if name not in keys]
     kinds = {name: sampled_kind([row.get(name) for row in rows]) for name in left}
-    columns = mapping.plan(left, lambda name: kinds[name] in ("int", "float", "unknown"), spec, chosen, extras=True)
+    columns = mapping.plan(left, lambda name: _SORTS.get(kinds[name], "other"), spec, chosen, extras=True)
     read: dict[str, CellKind] = {}
     for name, sources in columns.items():
         tensor = spec.input(name)

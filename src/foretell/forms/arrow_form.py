@@ -9,6 +9,7 @@ import numpy as np
 
 from foretell.columns import Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput
+from foretell.forms.mapping import Sort
 from foretell.forms.raw import Raw, read_array, refuse, refuse_decimal, refuse_temporal, wants_float
 from foretell.forms.record import Record
 from foretell.forms.sequences import read_sequence
@@ -24,11 +25,13 @@ def table(data: Any) -> dict[str, Any]:
     return dict(zip(names, data.columns, strict=True))
 
 
-def numeric(cells: Any) -> bool:
+def sort(cells: Any) -> Sort:
     import pyarrow as pa
 
     kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    if pa.types.is_boolean(kind):
+        return "flag"
+    return "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "other"
 
 
 def read(array: Any, where: str, spec: TensorSpec | None) -> Raw:  # noqa: PLR0912 (one branch per Arrow type)

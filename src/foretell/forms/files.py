@@ -17,7 +17,9 @@ import numpy as np
 from foretell.columns import Array, Ragged
 from foretell.errors import InvalidInput, missing_extra, nearest
 from foretell.forms.images import decode
+from foretell.forms.raw import Flags
 from foretell.forms.values import to_column, to_numpy
+from foretell.forms.words import FLAGS, Words
 from foretell.types import DataType, TensorSpec
 
 _SUFFIXES = {
@@ -67,7 +69,8 @@ def parse(content: bytes, kind: str, where: str) -> object:
     """The value of a file's content, in a form that `to_batch` takes.
 
     json: any value, or an Open Inference Protocol request (a dict of arrays); jsonl: a list of its lines; csv, tsv: a
-    dict of columns (numbers where every cell is one, an empty cell is null), named by the first line; npy: the array;
+    dict of columns (numbers and booleans where every cell is one, an empty cell is null), named by the first line; npy:
+    the array;
     txt: a list of lines; parquet: an Arrow table; images: as `foretell.forms.images` decodes them. Raises
     `InvalidInput` naming the file and the line, `MissingExtra` for images without Pillow and Parquet without pyarrow.
     """
@@ -104,6 +107,8 @@ def _tensor(tensor: Mapping[str, Any], where: str) -> Array:
     known = [datatype.value for datatype in DataType]
     if named not in known:
         raise InvalidInput(f"unknown datatype {named!r}", where=place, fix=nearest(named, known))
+    if named not in (DataType.BOOL, DataType.BYTES) and _has_flags(tensor["data"]):
+        raise InvalidInput("wrong datatype", where=place, expected=named, got="booleans", fix="give numbers")
     # NumPy has no bfloat16; its numbers are read as float32 and fitted when the model is known.
     datatype = DataType.FP32 if named == DataType.BF16 else DataType(named)
     column = to_column(tensor["data"], where=place, spec=TensorSpec("data", datatype))
@@ -116,7 +121,11 @@ def _tensor(tensor: Mapping[str, Any], where: str) -> Array:
     if math.prod(shape) != array.size:
         raise InvalidInput("the shape does not hold the data", where=place, expected=f"shape {shape}",
                            got=f"{array.size} values")  # fmt: skip
-    return array.reshape(shape)
+    return array.reshape(shape).view(Flags) if datatype is DataType.BOOL else array.reshape(shape)
+
+
+def _has_flags(data: Any) -> bool:
+    return type(data) is bool or (isinstance(data, list) and any(map(_has_flags, data)))
 
 
 def _json_lines(content: bytes, where: str) -> object:
@@ -175,12 +184,20 @@ def _shortened(text: str, most: int = 40) -> str:
 
 
 def _typed(cells: list[str]) -> list[Any]:
-    """One type per column: integers, else floats, else text. An empty cell is null."""
+    """One type per column: integers, else floats, booleans alone or among them, else text. An empty cell is null."""
     given = [cell.strip() for cell in cells if cell.strip()]
     for kind in (int, float):
         if _all_are(kind, given):
             return [kind(cell) if cell.strip() else None for cell in cells]
+    numbers = [cell for cell in given if cell not in FLAGS]
+    for kind in (int, float):
+        if len(numbers) < len(given) and _all_are(kind, numbers):
+            return Words(cells, [_value(cell.strip(), kind) for cell in cells])
     return [cell or None for cell in cells]
+
+
+def _value(cell: str, kind: Callable[[str], int | float]) -> bool | int | float | None:
+    return (FLAGS[cell] if cell in FLAGS else kind(cell)) if cell else None
 
 
 def _all_are(kind: Callable[[str], Any], cells: list[str]) -> bool:

@@ -1,4 +1,5 @@
-"""Fits what was read to what a model takes: datatype and shape of a row. Nothing changes its kind silently."""
+"""Fits what was read to what a model takes: datatype and shape of a row. Nothing changes its kind silently, but a
+boolean is 0 or 1 wherever numbers are taken."""
 
 from __future__ import annotations
 
@@ -73,12 +74,11 @@ def empty(spec: TensorSpec | None) -> Column:
 
 def convert(data: Array, nulls: Mask | None, to: DataType, where: str) -> tuple[Array, Mask | None]:
     """Numbers or bools as datatype `to`, and the nulls that are left: a float column marks them with NaN."""
-    kind = data.dtype.kind
     if to is DataType.BYTES:
         raise _wrong_kind(_word(data), to, where, "give strings")
-    if (kind == "b") != (to is DataType.BOOL):
-        raise _wrong_kind(_word(data), to, where, "give booleans" if to is DataType.BOOL else "give numbers")
     if to is DataType.BOOL:
+        if data.dtype.kind != "b":
+            raise _wrong_kind(_word(data), to, where, "give booleans")
         return data, nulls
     if to is DataType.BF16 and data.dtype == np.uint16 and nulls is None:
         return data, None

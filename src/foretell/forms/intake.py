@@ -144,7 +144,8 @@ def _bare(value: Any, form: Form, spec: ModelSpec) -> Intake:
     tensor = _only_input(value, spec)
     single = _is_one(value, spec, tensor)
     where = f"input {tensor.name!r}"
-    if library(value) is not None and tensor.shape not in (None, (), (1,), (None,)) and tables.is_numeric(value):
+    is_vector = tensor.shape not in (None, (), (1,), (None,))
+    if library(value) is not None and is_vector and tables.sort_of(value) == "number":
         raise InvalidInput(
             "a series of numbers is a column", where=where, expected=tensor.describe(), got=f"{len(value)} values",
             fix="for one row give a frame of one row, such as frame.iloc[[0]], a list or an array",

@@ -11,11 +11,11 @@ import orjson
 from foretell.forms.cells import CellKind, Cells
 from foretell.forms.typed import whole
 
-_SCALARS = {int, float, type(None)}
+_SCALARS = {bool, int, float, type(None)}
 _ALLOWED: Mapping[CellKind, frozenset[type]] = {
-    "float": frozenset({int, float, list, type(None)}),
-    "int": frozenset({int, float, list, type(None)}),
-    "uint": frozenset({int, float, list, type(None)}),
+    "float": frozenset({bool, int, float, list, type(None)}),
+    "int": frozenset({bool, int, float, list, type(None)}),
+    "uint": frozenset({bool, int, float, list, type(None)}),
     "text": frozenset({str, list, type(None)}),
     "flag": frozenset({bool, list, type(None)}),
 }
@@ -40,7 +40,8 @@ def objects(lines: Iterable[bytes | memoryview]) -> tuple[list[dict[str, Any]], 
 
 
 def typed(cells: list[Any], kind: CellKind) -> tuple[Cells, dict[int, str]]:
-    """The cells as NumPy arrays where all are single numbers, else as they are; and what is wrong with some."""
+    """The cells as NumPy arrays where all are single numbers, booleans among them as 0 and 1, else as they are; and
+    what is wrong with some."""
     allowed = _ALLOWED.get(kind)
     if allowed is None:
         return cells, {}
@@ -60,15 +61,16 @@ def typed(cells: list[Any], kind: CellKind) -> tuple[Cells, dict[int, str]]:
 
 
 def sampled_kind(cells: Sequence[Any]) -> str:
-    """Of a sample: what nearly all cells are that are no null ("int", "float", "text", "other"); "unknown" where all
-    are."""
+    """Of a sample: what nearly all cells are that are no null ("int", "float", "flag", "text", "other"); "unknown"
+    where all are."""
     kinds = [type(cell) for cell in cells if cell is not None]
     if not kinds:
         return "unknown"
     most = len(kinds) * 9
-    numbers = kinds.count(int) + kinds.count(float)
+    flags, floats = kinds.count(bool), kinds.count(float)
+    numbers = flags + kinds.count(int) + floats
     if numbers * 10 >= most:
-        return "int" if kinds.count(int) == numbers else "float"
+        return "flag" if flags == numbers else "float" if floats else "int"
     return "text" if kinds.count(str) * 10 >= most else "other"
 
 

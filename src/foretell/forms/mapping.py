@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Literal
 
 from foretell.errors import InvalidInput, nearest
-from foretell.types import ModelSpec, TensorSpec
+from foretell.types import DataType, ModelSpec, TensorSpec
+
+Sort = Literal["number", "flag", "unknown", "other"]
+"""What a column holds: numbers, booleans, nobody knows yet which of them, or neither."""
 
 Plan = dict[str, tuple[str, ...]]
 """Input -> its columns. One column gives the whole row of the input; several give one value of the row each."""
@@ -13,7 +17,7 @@ Plan = dict[str, tuple[str, ...]]
 
 def plan(
     names: Sequence[str],
-    numeric: Callable[[str], bool],
+    sort: Callable[[str], Sort],
     spec: ModelSpec,
     mapping: Mapping[str, Sequence[str]] | None = None,
     ignore: Collection[str] = (),
@@ -25,8 +29,9 @@ def plan(
     In this order: `mapping`, where it names the input; (a) the column named as the input; (b) for a single input, the
     model's feature names, in their order; (c) for a single input of width n, exactly n numeric columns, in the order
     of the table, where no feature name occurs. A blank in a column's name may be "_" in the model's, as LightGBM writes
-    it. `ignore` names columns that are no inputs, such as a key. Columns that
-    nothing asks for are an error, except beside a `mapping`, and with `extras` where the others are found by name.
+    it. Columns of booleans count as numeric where those of numbers are not n, and alone for an input of booleans.
+    `ignore` names columns that are no inputs, such as a key. Columns that nothing asks for are an error, except beside
+    a `mapping`, and with `extras` where the others are found by name.
     Where the inputs are not known, every column is one.
     Raises `InvalidInput`, which shows both sides.
     """
@@ -41,7 +46,7 @@ def plan(
         wanted = [made[tensor.name][0] for tensor in spec.inputs]
     elif len(rest) == 1 and len(spec.inputs) == 1:
         features = (spec.features or {}).get(rest[0].name)
-        wanted = _columns_of_row(left, numeric, rest[0], features, extras=extras)
+        wanted = _columns_of_row(left, sort, rest[0], features, extras=extras)
         return {rest[0].name: tuple(wanted)}
     else:
         raise _both_sides([tensor.name for tensor in rest], left, "a column for each input")
@@ -52,7 +57,7 @@ def plan(
 
 def _columns_of_row(
     left: Sequence[str],
-    numeric: Callable[[str], bool],
+    sort: Callable[[str], Sort],
     tensor: TensorSpec,
     features: Sequence[str] | None,
     *,
@@ -64,9 +69,14 @@ def _columns_of_row(
             raise _both_sides(list(features), left, "the features of the model")
         return list(features)
     width = len(features) if features else tensor.width
-    found = [name for name in left if numeric(name)]
-    if width is not None and len(found) == width:
-        return found
+    sorts = {name: sort(name) for name in left}
+    takes = "boolean" if tensor.datatype is DataType.BOOL else "numeric"
+    rightly: Sort = "flag" if takes == "boolean" else "number"
+    found = [name for name in left if sorts[name] in (rightly, "unknown")]
+    either = [name for name in left if sorts[name] != "other"]
+    for chosen in (found,) if takes == "boolean" else (found, either):
+        if width is not None and len(chosen) == width:
+            return chosen
     if features:
         raise _both_sides(list(features), left, "the features of the model")
     if width is None:
@@ -74,10 +84,16 @@ def _columns_of_row(
         raise _both_sides([tensor.name], left, "the input of the model", fix)
     raise InvalidInput(
         f"the columns do not fit input {tensor.name!r}",
-        expected=f"a column {tensor.name!r} or exactly {width} numeric columns",
-        got=f"{len(found)} numeric of {len(left)} columns {_listed(left)}",
+        expected=f"a column {tensor.name!r} or exactly {width} {takes} columns",
+        got=f"{len(found)} {takes}{_beside(sorts, rightly)} of {len(left)} columns {_listed(left)}",
         fix="name the columns of the input with a mapping (--map INPUT=a,b,c)",
     )
+
+
+def _beside(sorts: Mapping[str, Sort], rightly: Sort) -> str:
+    """How many columns of booleans there are beside those of numbers."""
+    flags = list(sorts.values()).count("flag") if rightly == "number" else 0
+    return f" and {flags} boolean" if flags else ""
 
 
 def _spelled(wanted: Sequence[str], given: Sequence[str]) -> list[str]:

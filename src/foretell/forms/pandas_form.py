@@ -9,6 +9,7 @@ import numpy as np
 
 from foretell.columns import Column, Dense
 from foretell.errors import InvalidInput
+from foretell.forms.mapping import Sort
 from foretell.forms.raw import Raw, nullable_text, read_array, refuse_temporal
 from foretell.forms.sequences import read_sequence
 from foretell.forms.values import objects, to_numpy
@@ -24,15 +25,17 @@ def table(data: Any) -> dict[str, Any]:
     return {name: series for name, (_, series) in zip(names, data.items(), strict=True)}
 
 
-def numeric(cells: Any) -> bool:
+def sort(cells: Any) -> Sort:
     from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
     dtype = getattr(cells, "dtype", None)
     if dtype is None:
-        return False  # a single value of pandas' own: NA, a timestamp
+        return "other"  # a single value of pandas' own: NA, a timestamp
     if hasattr(dtype, "categories"):
         dtype = dtype.categories.dtype
-    return is_numeric_dtype(dtype) and not is_bool_dtype(dtype) and not is_complex_dtype(dtype)
+    if is_bool_dtype(dtype):
+        return "flag"
+    return "number" if is_numeric_dtype(dtype) and not is_complex_dtype(dtype) else "other"
 
 
 def read(series: Any, where: str, spec: TensorSpec | None) -> Raw:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Bytes, Column, Dense, Ragged
+from foretell.forms.mapping import Sort
 from foretell.forms.raw import Raw, nullable_text, read_array, refuse, refuse_decimal, refuse_temporal, wants_float
 from foretell.forms.sequences import read_sequence
 from foretell.forms.values import to_python
@@ -19,8 +20,12 @@ def table(data: Any) -> dict[str, Any]:
     return {series.name: series for series in data.get_columns()}
 
 
-def numeric(cells: Any) -> bool:
-    return bool(cells.dtype.is_integer() or cells.dtype.is_float())
+def sort(cells: Any) -> Sort:
+    import polars as pl
+
+    if cells.dtype == pl.Boolean:
+        return "flag"
+    return "number" if cells.dtype.is_integer() or cells.dtype.is_float() else "other"
 
 
 def read(series: Any, where: str, spec: TensorSpec | None) -> Raw:

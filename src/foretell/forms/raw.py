@@ -12,6 +12,10 @@ from foretell.errors import InvalidInput
 from foretell.types import DataType, TensorSpec
 
 
+class Flags(np.ndarray[Any, np.dtype[np.bool_]]):
+    """Booleans that whoever gave them has named so: they are no numbers."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Raw:
     """Rows as they came. Unlike a column it still knows which *elements* were null, not only which rows.

@@ -1,7 +1,7 @@
 """Lists, nested lists and arrays of Python objects, read into `Raw`.
 
 The kinds of the elements are looked at before anything is converted: NumPy alone would turn `[1, "a"]` into two
-strings and `[True, 2]` into two integers without a word.
+strings without a word. Booleans among numbers are 0 and 1, but not for a model that takes booleans.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from foretell.columns import Index, Mask
 from foretell.errors import InvalidInput, RowError
 from foretell.forms.raw import Raw, read_array, refuse, refuse_decimal, refuse_temporal, text, wants_float
-from foretell.types import TensorSpec
+from foretell.types import DataType, TensorSpec
 
 _WORDS = {"bool": "booleans", "int": "numbers", "float": "numbers", "text": "strings"}
 
@@ -131,8 +131,11 @@ def _leaves(items: Sequence[Any], kinds: dict[type, str], where: str, spec: Tens
             nulls = np.array(absent, np.bool_)
             items = [None if gone else item for item, gone in zip(items, absent, strict=True)]
         return Raw(text([bytes(i) if isinstance(i, (bytearray, memoryview)) else i for i in items], where), nulls)
-    if len({_WORDS.get(kind) for kind in found - {"decimal"}}) > 1:
-        raise _mixed(found, where)
+    if "bool" in found and len(found) > 1 and spec is not None and spec.datatype in (DataType.BOOL, DataType.BYTES):
+        if not _only_nan(items, kinds, found):
+            raise _mixed(found, where)
+        items = [None if kinds[type(item)] == "float" else item for item in items]
+        return _leaves(items, {kind: _kind(kind) for kind in set(map(type, items))}, where, spec)
     if "null" in kinds.values():
         nulls = np.array([kinds[type(item)] == "null" for item in items], np.bool_)
         blank = math.nan if found <= {"float", "decimal"} else False if found == {"bool"} else 0
@@ -145,7 +148,7 @@ def _numbers(items: Sequence[Any], found: set[str], where: str) -> Any:
         return np.array([float(item) for item in items], np.float64)
     items = items if isinstance(items, (list, tuple)) else list(items)
     array = np.array(items)
-    if array.dtype.kind == "f" and found == {"int"} and min(items) >= 0:
+    if array.dtype.kind == "f" and found <= {"int", "bool"} and min(items) >= 0:
         array = np.array(items, np.uint64)
     if array.dtype.kind not in ("biu" if found <= {"int", "bool"} else "f") or array.ndim != 1:
         raise InvalidInput("a number is too large", where=where, expected="numbers of at most 64 bits")
@@ -166,8 +169,8 @@ def _check_kinds(
 
 
 def _only_nan(items: Sequence[Any], kinds: dict[type, str], found: set[str]) -> bool:
-    """Whether the numbers among strings are all NaN, as pandas marks what is missing."""
-    if found != {"text", "float"}:
+    """Whether the numbers among strings or booleans are all NaN, as pandas marks what is missing."""
+    if found not in ({"text", "float"}, {"bool", "float"}):
         return False
     return all(math.isnan(item) for item in items if kinds[type(item)] == "float")
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from foretell.columns import Array, Batch, Bytes, Column, Dense
 from foretell.errors import InvalidInput
-from foretell.forms.fit import fit
 from foretell.forms.form import Kind, is_frame, library
-from foretell.forms.mapping import Plan, plan
-from foretell.forms.raw import wants_float
+from foretell.forms.mapping import Plan, Sort, plan
 from foretell.forms.record import Record
-from foretell.forms.values import read
+from foretell.forms.values import to_column
+from foretell.forms.words import Words
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 Table = Mapping[str, Any]
@@ -26,7 +24,7 @@ def plan_of(
     table: Table, spec: ModelSpec, mapping: Mapping[str, Sequence[str]] | None, ignore: Collection[str]
 ) -> Plan:
     """The mapping rules for `table`."""
-    return plan(list(table), lambda name: is_numeric(table[name]), spec, mapping, ignore)
+    return plan(list(table), lambda name: sort_of(table[name]), spec, mapping, ignore)
 
 
 def to_batch(table: Table, rows: int, spec: ModelSpec, chosen: Plan) -> Batch:
@@ -43,34 +41,39 @@ def to_batch(table: Table, rows: int, spec: ModelSpec, chosen: Plan) -> Batch:
             _check_length(table[source], rows, source)
         if len(sources) == 1:
             where = f"input {name!r}" if sources[0] == name else f"input {name!r}, column {sources[0]!r}"
-            columns[name] = _fitted(table[sources[0]], where, tensor)
+            columns[name] = to_column(table[sources[0]], where=where, spec=tensor)
         else:
             columns[name] = _stacked({source: table[source] for source in sources}, rows, name, tensor)
     return Batch(columns, rows)
 
 
-def is_numeric(cells: Any) -> bool:
-    """Whether cells (or one value) are integers or floats."""
+def sort_of(cells: Any) -> Sort:
+    """What cells (or one value) are."""
     match None if is_frame(cells) else library(cells):
         case Kind.PANDAS:
-            from foretell.forms.pandas_form import numeric
+            from foretell.forms.pandas_form import sort
         case Kind.POLARS:
-            from foretell.forms.polars_form import numeric
+            from foretell.forms.polars_form import sort
         case Kind.ARROW:
-            from foretell.forms.arrow_form import numeric
+            from foretell.forms.arrow_form import sort
         case _:
-            return _numeric_values(cells)
-    return numeric(cells)
+            return _sort_of_values(cells)
+    return sort(cells)
 
 
-def _numeric_values(cells: Any) -> bool:
+def _sort_of_values(cells: Any) -> Sort:
+    if isinstance(cells, Words):
+        cells = cells.values
     while isinstance(cells, (list, tuple)):
         cells = next((cell for cell in cells if cell is not None), None)
-    if isinstance(cells, (np.ndarray, np.generic)) and cells.dtype.kind != "O":
-        return cells.dtype.kind in "iuf"
-    if isinstance(cells, np.ndarray):
-        return _numeric_values(cells.tolist())
-    return isinstance(cells, (int, float)) and not isinstance(cells, bool)
+    if isinstance(cells, np.ndarray) and cells.dtype.kind == "O":
+        return _sort_of_values(cells.tolist())
+    if isinstance(cells, (np.ndarray, np.generic)):
+        kind = cells.dtype.kind
+        return "flag" if kind == "b" else "number" if kind in "iuf" else "other"
+    if isinstance(cells, bool):
+        return "flag"
+    return "number" if isinstance(cells, (int, float)) else "other"
 
 
 def _check_length(cells: Any, rows: int, name: str) -> None:
@@ -90,7 +93,7 @@ def _stacked(table: Table, rows: int, name: str, tensor: TensorSpec | None) -> C
     if at_once is not None:
         return at_once
     element = TensorSpec(name, tensor.datatype if tensor else None, ())
-    columns = [_fitted(cells, f"column {source!r}", element) for source, cells in table.items()]
+    columns = [to_column(cells, where=f"column {source!r}", spec=element) for source, cells in table.items()]
     width = len(columns)
     masks = [column.valid for column in columns if column.valid is not None]
     mask = np.logical_and.reduce(masks) if masks else None
@@ -101,7 +104,7 @@ def _stacked(table: Table, rows: int, name: str, tensor: TensorSpec | None) -> C
         made = Bytes.of([item for row in zip(*by_column, strict=True) for item in row], row_shape)
         return Bytes(made.offsets, made.data, row_shape, mask)
     arrays = [column.data for column in columns if isinstance(column, Dense) and column.data.ndim == 1]
-    if len(arrays) != width or len({array.dtype.kind == "b" for array in arrays}) != 1:
+    if len(arrays) != width:
         raise InvalidInput(f"the columns of input {name!r} differ in kind", expected="columns of one kind",
                            got=", ".join(map(_described, columns)), fix="give one tensor per kind")  # fmt: skip
     data = np.empty((rows, width), np.result_type(*arrays))
@@ -133,14 +136,6 @@ def _of_record(record: Record, sources: Sequence[str], tensor: TensorSpec | None
 def _as_is(made: Array | None, datatype: DataType) -> Column | None:
     fits = made is not None and made.dtype == datatype.numpy and datatype is not DataType.BF16
     return Dense(made) if fits and made is not None else None
-
-
-def _fitted(cells: Any, where: str, spec: TensorSpec | None) -> Column:
-    """The cells as the model takes them. A data frame's flags are 0 and 1 to a model of floats, as to who fitted it."""
-    raw = read(cells, where, spec)
-    if wants_float(spec) and library(cells) is not None and not isinstance(raw.data, Bytes):
-        raw = replace(raw, data=raw.data.astype(np.float32)) if raw.data.dtype.kind == "b" else raw
-    return fit(raw, where, spec)
 
 
 def _described(column: Column) -> str:

@@ -1,4 +1,7 @@
-"""Cells of text as numbers: as Python reads them, but "1_000" is none. A cell that holds nothing is a null."""
+"""Cells of text as numbers: as Python reads them, but "1_000" is none; words for booleans are 1 and 0.
+
+A cell that holds nothing is a null.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from foretell.forms.cells import Cells
+from foretell.forms.words import flag
 
 _SHOWN = 40
 _LIMITS = {"int": (-(2**63), 2**63 - 1), "uint": (0, 2**64 - 1)}
@@ -77,7 +81,21 @@ def _value(cell: bytes, read: Callable[[str], float | int | str | None]) -> floa
         return "not UTF-8 text"
     except ValueError:
         pass
-    return f"not a number: {_short(text)!r}"
+    found = flag(text)
+    return f"not a number: {_short(text)!r}" if found is None else int(found)
+
+
+def flags(cells: Sequence[bytes]) -> tuple[Cells, dict[int, str]]:
+    """bool, masked where a null stands; and what is wrong with cells that are no words for booleans."""
+    made, bad = np.zeros(len(cells), np.bool_), dict[int, str]()
+    absent = np.zeros(len(cells), np.bool_)
+    for row, cell in enumerate(cells):
+        text = cell.decode("utf-8", "replace")
+        found = flag(text)
+        made[row], absent[row] = found is True, found is None
+        if found is None and text.strip():
+            bad[row] = f"neither true nor false: {_short(text)!r}"
+    return np.ma.MaskedArray(made, absent) if absent.any() else made, bad
 
 
 def texts(cells: Sequence[bytes]) -> tuple[list[str | None], dict[int, str]]:
@@ -103,14 +121,18 @@ def named(name: str, bad: Mapping[int, str]) -> dict[int, str]:
 
 
 def kind_of(cells: Sequence[str]) -> str:
-    """What a sample of cells is: "int" or "float" where nearly all are numbers, "unknown" where all is empty."""
+    """What a sample of cells is: "int" or "float" where nearly all are numbers or words for booleans, "flag" where
+    those are such words, else "text"; "unknown" where all is empty."""
     given = [cell for cell in cells if cell.strip()]
     if not given:
         return "unknown"
     ints = sum(_is(int, cell) for cell in given)
     numbers = sum(_is(float, cell) for cell in given)
-    if numbers * 10 < len(given) * 9:
+    words = sum(flag(cell) is not None for cell in given) if numbers < len(given) else 0
+    if (numbers + words) * 10 < len(given) * 9:
         return "text"
+    if not numbers:
+        return "flag"
     return "int" if ints == numbers else "float"
 
 

@@ -11,8 +11,9 @@ from foretell.columns import Array, Bytes, Column, Dense, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.fit import bfloat16_floats, fit
 from foretell.forms.form import Kind, is_frame, library
-from foretell.forms.raw import Raw, read_array
+from foretell.forms.raw import Flags, Raw, read_array
 from foretell.forms.sequences import read_sequence
+from foretell.forms.words import Words
 from foretell.types import DataType, TensorSpec
 
 
@@ -22,9 +23,10 @@ def to_column(value: object, *, where: str, spec: TensorSpec | None = None) -> C
     Takes arrays of any numeric, bool or string dtype, byte order and layout; arrays of objects; lists of values, of
     lists and of arrays; pandas and Polars series; Arrow arrays; anything with `__array__`. Rows of different length
     become `Ragged`; None, NA and masked values become nulls (NaN in a float column). With a `spec`, the result has its
-    datatype and row shape: integers may become floats and float64 may become FP32, but no fraction, range, string or
-    bool is lost or guessed. A flat run of n values is taken as [n, 1] where a row is (1,). Native arrays of the right
-    datatype are not copied. Raises `InvalidInput`; its `rows` names bad rows where rows can be told apart.
+    datatype and row shape: integers may become floats, float64 may become FP32, and booleans become 0 and 1 where
+    numbers are taken, but no fraction, range or string is lost or guessed. A flat run of n values is taken as [n, 1]
+    where a row is (1,). Native arrays of the right datatype are not copied. Raises `InvalidInput`; its `rows` names bad
+    rows where rows can be told apart.
     """
     return fit(read(value, where, spec), where, spec)
 
@@ -33,6 +35,8 @@ def read(value: Any, where: str, spec: TensorSpec | None) -> Raw:
     """The rows of any array-like, not yet fitted to `spec` (which only decides whether decimals may become floats)."""
     if hasattr(value, "as_py"):
         value = value.as_py()
+    if isinstance(value, Words):
+        value = value.meant(spec)
     if isinstance(value, (list, tuple, range)):
         return read_sequence(value, where, spec)
     if is_frame(value):
@@ -58,6 +62,9 @@ def read(value: Any, where: str, spec: TensorSpec | None) -> Raw:
         )
     if value.dtype.kind == "O":
         return read_sequence(value.tolist(), where, spec)
+    if isinstance(value, Flags) and spec is not None and spec.datatype not in (None, DataType.BOOL):
+        fix = f"send numbers as {spec.datatype}"
+        raise InvalidInput("wrong datatype", where=where, expected=spec.datatype, got=DataType.BOOL, fix=fix)
     return read_array(value, where)
 
 

@@ -16,7 +16,7 @@ from foretell.batch.sources.source import Field, same_fields, unreadable
 from foretell.errors import InvalidInput
 from foretell.forms.cells import CellKind, Cells
 from foretell.forms.files import check_header
-from foretell.forms.typed import floats, integers, kind_of, named, texts
+from foretell.forms.typed import flags, floats, integers, kind_of, named, texts
 
 _SAMPLE_BYTES = 2**16
 _MOST_HEADS = 64
@@ -31,7 +31,8 @@ class _Head:
 
 
 class CsvSource(RecordsSource):
-    """Cells are read as `forms.files` reads them: text as it stands there, numbers as Python reads them, empty is null.
+    """Cells are read as `forms.files` reads them: text as it stands there, numbers as Python reads them, words for
+    booleans as those, and as 1 and 0 among numbers; empty is null.
 
     Columns that are inputs have the type that the model takes. All others, such as keys, are text; so "007" stays
     "007".
@@ -43,6 +44,7 @@ class CsvSource(RecordsSource):
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
         self._heads: dict[int, _Head] = {}
+        self._in_words = set[str]()
 
     def sample(self) -> Sampled:
         first, kinds = self.whole[0], list[dict[str, str]]()
@@ -66,7 +68,7 @@ class CsvSource(RecordsSource):
 
     def parse(self, data: bytes, records: Records, columns: Mapping[str, CellKind], file: int) -> Parsed:
         names = self._head(file).names
-        made = columns_of(data, records, names, columns, self.delimiter)
+        made = columns_of(data, records, names, columns, self.delimiter, self._in_words)
         if made is not None:
             return Parsed(made)
         rows, bad = cells_of(data, records, len(names), self.delimiter)
@@ -82,6 +84,8 @@ class CsvSource(RecordsSource):
             return floats(cells)
         if kind in ("int", "uint"):
             return integers(cells, kind)
+        if kind == "flag":
+            return flags(cells)
         read, bad = texts(cells)
         return text_cells(read), bad
 

@@ -35,7 +35,7 @@ class Sampled:
 
     names: tuple[str, ...]
     kinds: tuple[Mapping[str, str], ...]
-    """For each file: column -> "int", "float", "text", "other", or "unknown" where all is empty."""
+    """For each file: column -> "int", "float", "flag", "text", "other", or "unknown" where all is empty."""
 
     def kind(self, name: str) -> str:
         """Of the first file that tells."""
@@ -72,9 +72,12 @@ class RecordsSource(Source):
 
     def fields(self) -> tuple[Field, ...]:
         sampled = self.sampled
-        words: Mapping[str, Any] = {"int": "number", "float": "number"}
+        flag = "text" if self.cells_are_text else "other"
+        words: Mapping[str, Any] = {"int": "number", "float": "number", "flag": flag}
         kinds = {name: sampled.kind(name) for name in sampled.names}
-        return tuple(Field(name, words.get(kind, kind), words.get(kind, kind)) for name, kind in kinds.items())
+        return tuple(
+            Field(name, words.get(kind, kind), words.get(kind, kind), kind == "flag") for name, kind in kinds.items()
+        )
 
     def check(self, columns: Sequence[str]) -> None:
         for number, kinds in enumerate(self.sampled.kinds):
@@ -140,7 +143,8 @@ class RecordsSource(Source):
             return "any"
         tensor = self._tensors[name]
         known = tensor is not None and tensor.datatype is not None
-        return cell_kind(tensor, "" if known else self.sampled.kind(name))
+        sampled = "" if known else self.sampled.kind(name)
+        return "flag" if sampled == "flag" and self.cells_are_text else cell_kind(tensor, sampled)
 
     def _bad(self, path: str, data: bytes, records: Records, lines: int, bad: Mapping[int, str]) -> dict[int, RowError]:
         starts = records.row_starts

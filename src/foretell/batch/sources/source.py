@@ -12,6 +12,7 @@ from foretell.batch.files import ChangedInput
 from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.errors import InvalidInput, RowError
+from foretell.forms.mapping import Sort
 from foretell.types import ModelSpec
 
 FieldKind = Literal["number", "text", "bool", "time", "other", "unknown"]
@@ -40,6 +41,15 @@ class Field:
     kind: FieldKind
     described: str = ""
     """Its type in the words of the source, for people."""
+    flags: bool = False
+    """Its cells are booleans, or words for them, though its kind does not tell."""
+
+    @property
+    def sort(self) -> Sort:
+        """What it is to a model."""
+        if self.flags or self.kind == "bool":
+            return "flag"
+        return self.kind if self.kind in ("number", "unknown") else "other"
 
 
 class Source(ABC):
