@@ -24,6 +24,13 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 os.execv(sys.argv[1], sys.argv[1:])
 """
+_SIGNALS_ELSEWHERE = """
+import runpy, signal, sys, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+sys.argv[0] = "foretell"
+runpy.run_module("foretell", run_name="__main__", alter_sys=True)
+"""
 _OFTEN = ("--commit-interval-s", "0.02", "--batch-size", "128")
 
 
@@ -89,6 +96,16 @@ def test_a_stream_that_is_told_to_stop_commits_what_it_has_done(folder: Path, nu
     done = eventing.run(folder, "--json")
     assert json.loads(done.stdout)["events"] == 50
     assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(150))
+
+
+def test_a_signal_that_does_not_end_the_wait_of_the_main_thread_still_stops_the_stream(folder: Path) -> None:
+    """As one that comes just before the wait begins: Python notes it, and acts on it once that thread goes on."""
+    (folder / "in.jsonl").write_bytes(eventing.events(range(3)))
+    with eventing.started(folder, "--commit-interval-s", "1000", script=_SIGNALS_ELSEWHERE) as process:
+        until(lambda: eventing.has_lines(folder / "out.jsonl", 3, process))
+        process.terminate()
+        assert process.wait(60) == 0
+    assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(3))
 
 
 def test_who_asks_twice_does_not_wait_for_a_call(folder: Path) -> None:

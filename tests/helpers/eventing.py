@@ -128,10 +128,10 @@ def run(folder: Path, *arguments: object, code: int = 0, model: str = "copy.onnx
 
 
 def started(
-    folder: Path, *arguments: object, model: str = "copy.onnx"
+    folder: Path, *arguments: object, model: str = "copy.onnx", script: str | None = None
 ) -> AbstractContextManager[subprocess.Popen[str]]:
     """The same, following the file."""
-    return program.started("stream", model, *WORDS, *arguments, cwd=folder, env=program.environment())
+    return program.started("stream", model, *WORDS, *arguments, cwd=folder, env=program.environment(), script=script)
 
 
 def has_lines(path: Path, lines: int, process: subprocess.Popen[Any] | None = None) -> bool:

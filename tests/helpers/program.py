@@ -41,10 +41,14 @@ def run(
 
 
 @contextmanager
-def started(*arguments: object, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A command under way, in the environment `env`; what is left of it at the end is killed."""
+def started(
+    *arguments: object, cwd: Path, env: Mapping[str, str], script: str | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A command under way, in the environment `env`; what is left of it at the end is killed. `script`: Python that
+    runs it, with its words as arguments."""
+    words = command(*arguments) if script is None else [sys.executable, "-c", script, *map(str, arguments)]
     process = subprocess.Popen(
-        command(*arguments), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        words, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         yield process

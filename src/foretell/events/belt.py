@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from foretell.engine.policy import take
+
+LOOK_S = 0.5
+"""How long a thread waits at a time. A signal that comes after Python last looked for one and before the thread sleeps,
+or that another thread gets, does not wake it: the handler runs once the main thread goes on, and never if that waits
+for what only the handler brings about."""
 
 
 class Load(Protocol):
@@ -21,7 +27,10 @@ LoadT = TypeVar("LoadT", bound=Load)
 
 
 class Belt(Generic[LoadT]):
-    """One thread puts, one takes. At most `most_rows` and `most_bytes` lie on it, or one load of any size."""
+    """One thread puts, one takes. At most `most_rows` and `most_bytes` lie on it, or one load of any size.
+
+    Either may be the main thread: the handlers of signals run at most `LOOK_S` late.
+    """
 
     def __init__(self, most_rows: int, most_bytes: int) -> None:
         self._most_rows, self._most_bytes = most_rows, most_bytes
@@ -33,7 +42,7 @@ class Belt(Generic[LoadT]):
     def put(self, load: LoadT) -> bool:
         """Waits for room. False where nobody will take it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._broken or self._has_room(load))
+            self._wait_for(lambda: self._broken or self._has_room(load))
             if self._broken:
                 return False
             self._loads.append(load)
@@ -45,7 +54,10 @@ class Belt(Generic[LoadT]):
         """All that lies there, up to `most_rows` rows or one load; waits for the first. [] when `wait_s` have passed,
         None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._loads or self._ended or self._broken, wait_s)
+            if wait_s is None:
+                self._wait_for(self._has_news)
+            else:
+                self._changed.wait_for(self._has_news, wait_s)
             if self._broken or (self._ended and not self._loads):
                 return None
             count = take((load.rows for load in self._loads), most_rows) if self._loads else 0
@@ -66,6 +78,13 @@ class Belt(Generic[LoadT]):
         with self._changed:
             self._broken = True
             self._changed.notify_all()
+
+    def _wait_for(self, holds: Callable[[], bool]) -> None:
+        while not self._changed.wait_for(holds, LOOK_S):
+            pass  # Python looks for signals between two rounds
+
+    def _has_news(self) -> bool:
+        return bool(self._loads) or self._ended or self._broken
 
     def _has_room(self, load: LoadT) -> bool:
         if not self._loads:

@@ -13,7 +13,7 @@ from foretell.engine.policy import rows_within
 from foretell.engine.profile import Profile
 from foretell.errors import DeadlineExceeded, InvalidInput, RowError
 from foretell.events.answering import Answering
-from foretell.events.belt import Belt
+from foretell.events.belt import LOOK_S, Belt
 from foretell.events.interfaces import Sink, Source
 from foretell.events.loads import Answered, Parsed, bad_of
 from foretell.events.planning import Plan
@@ -25,7 +25,6 @@ _CALL_S = 0.5
 """What a call should take at most: a stream that is to stop waits for its end."""
 _DRAIN_S = 10.0
 """How long a sink that takes nothing is waited for once the stream is to stop."""
-_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ class Processor:
         if self._sink.resumes:
             return  # it waits for nobody
         asked_at: float | None = None
-        while not self._done.wait(_LOOK_S):
+        while not self._done.wait(LOOK_S):
             now = self._clock.monotonic()
             asked_at = now if self.stopping and asked_at is None else asked_at
             if asked_at is not None and now - asked_at >= _DRAIN_S:
@@ -140,7 +139,8 @@ class Processor:
 
     def _join(self, writer: threading.Thread) -> None:
         try:
-            writer.join()
+            while writer.is_alive():
+                writer.join(LOOK_S)  # not longer: a second signal may ask to give up
         except KeyboardInterrupt:
             self._sink.give_up()
             raise
