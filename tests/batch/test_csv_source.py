@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import sys
 import tempfile
@@ -248,10 +249,15 @@ def test_lines_are_counted_over_shards() -> None:
 HEADERS: dict[str, tuple[bytes, str]] = {
     "no bytes": (b"", "line 1: the file is empty; expected a header line of distinct names"),
     "BOM only": (b"\xef\xbb\xbf", "line 1: the file is empty"),
-    "an empty first line": (b"\nx,t\n1,2\n", "line 1: the file is empty"),
+    "an empty first line": (b"\nx,t\n1,2\n", "line 1: the first line is empty"),
     "two of one name": (b"x,t,x\n1,2,3\n", "line 1: two columns are named 'x'"),
     "numbers": (b"1,2\n3,4\n", "line 1: the first line holds numbers"),
-    "UTF-16": ("x,t\n1,2\n".encode("utf-16"), "line 1: not UTF-8 text; save it as UTF-8"),
+    "UTF-16": ("x,t\n1,2\n".encode("utf-16"), "got UTF-16 text; save it as UTF-8"),
+    "UTF-16 without a mark": ("x,t\n1,2\n".encode("utf-16-le"), "line 1: this is no CSV"),
+    "gzip": (gzip.compress(b"x,t\n1,2\n"), "got compressed by gzip; decompress it"),
+    "Latin-1": ("\xe4,t\n1,2\n".encode("latin-1"), "line 1: not UTF-8 text; save it as UTF-8"),
+    "semicolons": (b"x;t\n1;2\n", "expected ',', got ';'; write it again, with commas"),
+    "tabs": (b"x\tt\n1\t2\n", "name it .tsv, or say --format tsv"),
     "an open quote": (b'"x,t\n1,2\n', "line 1: not valid CSV: a quote is never closed"),
 }
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from foretell.batch.inputs import find_inputs
-from foretell.batch.job import Data
+from foretell.batch.job import Condition, Data
 from foretell.batch.shards import ShardSize
 from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Source
 from foretell.errors import InvalidInput
+from foretell.types import DataType, ModelSpec, TensorSpec
 
 
 def source_of(folder: Path) -> Source:
@@ -99,3 +100,34 @@ def test_a_file_that_becomes_shorter_is_named_and_ends_nothing_else(tmp_path: Pa
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:5000])
     with pytest.raises(InvalidInput, match=r"a\.npy: the file is shorter than it was"):
         list(source.read(shards[-1], ["rows"], 10))
+
+
+def _headed(path: Path, head: str) -> Path:
+    text = head.encode() + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(24))
+    return path
+
+
+@pytest.mark.parametrize(
+    "described", ["'<f4', 'shape': (-5, 3)", "'<f4', 'shape': (1000000000000000000, 0)",
+                  "('<f4', (3,)), 'shape': (2,)"],
+)  # fmt: skip
+def test_a_shape_that_no_rows_have_is_refused(tmp_path: Path, described: str) -> None:
+    path = _headed(tmp_path / "a.npy", f"{{'fortran_order': False, 'descr': {described}}}")
+    with pytest.raises(InvalidInput, match="this is no array of rows"):
+        source_of(path).fields()
+
+
+@pytest.mark.parametrize("array", [np.zeros((5, 4)), np.zeros(5), np.zeros((5, 3), np.complex64)])
+def test_what_does_not_fit_the_model_is_said_before_a_row_is_read(tmp_path: Path, array: Any) -> None:
+    np.save(tmp_path / "a.npy", array)
+    source = source_of(tmp_path)
+    source.suit(ModelSpec(inputs=(TensorSpec("x", DataType.FP32, (3,)),)), {"x": ("rows",)})
+    with pytest.raises(InvalidInput, match=r"a\.npy: (wrong shape|this kind of array)"):
+        source.check(("rows",))
+
+
+def test_a_condition_needs_rows_of_one_value(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((5, 2)))
+    with pytest.raises(InvalidInput, match="rows of several values"):
+        source_of(tmp_path).narrow([Condition("rows", ">", 1)])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scoring
 
 import foretell
-from foretell.errors import InvalidInput, InvalidSetting
+from foretell.errors import InvalidInput, InvalidSetting, Unavailable
 
 
 def total(x: np.ndarray) -> np.ndarray:
@@ -62,3 +64,72 @@ def test_options_have_the_names_of_the_settings(folder: Path) -> None:
         foretell.score(total, data, folder / "out", max_quarantine=3)
     with pytest.raises(InvalidSetting, match="a call of a live object cannot be ended"):
         foretell.score(total, data, folder / "out", call_timeout_s=3)
+
+
+@pytest.mark.parametrize("out", ["data", "data/scores", "data/scores.csv"])
+def test_an_output_that_would_be_its_own_data_is_refused(folder: Path, out: str) -> None:
+    data = scoring.write_files(folder, files=1)
+    with pytest.raises(InvalidSetting, match="the output would be part of the data the next time"):
+        foretell.score(total, data, folder / out, key="id", mapping={"x": ["a", "b"]}, fresh=True)
+    assert [path.name for path in data.iterdir()] == ["00.parquet"]
+
+
+def test_an_output_never_takes_the_place_of_its_data(folder: Path) -> None:
+    file = scoring.write_files(folder, files=1) / "00.parquet"
+    before = file.read_bytes()
+    for out, data in ((file, file), (folder, file), (file, f"{file.parent}/*.parquet")):
+        with pytest.raises(InvalidSetting, match="the output would"):
+            foretell.score(total, data, out, key="id", mapping={"x": ["a", "b"]}, fresh=True)
+    assert file.read_bytes() == before
+    foretell.score(total, file, file.parent / "_scores", key="id", mapping={"x": ["a", "b"]})
+
+
+@pytest.mark.parametrize("out", ["out", "out.jsonl", "out.csv"])
+def test_an_output_of_the_model_never_takes_the_place_of_the_key(folder: Path, out: str) -> None:
+    def named(x: np.ndarray) -> dict[str, np.ndarray]:
+        return {"id": x.sum(axis=1)}
+
+    data = scoring.write_files(folder, files=1)
+    with pytest.raises(InvalidSetting, match="would have two columns 'id'"):
+        foretell.score(named, data, folder / out, key="id", mapping={"x": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [("", "the output has no name"), ("models.py", "no output of this kind"), ("s.json", "no output of this kind"),
+     ("models.py/out", "Not a directory"), ("x" * 300, "too long"), ("\udcff", "no UTF-8")],
+)  # fmt: skip
+def test_an_output_that_cannot_be_is_told_in_a_sentence(folder: Path, out: str, said: str) -> None:
+    data = scoring.write_files(folder, files=1)
+    with pytest.raises((InvalidSetting, Unavailable), match=said):
+        foretell.score(total, data, f"{folder}/{out}" if out else out, key="id", mapping={"x": ["a", "b"]})
+
+
+@pytest.mark.parametrize("data", ["", "x" * 5000, "nowhere"])
+def test_data_that_cannot_be_is_told_in_a_sentence(folder: Path, data: str) -> None:
+    with pytest.raises(InvalidInput, match="there is no such file"):
+        foretell.score(total, data, folder / "out")
+
+
+@pytest.mark.parametrize("name", ["data.arrow", "data.parquet"])
+def test_views_of_text_are_text(folder: Path, name: str) -> None:
+    ids = pa.array(["a", None, "a"], pa.string_view())
+    x = pa.array([[1.0], [2.0], None], pa.list_view(pa.float32()))
+    table = pa.table({"id": ids, "kind": ids.dictionary_encode(), "x": x})
+    if name.endswith("parquet"):
+        pq.write_table(table.set_column(1, "kind", ids), folder / name)
+    else:
+        with pa.ipc.new_file(str(folder / name), table.schema) as file:
+            file.write_table(table)
+    report = foretell.score(total, folder / name, folder / "out", key=["id", "kind"], where="id = a")
+    assert (report.rows, report.quarantined) == (2, 0)
+
+
+def test_a_date_beyond_what_python_knows_is_a_key(folder: Path) -> None:
+    def none(x: np.ndarray) -> np.ndarray:
+        raise ValueError("none")
+
+    late = pa.array([2**31 - 1, 2**31 - 1, 0], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"id": late, "x": [1.0, 2.0, 3.0]}), folder / "data.parquet")
+    report = foretell.score(none, folder / "data.parquet", folder / "out", key="id")
+    assert (report.quarantined, report.duplicates and report.duplicates.keys) == (3, 1)

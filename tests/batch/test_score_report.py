@@ -119,6 +119,17 @@ def test_a_terminal_that_closes_does_not_end_a_job_under_nohup(folder: Path) -> 
     assert (job.returncode, written(folder)[0]["outcome"]) == (0, "done")
 
 
+@pytest.mark.parametrize(("streams", "code"), [("<&- >&- 2>&-", 0), ("2>/dev/full", 0), (">/dev/full", 1)])
+def test_a_job_that_can_tell_nobody_is_done_all_the_same(folder: Path, streams: str, code: int) -> None:
+    scoring.write_files(folder, files=1)
+    words = program.command("score", "models.py:Sum", "data", "-o", "out", "--key", "id")
+    done = subprocess.run(["sh", "-c", f'exec "$@" {streams}', "sh", *words], cwd=folder, env=program.environment(),
+                          capture_output=True, text=True, timeout=program.WAIT_S, check=False)  # fmt: skip
+    assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
+    assert ("standard output cannot be written" in done.stderr) == (code == 1)
+    assert scoring.answers(scoring.table(folder)) == scoring.expected(files=1)
+
+
 def test_a_job_that_cannot_begin_says_why(folder: Path) -> None:
     scoring.write_files(folder, files=1)
     said = scoring.score(folder, *scoring.ALONE, "--key", "ident", code=1).stderr

@@ -47,6 +47,13 @@ def test_the_output_is_that_of_a_job_in_which_nothing_failed(tmp_path: Path) -> 
     assert scoring.parts(mended) == scoring.parts(calm)
 
 
+def test_as_many_rows_may_fail_as_were_let_through(folder: Path) -> None:
+    scoring.write_files(folder, files=1, bad=dict.fromkeys(range(150), -66.0))
+    scoring.score(folder, *scoring.ALONE, "--key", "id", "--max-quarantined", "200", model=OUTAGE, code=3)
+    assert "150 rows have no answer" in _retry(folder, "out", 3)
+    assert len(scoring.quarantine(folder)) == 150
+
+
 def test_only_the_output_of_a_job_can_be_tried_again(folder: Path) -> None:
     (folder / "other").mkdir()
     assert "no job of foretell has made this" in _retry(folder, "other", 1)

@@ -32,6 +32,11 @@ ROWS_ARE_FILES = ("images", "texts")
 """Kinds of which each file, in a folder or an archive, is a row."""
 LINES = "lines"
 FORMATS = tuple(sorted({*SUFFIXES.values(), LINES}))
+_FIXES = {
+    **dict.fromkeys((".gz", ".bz2", ".zst", ".xz", ".lz4"), "decompress it first"),
+    ".json": "write one object a line, as JSON Lines (.jsonl)", ".xlsx": "save it as CSV",
+}  # fmt: skip
+"""By the ending of a file whose kind is not known."""
 _SHOWN = 5
 _LOOKED_AT = 10_000
 """Names in an archive that tell its kind, or nothing does."""
@@ -45,12 +50,33 @@ def find_inputs(data: str | Path, fmt: str | None = None) -> tuple[str, list[Inp
 
     In a folder, hidden files and names that start with "_" are left out, as readers of such folders do. A folder whose
     files are a row each is one input; archives are looked into by name. Raises `InvalidInput` where there is nothing,
-    where the format is not known, and where a folder holds several.
+    where the format is not known, where a folder holds several, and for a name that no record can hold.
     """
-    text = str(data)
+    kind, files = _found(str(data), fmt)
+    for file in files:
+        if not is_utf8(file.path):
+            raise InvalidInput("the name is no UTF-8", where=shown(file.path), fix="rename it")
+    return kind, files
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the bytes of a name are text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(name: str) -> str:
+    """Any name as text."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _found(text: str, fmt: str | None) -> tuple[str, list[InputFile]]:
     if fmt is not None and fmt not in FORMATS:
         raise InvalidInput(f"unknown format {fmt!r}", where=text, fix=nearest(fmt, FORMATS))
-    if Path(text).is_dir():
+    if os.path.isdir(text) and text:
         return _in_folder(Listing.of(text), text, fmt)
     files = _objects(text) if is_address(text) else [_stamped(path) for path in _paths(text)]
     if not files:
@@ -141,10 +167,9 @@ def _pack(text: str) -> str:
 
 
 def _paths(text: str) -> list[Path]:
-    path = Path(text)
-    if path.exists() or not glob.has_magic(text):
-        return [path] if path.is_file() else []
-    return sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
+    if os.path.exists(text) or not glob.has_magic(text):
+        return [Path(text)] if os.path.isfile(text) else []
+    return sorted(Path(name) for name in glob.glob(text, recursive=True) if os.path.isfile(name))
 
 
 def _nothing(text: str) -> InvalidInput:
@@ -160,8 +185,10 @@ def _only_kind(found: Mapping[str | None, int], names: Iterable[str], text: str)
     if len(known) > 1 and "texts" in known:
         known.remove("texts")  # a note beside the data
     if not known:
-        raise InvalidInput("the kind of file is not known", where=text, got=_endings(names),
-                           expected=", ".join(SUFFIXES), fix="name it with --format")  # fmt: skip
+        endings = _endings(names)
+        fix = _FIXES.get(endings, "name it with --format")
+        raise InvalidInput("the kind of file is not known", where=text, got=endings, expected=", ".join(SUFFIXES),
+                           fix=fix)  # fmt: skip
     if len(known) > 1:
         got = ", ".join(f"{found[kind]:,} of {kind}" for kind in known)
         raise InvalidInput("there are several kinds of file", where=text, got=got, expected="one",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from foretell.errors import InferenceError, ModelError
 
-_FEW = 100
+FEW = 100
 _SHARE = 0.01
 
 
@@ -34,7 +34,7 @@ class Limits:
 
     def check_quarantine(self, quarantined: int, rows: int, reasons: Mapping[str, int], example: str) -> None:
         """Raises `TooManyBad`. `example`: what one of the rows ended with."""
-        most = max(_FEW, int(rows * _SHARE)) if self.max_quarantined is None else self.max_quarantined
+        most = max(FEW, int(rows * _SHARE)) if self.max_quarantined is None else self.max_quarantined
         if quarantined <= most:
             return
         counted = ", ".join(f"{count:,} {code}" for code, count in sorted(reasons.items(), key=lambda each: -each[1]))

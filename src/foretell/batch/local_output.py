@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from foretell.batch.job import Commit, part_name
+from foretell.batch.apart import check_apart
+from foretell.batch.inputs import is_utf8, shown
+from foretell.batch.job import Commit, Data, part_name
 from foretell.batch.joins.grouping import grouped
 from foretell.batch.joins.registry import join
 from foretell.batch.ledger import Ledger
@@ -21,6 +23,11 @@ from foretell.batch.store import Held, LocalStore, told
 from foretell.errors import InvalidSetting
 
 MANIFEST = "_foretell.json"
+_OF_FILES = (
+    ".json", ".tsv", ".txt", ".arrow", ".feather", ".ipc", ".npy", ".xlsx", ".gz", ".bz2", ".zst", ".zip", ".db",
+    ".sqlite", ".duckdb",
+)  # fmt: skip
+"""Who names an output so means no folder."""
 
 
 class LocalOutput(Output):
@@ -30,12 +37,20 @@ class LocalOutput(Output):
 
     def __init__(self, path: str | Path, fmt: str | None = None) -> None:
         """Raises `InvalidSetting` for a format that does not fit the name."""
+        if not str(path):
+            raise InvalidSetting("the output has no name", expected="a folder, or a file")
         self.path = Path(path).absolute()
+        if not is_utf8(str(self.path)):
+            raise InvalidSetting("the name is no UTF-8", where=shown(str(path)), fix="name another output")
         suffix = self.path.suffix.lower()
-        self.is_file = suffix in SUFFIXES and not self.path.is_dir()
+        self.is_file = suffix in SUFFIXES and not os.path.isdir(self.path)
         if not self.is_file and suffix in SUFFIXES:
             what = "this is a folder, and its name is that of a file"
             raise InvalidSetting(what, where=str(path), fix="name another output, or move the folder away")
+        is_folder = os.path.isdir(self.path)
+        if not self.is_file and not is_folder and (suffix in _OF_FILES or os.path.exists(self.path)):
+            raise InvalidSetting("no output of this kind is written", where=str(path),
+                                 expected=f"a file that ends in {', '.join(SUFFIXES)}, or a folder")  # fmt: skip
         self.format = format_of(suffix, fmt, str(path))
         state = self.path.with_name(self.path.name + ".foretell") if self.is_file else self.path / STATE
         self.store = LocalStore(state)
@@ -87,6 +102,13 @@ class LocalOutput(Output):
         with told(path):
             files = self.store.files([f"{ledger.data}/{each.part}" for each in parts])
             return path, *join(self.format, files, path)
+
+    def check_free(self, *, fresh: bool) -> None:
+        with told(self.store.root):
+            super().check_free(fresh=fresh)
+
+    def check_apart(self, asked: str | Path | None, data: Data) -> None:
+        check_apart(asked, data.files, self._target, self.store.root)
 
     def published(self, name: str) -> bool:
         return self._target.exists() if self.is_file else self._manifest().get("job") == name

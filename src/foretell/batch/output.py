@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from foretell.batch.address import is_address
-from foretell.batch.job import Commit
+from foretell.batch.job import Commit, Data
 from foretell.batch.ledger import Ledger
 from foretell.batch.sinks.registry import SUFFIXES
 from foretell.batch.sql.address import is_database
@@ -68,6 +68,10 @@ class Output(ABC):
         if not fresh and not self.store.names("") and self._is_taken():
             what = "there is something already, and no job of foretell made it"
             raise InvalidSetting(what, where=str(self), fix="name another output, or give --fresh to replace it")
+
+    def check_apart(self, asked: str | Path | None, data: Data) -> None:  # noqa: B027 (optional hook)
+        """Raises `InvalidSetting` where the output would take the place of `data`, or be part of what `asked` names in
+        the next run. `asked`: None where only the files are known."""
 
     def begin(self, name: str, *, fresh: bool) -> None:
         """Makes room for the job of this name: what is left of others goes, with `fresh` what is left of it too.

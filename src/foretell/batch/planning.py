@@ -115,7 +115,7 @@ def _check_kinds(
         for source in sources:
             field = known[source]
             no_word = texts and tensor.datatype is DataType.BOOL and field.sort not in ("flag", "unknown")
-            if no_word or (field.kind == wrong and not field.flags):
+            if no_word or field.kind == "time" or (field.kind == wrong and not field.flags):
                 raise InvalidInput(f"column {source!r} does not fit input {name!r}", expected=tensor.describe(),
                                    got=field.described or field.kind)  # fmt: skip
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from foretell.backends.artefact_file import has_threads
 from foretell.batch.crew import AnyCrew
 from foretell.batch.diary import Diary
+from foretell.batch.finished import as_done, file_size, unchanged
 from foretell.batch.inputs import ROWS_ARE_FILES, find_inputs
 from foretell.batch.job import Commit, Data, Job, ModelRef, Wish, differences, made_from, name_of
 from foretell.batch.job_metrics import Metrics, metrics_of
@@ -66,6 +67,11 @@ class Request:
         """What tells the model in another process; None for a live object."""
         return self.model if isinstance(self.model, (str, Path)) else None
 
+    @property
+    def whereabouts(self) -> str | Path | None:
+        """Where the data is looked for, among whatever else lies there; None where only what is meant is taken."""
+        return None if isinstance(self.data, Data) or self.format in ROWS_ARE_FILES else self.data
+
 
 def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew: AnyCrew | None = None) -> Report:
     """Scores what is missing, and returns once the output stands where it belongs.
@@ -86,6 +92,7 @@ def run(request: Request, output: Output, onlooker: Onlooker | None = None, crew
 def _run(request: Request, output: Output, diary: Diary, crew: AnyCrew, metrics: Metrics) -> Report:
     output.check_free(fresh=request.fresh)
     data = _data(request)
+    output.check_apart(request.whereabouts, data)
     parts = made_from(data, request.wish, mark_of(request.source, request.settings, request.name, request.version))
     with output.store.lock(str(output)) as held:
         metrics.runs()
@@ -95,15 +102,11 @@ def _run(request: Request, output: Output, diary: Diary, crew: AnyCrew, metrics:
             if not (request.retry and done.get("quarantined")):
                 if not done.get("quarantined"):
                     forget(data, ledger)
-                return _unchanged(done, request, output)
-            if request.job.file_size is None:  # as large as they were
-                job = replace(request.job, file_size=cast("int | None", done.get("file_size")))
-                request = replace(request, job=job)
+                return unchanged(done, request.job, output)
+            request = replace(request, job=as_done(request.job, done))
             ledger.reopen()
         ledger.unfinish()
         ledger.check_parts()
-        address = None if isinstance(request.data, Data) else str(request.data)
-        data = whole(data, address, ledger, request.wish.keys, diary.queried)
         return _Run(request, output, ledger, data, parts, diary, crew, held).report()
 
 
@@ -148,29 +151,6 @@ def _ledger(output: Output, request: Request, parts: dict[str, str], data: Data)
             raise InvalidInput(what, where=str(output), fix=fix)
     output.begin(name, fresh=request.fresh)
     return Ledger(store, name)
-
-
-_NOTHING_NOW: Mapping[str, Any] = {
-    "scored_now": 0, "shards_now": 0, "seconds": 0.0, "stages": {}, "cost": None, "crashes": 0, "phases": {},
-    "events": (), "shard_times": None,
-}  # fmt: skip
-"""What a report says of a run that did nothing."""
-
-
-def _unchanged(done: dict[str, object], request: Request, output: Output) -> Report:
-    """Raises `InvalidInput` where files of another size are asked for."""
-    made, asked = done.get("file_size"), _file_size(request, output)
-    if made != asked and not output.is_file:
-        fix = "run with --fresh to score it again"
-        raise InvalidInput("the job is done, with files of another size", where=str(output), expected=asked, got=made,
-                           fix=fix)  # fmt: skip
-    report = msgspec.convert({k: v for k, v in done.items() if k in Report.__dataclass_fields__}, Report)
-    return replace(report, **_NOTHING_NOW)
-
-
-def _file_size(request: Request, output: Output) -> int:
-    asked = request.job.file_size
-    return output.usual_file_size if asked is None else asked
 
 
 def _reference(request: Request) -> ModelRef:
@@ -240,6 +220,8 @@ class _Run:
 
     def _done(self) -> Report:
         request, ledger, job = self._request, self._ledger, self._request.job
+        address = None if isinstance(request.data, Data) else str(request.data)
+        self._data = whole(self._data, address, ledger, request.wish.keys, self._diary.queried)
         limits = Limits(job.max_quarantined, job.max_crashes, job.row_attempts)
         with self._runner(limits) as runner:
             plan = ledger.job()
@@ -268,7 +250,7 @@ class _Run:
             runner.dismiss()
             self._publish(plan, records)
         report = self._tell(records, "done")
-        ledger.finish({**report.summary(), "file_size": _file_size(request, self._output)})
+        ledger.finish({**report.summary(), "file_size": file_size(request.job, self._output)})
         self._output.end(ledger, keep=bool(report.quarantined))
         if not report.quarantined:
             forget(self._data, ledger)
@@ -292,7 +274,7 @@ class _Run:
         manifest = {"job": job.name, "model": asdict(job.plan.identity), "inputs": [asdict(f) for f in job.data.files],
                     "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
                     "columns": next((r.schema for r in parts), "")}  # fmt: skip
-        self._output.publish(self._ledger, parts, manifest, self._held, _file_size(self._request, self._output))
+        self._output.publish(self._ledger, parts, manifest, self._held, file_size(self._request.job, self._output))
 
     def _put_aside(self, job: Job, records: list[Commit]) -> None:
         """Writes down the rows without an answer, of all shards that are done."""

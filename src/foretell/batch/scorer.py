@@ -20,7 +20,7 @@ from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
 from foretell.engine.replica import Replica
 from foretell.errors import Cancelled, InferenceError, NotReady, RowError, TransientError, Unavailable, causes
-from foretell.forms.cells import Cells, plain_value, take
+from foretell.forms.cells import Cells, items, plain_value, take
 from foretell.forms.table import to_batch
 from foretell.model import Context
 
@@ -198,5 +198,4 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def _plain(cells: Cells) -> Any:
     """The one cell as a value of JSON."""
-    value = cells.to_pylist()[0] if hasattr(cells, "to_pylist") else cells[0]
-    return plain_value(value)
+    return plain_value(items(cells)[0])

@@ -15,7 +15,7 @@ from foretell.batch.moments import number_of, written
 from foretell.batch.sources.source import Field
 from foretell.columns import Mask
 from foretell.errors import InvalidInput, nearest
-from foretell.forms.cells import Cells, take
+from foretell.forms.cells import Cells, items, take
 from foretell.forms.form import Kind, library
 from foretell.forms.words import flag
 
@@ -129,8 +129,7 @@ def _first(value: Any) -> Any:
 
 def is_null(cells: Cells, row: int) -> bool:
     """Whether a cell holds nothing."""
-    one = take(cells, np.array([row]))
-    cell = one.to_pylist()[0] if hasattr(one, "to_pylist") else one[0]
+    cell = items(take(cells, np.array([row])))[0]
     return cell is None or cell is np.ma.masked or bool(isinstance(cell, (float, np.floating)) and np.isnan(cell))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
+
+_STANDARD = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The `foretell` program."""
+    _open_standard()
     code = main()
+    try:
+        sys.stderr.flush()
+    except OSError:  # what nobody could be told is no failure of the command: Python would make it one at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     gc.freeze()  # all of it goes now: looking it through for garbage first would take as long as a short command
     sys.exit(code)
+
+
+def _open_standard() -> None:
+    """Opens those of the three standard streams that were closed, as some schedulers leave them, to nothing: else the
+    next file that is opened gets its number, and what is printed goes there."""
+    for number, (name, mode) in enumerate(_STANDARD):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (open until the end)

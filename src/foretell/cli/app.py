@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from foretell.cli.flag import Command
@@ -27,6 +29,7 @@ COMMANDS = {
     "token": Command("new --name NAME --scope SCOPE", "Make a token for a server that asks for one."),
     "demo": Command("", "Make small models, predict one by one and in batches, serve them, compare, and prove."),
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run(arguments: list[str]) -> int:
@@ -34,6 +37,7 @@ def run(arguments: list[str]) -> int:
     warnings.showwarning = one_line
     try:
         result = _call(arguments)
+        sys.stdout.flush()
     except InvalidSetting as error:
         return _failed(error, 2)
     except InferenceError as error:
@@ -42,8 +46,11 @@ def run(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         # Whoever read our output has closed it; Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _silent(1)
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        return _silent(_failed(InferenceError(f"standard output cannot be written: {error.strerror}"), 1))
     return int(result or 0)
 
 
@@ -63,5 +70,12 @@ def _call(arguments: list[str]) -> Any:
 
 
 def _failed(error: Exception, code: int) -> int:
-    print(f"foretell: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"foretell: {visible(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
+    return code
+
+
+def _silent(code: int) -> int:
+    """What is not printed yet goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

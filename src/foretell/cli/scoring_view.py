@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from foretell.cli.notes import visible
@@ -131,8 +131,9 @@ def duplicates_line(duplicates: Duplicates) -> str:
 
 
 def say(line: str) -> None:
-    """To people, beside the output of the command."""
-    print(f"foretell: {visible(line)}", file=sys.stderr, flush=True)
+    """To people, beside the output of the command. Where nobody can be told, a job goes on all the same."""
+    with suppress(OSError):
+        print(f"foretell: {visible(line)}", file=sys.stderr, flush=True)
 
 
 def say_report(report: Report) -> None:

@@ -21,7 +21,7 @@ def plain_arrow(array: Any) -> Column | list[Any]:
     if kinds.is_dictionary(array.type):
         array = array.dictionary_decode()
     if kinds.is_temporal(array.type):
-        array = _times(array)
+        array = time_texts(array)
     if kinds.is_float16(array.type):
         array = array.cast(pa.float32())
     if _is_simple(array.type):
@@ -34,7 +34,8 @@ def plain_arrow(array: Any) -> Column | list[Any]:
     return items
 
 
-def _times(array: Any) -> Any:
+def time_texts(array: Any) -> Any:
+    """Dates and times as text in ISO 8601, of a zone in UTC; durations as whole numbers."""
     kind = array.type
     if kinds.is_interval(kind):
         return array

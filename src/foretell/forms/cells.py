@@ -42,6 +42,19 @@ def take(cells: Cells, rows: Index) -> Cells:
     return [cells[row] for row in rows.tolist()]
 
 
+def items(cells: Cells) -> list[Any]:
+    """The cells as values of Python; a time that it has none for, such as one after the year 9999, as text."""
+    if library(cells) is not Kind.ARROW:
+        return list(cells)
+    try:
+        made: list[Any] = cells.to_pylist()
+    except (OverflowError, ValueError):
+        from foretell.forms.arrow_plain import time_texts
+
+        made = time_texts(cells).to_pylist()
+    return made
+
+
 def plain_value(value: Any) -> Any:
     """A cell as a value of JSON."""
     value = value.item() if isinstance(value, np.generic) else value

@@ -214,6 +214,8 @@ def test_what_is_wrong_with_a_query_of_sqlite(folder: Path, query: str, said: st
     before = (folder / "app.db").read_bytes()
     with pytest.raises((InvalidInput, InvalidSetting), match=said):
         foretell.score(f"{folder}/models.py:Sum", address, folder / "out", query=query)
+    page = folder / "out/_foretell/report.html"
+    assert not page.exists() if said.startswith("no query") else "Stopped before the first row." in page.read_text()
     assert (folder / "app.db").read_bytes() == before
     assert not (folder / "new.db").exists() and not (folder / "out/data").exists()
 
@@ -228,6 +230,10 @@ def test_what_is_wrong_with_a_query_of_sqlite(folder: Path, query: str, said: st
         ("delete from points", "the query would do more than read"),
         ("copy points to 'new.csv'", "the query would do more than read"),
         ("install httpfs", "the query would do more than read"),
+        (
+            "select case when range = 99999 then error('boom') else 1 end as x from range(100000)",
+            "cannot be run: .*boom",
+        ),
         ("select interval 1 day as id, 1 as a", "column 'id' has a type that cannot be read.*cast it in the query"),
     ],
 )

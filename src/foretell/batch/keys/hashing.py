@@ -10,7 +10,7 @@ import numpy as np
 
 from foretell.batch.keys.cells import Numbers, Texts, plain
 from foretell.columns import Array
-from foretell.forms.cells import Cells, plain_value
+from foretell.forms.cells import Cells, items, plain_value
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -28,8 +28,7 @@ def hashes(columns: Sequence[Cells]) -> Array:
 
 def listed(cells: Cells) -> list[Any]:
     """The cells as values of Python, as JSON can hold them."""
-    items = cells.to_pylist() if hasattr(cells, "to_pylist") else list(cells)
-    return [None if item is np.ma.masked else plain_value(item) for item in items]
+    return [None if item is np.ma.masked else plain_value(item) for item in items(cells)]
 
 
 def _hashes(cells: Cells) -> Array:

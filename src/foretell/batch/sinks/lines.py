@@ -38,6 +38,7 @@ class LinesSink(Sink):
 
     def named_cells(self, scored: Scored) -> Iterator[tuple[str, Plain]]:
         """Every column of the output, in order: the key, the answer, the stamp."""
+        self.check_names(scored)
         for name, cells in scored.keys.items():
             with is_text(name):
                 key = plain(cells)

@@ -34,7 +34,8 @@ class _ParquetPart(Part):
         self._rows = 0
 
     def write(self, scored: Scored) -> None:
-        """Raises `ModelError` where an output has another type than before, `InvalidInput` where a key has."""
+        """Raises `ModelError` where an output has another type than before, `InvalidInput` where a key has, and what
+        `Sink.check_names` raises."""
         import pyarrow as pa
 
         columns = _columns(scored, self._sink)
@@ -101,6 +102,7 @@ def _columns(scored: Scored, sink: ParquetSink) -> dict[str, Any]:
 
     from foretell.batch.sinks.arrow_columns import key_array, output_array
 
+    sink.check_names(scored)
     columns = {name: key_array(name, cells) for name, cells in scored.keys.items()}
     for name, column in scored.answer.columns.items():
         columns[name] = output_array(readable(name, column, sink.spec), sink.spec.output(name))

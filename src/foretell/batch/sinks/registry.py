@@ -11,7 +11,7 @@ from foretell.types import ModelSpec
 if TYPE_CHECKING:
     from foretell.batch.sinks.sink import Sink
 
-SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
+SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 def open_sink(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from foretell.batch.block import Scored
+from foretell.errors import InvalidSetting
 from foretell.types import ModelSpec
 
 
@@ -35,6 +36,14 @@ class Sink(ABC):
         """`metadata`: what each file tells of itself, where its format can. `stamp`: further columns, the same in every
         row. `group_rows`: rows that are encoded together."""
         self.spec, self.metadata, self.stamp, self.group_rows = spec, metadata, stamp, group_rows
+
+    def check_names(self, scored: Scored) -> None:
+        """Raises `InvalidSetting` where an output has the name of a key, of which not every model tells beforehand."""
+        names = [*scored.keys, *scored.answer.columns, *self.stamp]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InvalidSetting(f"the output would have two columns {twice!r}",
+                                 fix="rename the column of the data, or choose another key")  # fmt: skip
 
     @abstractmethod
     def part(self, path: Path) -> Part:

@@ -12,7 +12,7 @@ from foretell.batch.address import is_address
 from foretell.batch.block import Block
 from foretell.batch.files import Files
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
-from foretell.batch.sources.arrow_kinds import first_line, kind_of
+from foretell.batch.sources.arrow_kinds import first_line, kind_of, without_views
 from foretell.batch.sources.source import Field, Source, same_fields, unreadable
 from foretell.errors import InvalidInput, missing_extra
 
@@ -98,7 +98,7 @@ class ArrowSource(Source):
                 row, count = row + piece.num_rows, count + piece.num_rows
                 if count == rows or row == shard.stop:
                     table = pa.Table.from_batches(held)
-                    yield Block({name: table[name] for name in columns}, count, shard.file, first)
+                    yield Block({name: without_views(table[name]) for name in columns}, count, shard.file, first)
                     held, first, count = [], row, 0
             at += 1
 

@@ -26,6 +26,37 @@ def kind_of(kind: Any) -> FieldKind:
     return "time" if kinds.is_date(kind) or kinds.is_timestamp(kind) else "other"
 
 
+def has_views(kind: Any) -> bool:
+    """Whether `without_views` changes an array of this type."""
+    return bool(_without_views(kind) != kind)
+
+
+def without_views(array: Any) -> Any:
+    """The same cells without views of strings and of lists, which Arrow's own functions know little of."""
+    kind = _without_views(array.type)
+    return array if kind == array.type else array.cast(kind)
+
+
+def _without_views(kind: Any) -> Any:
+    import pyarrow as pa
+
+    kinds = pa.types
+    if kinds.is_string_view(kind):
+        return pa.large_string()
+    if kinds.is_binary_view(kind):
+        return pa.large_binary()
+    if kinds.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _without_views(kind.value_type), kind.ordered)
+    if kinds.is_struct(kind):
+        return pa.struct([field.with_type(_without_views(field.type)) for field in kind])
+    if kinds.is_fixed_size_list(kind):
+        return pa.list_(_without_views(kind.value_type), kind.list_size)
+    is_view = kinds.is_list_view(kind) or kinds.is_large_list_view(kind)
+    if is_view or ((kinds.is_list(kind) or kinds.is_large_list(kind)) and has_views(kind.value_type)):
+        return pa.large_list(_without_views(kind.value_type))
+    return kind
+
+
 def first_line(error: Exception) -> str:
     """What pyarrow says, without its trace."""
     return str(error).strip().partition("\n")[0]

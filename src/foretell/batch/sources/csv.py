@@ -10,6 +10,7 @@ from foretell.batch.shards import InputFile
 from foretell.batch.sources.csv_arrow import columns_of, text_cells
 from foretell.batch.sources.csv_cells import NotCsv, cells_of, column, split
 from foretell.batch.sources.marks import MOST_RECORD_BYTES
+from foretell.batch.sources.mistaken import check_text
 from foretell.batch.sources.record_files import Parsed, RecordsSource, Sampled
 from foretell.batch.sources.records import Records, find_records
 from foretell.batch.sources.source import Field, same_fields, unreadable
@@ -21,6 +22,7 @@ from foretell.forms.typed import flags, floats, integers, kind_of, named, texts
 _SAMPLE_BYTES = 2**16
 _MOST_HEADS = 64
 _BOM = b"\xef\xbb\xbf"
+_MARKS = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class CsvSource(RecordsSource):
             start = len(_BOM) if stream.read(len(_BOM)) == _BOM else 0
             stream.seek(start)
             data = stream.read(_SAMPLE_BYTES)
+            check_text(data, f"{file.path}, line 1", "CSV")
             while not (records := self._find(data, start + len(data) >= file.size, 1)).ends.size and data:
                 more = stream.read(len(data)) if len(data) <= MOST_RECORD_BYTES else b""
                 if not more:
@@ -122,8 +125,22 @@ class CsvSource(RecordsSource):
             raise InvalidInput("not UTF-8 text", where=where, fix="save it as UTF-8") from None
         except NotCsv as error:
             raise InvalidInput(str(error), where=where) from None
+        self._check_first(names, data[stop:], where)
         check_header(names, where)
         return _Head(tuple(names), start + stop, data.count(b"\n", 0, stop))
+
+    def _check_first(self, names: Sequence[str], rest: bytes, where: str) -> None:
+        """Raises `InvalidInput` for an empty line where the header belongs, and for one that other marks cut."""
+        if not names and rest.strip():
+            raise InvalidInput("the first line is empty", where=where, expected="a header line of distinct names")
+        if len(names) != 1:
+            return
+        row = rest.partition(b"\n")[0].decode("utf-8", "replace")
+        for mark in _MARKS:
+            if mark.encode() != self.delimiter and 0 < names[0].count(mark) == row.count(mark):
+                fix = "name it .tsv, or say --format tsv" if mark == "\t" else "write it again, with commas"
+                raise InvalidInput("the cells are separated by another mark", where=where,
+                                   expected=repr(self.delimiter.decode()), got=repr(mark), fix=fix)  # fmt: skip
 
     def _sampled_kinds(self, number: int, head: _Head) -> dict[str, str]:
         with self.open(number) as stream:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from foretell.batch.sources.marks import MOST_RECORD_BYTES
+from foretell.batch.sources.mistaken import check_text
 from foretell.batch.sources.record_files import Parsed, RecordsSource, Sampled
 from foretell.batch.sources.records import Records, find_records
 from foretell.errors import InvalidInput
@@ -68,6 +69,7 @@ class JsonLinesSource(RecordsSource):
         rows, bad = objects(_lines(data, records))
         good = [row for at, row in enumerate(rows) if at not in bad]
         if rows and not good:
+            check_text(data, f"{file.path}, line 1", "JSON Lines")
             line = data.count(b"\n", 0, int(records.row_starts[0])) + 1
             raise InvalidInput(bad[0], where=f"{file.path}, line {line}", expected="one JSON object in each line")
         return good

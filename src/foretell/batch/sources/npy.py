@@ -12,12 +12,20 @@ from numpy.lib import format as npy
 
 from foretell.batch.block import Block
 from foretell.batch.files import Files
+from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, numbered
+from foretell.batch.sources.arrow_kinds import first_line
 from foretell.batch.sources.source import Field, FieldKind, Source, same_fields, unreadable
 from foretell.columns import Array
 from foretell.errors import InvalidInput
+from foretell.forms.table import to_batch
+from foretell.types import ModelSpec
 
 _KINDS: Mapping[str, FieldKind] = {"i": "number", "u": "number", "f": "number", "U": "text", "S": "text"}
+_MOST_SAID = 200
+"""Characters of what NumPy says of a header, which it repeats."""
+_MOST_EMPTY = 2**32
+"""Rows of nothing: a file of any size may say that it has any number of them."""
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -49,6 +57,7 @@ class NpySource(Source):
         super().__init__(files, options)
         self._files = Files()
         self._known: tuple[int, _Head] | None = None
+        self._suited: tuple[ModelSpec, Mapping[str, Sequence[str]]] | None = None
 
     def fields(self) -> tuple[Field, ...]:
         first, *others = self.whole
@@ -56,6 +65,30 @@ class NpySource(Source):
         for number in others:
             same_fields(fields, self.files[first].path, (self._head(number).field,), self.files[number].path)
         return fields
+
+    def suit(self, spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> None:
+        self._suited = spec, columns
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Tries one row of nothing: what is wrong with its shape or its type is so in all of them."""
+        number = self.whole[0]
+        head = self._head(number)
+        if self._suited is None or not head.shape[0]:
+            return
+        spec, chosen = self._suited
+        plan = {name: tuple(columns) for name, columns in chosen.items()}
+        try:
+            to_batch({self.content: np.zeros((1, *head.shape[1:]), head.dtype)}, 1, spec, plan)
+        except InvalidInput as error:
+            raise InvalidInput(error.what, where=self.files[number].path, expected=error.expected, got=error.got,
+                               fix=error.fix) from None  # fmt: skip
+
+    def narrow(self, where: Sequence[Condition]) -> None:
+        """Raises `InvalidInput` for a condition on rows that are no single values."""
+        head = self._head(self.whole[0])
+        if where and len(head.shape) > 1:
+            raise InvalidInput("--where compares rows of several values", where=self.files[self.whole[0]].path,
+                               got=head.field.described, fix="write a table with named columns")  # fmt: skip
 
     def shards(self, size: ShardSize) -> list[Shard]:
         whole = self.whole
@@ -98,10 +131,13 @@ class NpySource(Source):
                     raise ValueError("another version of the format")
                 shape, fortran, dtype = read(stream)
             except (ValueError, EOFError) as error:
-                raise InvalidInput(f"not a readable .npy file: {error}", where=file.path, fix=fix) from None
+                what = f"not a readable .npy file: {first_line(error)[:_MOST_SAID]}"
+                raise InvalidInput(what, where=file.path, fix=fix) from None
             head = _Head(shape, dtype, fortran, stream.tell())
-        if dtype.hasobject or dtype.names or not shape:
-            got = "Python objects" if dtype.hasobject else "records" if dtype.names else "a single value"
+        if any(size < 0 for size in shape) or (not head.row_bytes and shape and shape[0] > _MOST_EMPTY):
+            raise InvalidInput("this is no array of rows", where=file.path, got=f"shape {shape} of {dtype}", fix=fix)
+        if dtype.hasobject or dtype.names or dtype.subdtype or not shape:
+            got = "Python objects" if dtype.hasobject else "a single value" if not shape else "records"
             raise InvalidInput("this is no array of rows", where=file.path, got=got, fix=fix)
         if file.size < head.offset + head.row_bytes * shape[0]:
             raise InvalidInput("the file has fewer rows than it says", where=file.path, expected=f"{shape[0]:,}",

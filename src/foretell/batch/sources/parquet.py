@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,14 @@ from foretell.batch.block import Block
 from foretell.batch.files import Files, ObjectFile, Span
 from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
-from foretell.batch.sources.arrow_kinds import first_line, kind_of
+from foretell.batch.sources.arrow_kinds import first_line, has_views, kind_of, without_views
 from foretell.batch.sources.row_groups import may_match
 from foretell.batch.sources.source import Field, Source, same_fields, unreadable
 from foretell.errors import InvalidInput, missing_extra
 from foretell.forms.record import Record
 
 _BUFFER_BYTES = 2**16
+_SIGNATURE_BYTES = 28
 _FETCHED_BYTES = 16 * 2**20
 """Of an object: how much of small groups of rows is fetched at a time."""
 
@@ -32,6 +34,8 @@ class _Reading:
     batches: Iterator[Any]
     at: int
     stop: int
+    views: bool
+    """Whether a column holds views of strings or of lists."""
     rest: Any = None
     kinds: Mapping[str, str] | None = None
 
@@ -143,7 +147,8 @@ class ParquetSource(Source):
         if self._object is not None:
             self._object.expect(_spans(file.metadata, groups, columns))
         batches = file.iter_batches(batch_size=rows, row_groups=groups, columns=list(columns), use_threads=False)
-        reading = _Reading(shard.file, columns, rows, batches, before, stop)
+        views = any(has_views(field.type) for field in file.schema_arrow if field.name in columns)
+        reading = _Reading(shard.file, columns, rows, batches, before, stop, views)
         while reading.at < shard.start:
             batch = self._next(reading)
             over = reading.at + batch.num_rows - shard.start
@@ -159,7 +164,11 @@ class ParquetSource(Source):
 
         path = self.files[reading.file].path
         try:
-            return next(reading.batches)
+            batch = next(reading.batches)
+            if not reading.views:
+                return batch
+            columns = [without_views(column) for column in batch.columns]
+            return pa.RecordBatch.from_arrays(columns, batch.schema.names)
         except StopIteration:
             error = InvalidInput("the file has fewer rows than it says", where=f"{path}, row {reading.at}")
             raise unreadable(reading.file, error) from None
@@ -194,10 +203,22 @@ def _opened(file: str | ObjectFile, path: str) -> Any:
     except ImportError:
         raise missing_extra("pyarrow", "data", "reading Parquet") from None
     try:
-        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        opened = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        if file == path and _is_encrypted(path, opened.metadata.serialized_size):
+            opened.close()
+            raise InvalidInput("columns of the file are encrypted", where=path, fix="write it without encryption")
     except (pa.ArrowException, OSError) as error:
         what = f"not a readable Parquet file: {first_line(error)}"
         raise InvalidInput(what, where=path, fix="write it again, or leave it out") from None
+    return opened
+
+
+def _is_encrypted(path: str, footer_bytes: int) -> bool:
+    """Whether a footer that can be read is signed, as it is where columns are encrypted: pyarrow ends the process when
+    it is asked for one of them. The signature stands behind the footer ("Parquet Modular Encryption", 4.2)."""
+    with open(path, "rb") as stream:
+        stream.seek(-8, os.SEEK_END)
+        return int.from_bytes(stream.read(4), "little") == footer_bytes + _SIGNATURE_BYTES
 
 
 def _spans(metadata: Any, groups: Sequence[int], columns: Sequence[str]) -> list[list[Span]]:

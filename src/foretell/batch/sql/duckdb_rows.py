@@ -36,9 +36,21 @@ def duckdb_rows(database: Database, query: str) -> Iterator[Rows]:
                 checked_names(relation.columns, database.shown)
                 reader = relation.to_arrow_reader(_ROWS)
                 schema, converts = known_columns(reader.schema, (), database.shown)
-                yield Rows(schema, (converted(batch, schema, converts) for batch in reader))
+                yield Rows(schema, (converted(batch, schema, converts) for batch in _batches(reader, database)))
         except driver.Error as error:
             raise told(error, database) from None
+
+
+def _batches(reader: Any, database: Database) -> Iterator[Any]:
+    """What fails in the middle of the rows is told by Arrow, as an error of its own."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, ValueError) as error:
+            raise told(error, database) from None
+        yield batch
 
 
 def duckdb(purpose: str) -> Any:
