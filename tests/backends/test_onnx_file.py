@@ -9,10 +9,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_build import build, identity, iris_onnx, save, value
 
+from foretell import Predictor
 from foretell.backends.onnx.opening import open_onnx
 from foretell.backends.onnx_format.file import MAX_DEPTH, read_onnx
 from foretell.backends.onnx_format.wire import Message, Reader, WireError
@@ -73,6 +75,43 @@ def test_a_quantized_graph_is_int8(tmp_path: Path) -> None:
         weights={"scale": np.float32(0.5)},
     )
     assert read_onnx(save(model, tmp_path)).precision == "int8"
+
+
+def normalized(outputs: list[str], opset: int, inside: bool = False, **attributes: int) -> onnx.ModelProto:
+    """A model whose batch normalization has these outputs; `inside`: in a branch of another node."""
+    names = ["x", "scale", "shift", "mean", "spread"]
+    node = helper.make_node("BatchNormalization", names, outputs, "norm", **attributes)
+    weights = {name: np.ones(3, np.float32) for name in names[1:]} | {"yes": np.array(True)}
+    if inside:
+        branch = helper.make_graph([node], "branch", [], [value(outputs[0], None)])
+        node = helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch)
+    return build([node], [value("x", ["N", 3])], [value("y", None)], weights=weights, opset=opset)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "opset", "options"),
+    [
+        (["y", "", ""], 15, {"training_mode": 1}),
+        (["y", "m", ""], 17, {"training_mode": 1}),
+        (["y", "", "v"], 14, {"training_mode": 1}),
+        (["y", "", "", "", ""], 9, {}),
+        (["z", "", ""], 17, {"training_mode": 1, "inside": True}),
+    ],
+)
+def test_a_model_left_in_training_mode_that_would_end_the_process_is_refused(
+    tmp_path: Path, outputs: list[str], opset: int, options: dict[str, int]
+) -> None:
+    path = save(normalized(outputs, opset, **options), tmp_path)
+    with pytest.raises(InvalidModel, match=r"node 'norm' \(BatchNormalization\) is in training mode, and has outputs"):
+        open_onnx(path, ModelSettings())
+
+
+@pytest.mark.parametrize(("outputs", "options"), [(["y"], {}), (["y", "m", "v"], {"training_mode": 1})])
+def test_batch_normalization_that_names_its_outputs_is_opened(
+    tmp_path: Path, outputs: list[str], options: dict[str, int]
+) -> None:
+    with Predictor(save(normalized(outputs, 17, **options), tmp_path)) as predictor:
+        assert len(predictor.predict({"x": np.ones((2, 3), np.float32)})["y"]) == 2
 
 
 def test_class_names_of_a_classifier_are_found(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ class OnnxFile:
     outputs: list[str] = field(default_factory=list)
     class_labels: list[tuple[str, ...]] = field(default_factory=list)
     """Class names that classifiers in the graph carry."""
+    half_training: str | None = None
+    """A node that normalizes batches as in training, and leaves one of the outputs out that this has."""
 
     @property
     def precision(self) -> str | None:
@@ -71,7 +73,11 @@ class OnnxFile:
 
 
 def read_onnx(path: Path) -> OnnxFile:
-    """Reads what the file says. Raises `InvalidModel` for a file that is no ONNX model, saying what it looks like."""
+    """Reads what the file says.
+
+    Raises `InvalidModel` for a file that is no ONNX model, saying what it looks like, and for one whose first call
+    would end the process: ONNX Runtime writes the statistics of training also where they have no name.
+    """
     where = str(path)
     try:
         with path.open("rb") as file:
@@ -84,6 +90,9 @@ def read_onnx(path: Path) -> OnnxFile:
         raise InvalidModel("the file cannot be read", where=where, got=error.strerror or error) from error
     except WireError as error:
         raise _not_onnx(where, head, error) from error
+    if found.half_training is not None:
+        what = f"node {found.half_training!r} (BatchNormalization) is in training mode, and has outputs without a name"
+        raise InvalidModel(what, where=where, expected="a model for inference", fix="export it in evaluation mode")
     return found
 
 
@@ -141,15 +150,22 @@ class _Walk:
         self._depth -= 1
 
     def _node(self, message: Message) -> None:
-        operator = domain = ""
+        name = operator = domain = ""
+        unnamed = False
         for number, value in self._reader.fields(message):
-            if number == 4:
+            if number == 2:
+                unnamed |= not len(_message(value, "output"))
+            elif number == 3:
+                name = _message(value, "node name").text()
+            elif number == 4:
                 operator = _message(value, "op_type").text()
             elif number == 5:
                 self._attribute(_message(value, "attribute"))
             elif number == 7:
                 domain = _message(value, "domain").text()
         self._found.operators.add((domain, operator))
+        if unnamed and operator == "BatchNormalization" and domain in ("", "ai.onnx"):
+            self._found.half_training = name
 
     def _attribute(self, message: Message) -> None:
         name, labels = "", []
