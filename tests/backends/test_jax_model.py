@@ -19,7 +19,7 @@ from foretell.backends.artefact_bytes import digest_of
 from foretell.backends.jax import program
 from foretell.columns import Batch
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidModel, InvalidSetting, Unavailable, UnsafeModel
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, InvalidSetting, Unavailable, UnsafeModel
 from foretell.model import Context
 from foretell.types import DataType, TensorSpec
 
@@ -105,6 +105,23 @@ def test_a_function_of_eight_rows_at_a_time_is_filled_up(tmp_path: Path) -> None
     model = loaded(made.file_of(made.exported(lambda x: x * 2, (("8*b", 4), np.float32)), tmp_path))
     assert model.spec.batch == 8
     np.testing.assert_array_equal(asked(model, x0=X[:3])["output"], X[:3] * 2)
+
+
+@pytest.mark.parametrize("bound", ["b <= 3", "6>=2*b"])
+def test_calls_are_cut_to_the_most_rows_that_a_function_was_exported_for(tmp_path: Path, bound: str) -> None:
+    doubled = made.exported(lambda x, y: (x * 2, y), ROWS, ROWS, where=(bound,))
+    model = loaded(made.file_of(doubled, tmp_path))
+    assert (model.spec.batch, model.spec.row_wise) == ("any", True)
+    for rows in (1, 3, 4, 7):
+        answer = asked(model, x0=X[:rows], x1=-X[:rows])
+        np.testing.assert_array_equal(answer["output_0"], X[:rows] * 2)
+        np.testing.assert_array_equal(answer["output_1"], -X[:rows])
+    mixing = loaded(made.file_of(made.exported(lambda x: x - x.mean(axis=0), ROWS, where=(bound,)), tmp_path))
+    assert asked(mixing, x0=X[:3])["output"].shape == (3, 4)
+    with pytest.raises(
+        InvalidInput, match=f"the function was not exported for these sizes; expected {re.escape(bound)}$"
+    ):
+        asked(mixing, x0=X[:4])
 
 
 def test_a_dependence_that_zeros_do_not_show_is_seen(tmp_path: Path) -> None:

@@ -15,13 +15,19 @@ from foretell.backends.jax.model import import_jax
 WEIGHTS = np.array([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5], [0.0, 3.0, 1.0], [-2.0, 0.5, 0.125]], np.float32)
 
 
-def exported(function: Callable[..., Any], *args: Any, platforms: tuple[str, ...] = ("cpu",), **named: Any) -> bytes:
+def exported(
+    function: Callable[..., Any],
+    *args: Any,
+    platforms: tuple[str, ...] = ("cpu",),
+    where: tuple[str, ...] = (),
+    **named: Any,
+) -> bytes:
     """The bytes of `function`. Each argument: a tuple of its dims and type, where "b" is a free size, or a dict or list
-    of such."""
+    of such. `where`: constraints of free sizes."""
     jax = import_jax()
     export = importlib.import_module("jax.export")
     sizes: dict[str, Any] = {}
-    scope = export.SymbolicScope()
+    scope = export.SymbolicScope(where)
 
     def size(dim: Any) -> Any:
         if isinstance(dim, str) and dim not in sizes:

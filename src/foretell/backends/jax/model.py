@@ -14,11 +14,11 @@ from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.first_axis import Dims, rule_of, tensor_of
 from foretell.backends.jax.names import input_names, output_names
-from foretell.backends.jax.program import check_program
+from foretell.backends.jax.program import Demands, check_program, most_of
 from foretell.backends.model_settings import refuse_tuning
 from foretell.columns import Array
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidModel, ModelError, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable, missing_extra
 from foretell.types import DataType, ModelSpec
 
 
@@ -26,7 +26,8 @@ class JaxModel(ArrayModel):
     """Inputs and outputs have the names of the function's dicts and keywords; see `input_names` and `output_names`.
 
     XLA compiles for each number of rows. Where that is free and no row depends on another, calls are filled up to the
-    next power of two, so that there are few. Any number of threads may call, as JAX documents.
+    next power of two, so that there are few; where the export bounds them ("b <= 8"), calls are cut to that many. Any
+    number of threads may call, as JAX documents.
     """
 
     def __init__(self, data: bytes, where: str, settings: ModelSettings) -> None:
@@ -35,6 +36,9 @@ class JaxModel(ArrayModel):
         self._data = data
         self._answer: Callable[..., Any] | None = None
         self._filled = False
+        self._demands: Demands = {}
+        self._most: int | None = None
+        """Rows of one call, where the function was exported for no more."""
 
     def load(self, device: str) -> None:
         """Raises `Unavailable` for another device than the CPU, `UnsafeModel` for a program that calls code which is
@@ -47,7 +51,7 @@ class JaxModel(ArrayModel):
         if "cpu" not in exported.platforms:
             got, fix = ", ".join(exported.platforms), "export it with platforms=('cpu',) among them"
             raise Unavailable("it was exported for another device", where=self._where, expected="cpu", got=got, fix=fix)
-        check_program(exported, self._where)
+        self._demands = check_program(exported, self._where)
         try:
             self._inputs, self._names = input_names(exported.in_tree), output_names(exported.out_tree)
             spec = _spec(exported, self._inputs, self._names, self._where)
@@ -65,24 +69,36 @@ class JaxModel(ArrayModel):
         found = probed(spec, self._call, check_rows=self._settings.batch is None)
         self._loaded(found.with_changes(concurrent=True))
         self._filled = self.spec.batch == "any" and self.spec.row_wise
+        limits = [most_of(each.shape[0], self._demands) for each in exported.in_avals if each.shape]
+        self._most = min((limit for limit in limits if limit is not None), default=None) if self._filled else None
 
     def _call(self, feeds: Arrays) -> Arrays:
-        if self._answer is None:
-            raise ModelError("the model is closed", where=self._where)
-        jax = import_jax()
         rows = len(next(iter(feeds.values()))) if self._filled and feeds else 0
+        if self._most is None or rows <= self._most:
+            return self._called(feeds, rows)
+        starts = range(0, rows, self._most)
+        parts = [{name: array[at : at + self._most] for name, array in feeds.items()} for at in starts]
+        made = [self._called(part, min(self._most, rows - at)) for part, at in zip(parts, starts, strict=True)]
+        return {name: np.concatenate([each[name] for each in made]) for name in made[0]}
+
+    def _called(self, feeds: Arrays, rows: int) -> Arrays:
+        """`rows`: how many there are, where they may be filled up; else 0."""
+        jax, answer = import_jax(), self._answer
+        if answer is None:
+            raise ModelError("the model is closed", where=self._where)
         args, named = self._tree.unflatten([self._given(feeds[name], name, rows) for name in self._inputs])
         wide: AbstractContextManager[Any] = jax.enable_x64(True) if self._wide else nullcontext()
         here = nullcontext() if self._at_home else jax.default_device(jax.devices("cpu")[0])
         with wide, here:
-            found = jax.tree_util.tree_leaves(self._answer(*args, **named))
+            found = jax.tree_util.tree_leaves(answer(*args, **named))
         answers = {name: self._taken(each, name) for name, each in zip(self._names, found, strict=True)}
         return {name: each[:rows] for name, each in answers.items()} if rows else answers
 
     def _given(self, array: Array, name: str, rows: int) -> Array:
-        """As XLA takes it, with the last row again up to the next power of two."""
-        missing = (1 << (rows - 1).bit_length()) - rows if rows else 0
-        if missing:
+        """As XLA takes it, with the last row again up to the next power of two, or to the most rows."""
+        filled = 1 << (rows - 1).bit_length() if rows else 0
+        missing = (filled if self._most is None else min(filled, self._most)) - rows
+        if rows and missing:
             array = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
         if name in self._bf16:
             import ml_dtypes
@@ -96,6 +112,9 @@ class JaxModel(ArrayModel):
 
     def _raised(self, error: Exception) -> InferenceError:
         text = " ".join(str(error).strip().partition("\n")[0].split())[:300]
+        if self._demands and "refining shapes" in text:
+            expected = ", ".join(self._demands)[:300]
+            return InvalidInput("the function was not exported for these sizes", where=self._where, expected=expected)
         return ModelError(f"JAX failed: {type(error).__name__}: {text}", where=self._where)
 
     def _unload(self) -> None:
