@@ -20,6 +20,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     VotingClassifier,
 )
+from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -152,6 +153,28 @@ def test_text_pipelines_take_strings(estimator: Any) -> None:
     assert model.spec.inputs == (TensorSpec("text", DataType.BYTES, ()),)
     assert to_python(found.columns["label"]) == ["pos", "neg"]
     assert np.array_equal(to_numpy(found.columns["probabilities"]), estimator.predict_proba(["good", "bad film"]))
+
+
+def test_rows_of_a_dict_vectorizer_are_fields() -> None:
+    rows = [{"a": 1.0, "on": True, "town": "x"}, {"a": 2.5, "on": False, "town": "y"}, {"town": "z"}, {"a": 3.0}]
+    estimator = make_pipeline(DictVectorizer(), LogisticRegression()).fit(rows, [0, 1, 0, 1])
+    with Predictor(estimator) as predictor:
+        kinds = {tensor.name: tensor.datatype for tensor in predictor.spec.inputs or ()}
+        assert kinds == {"a": DataType.FP64, "on": DataType.FP64, "town": DataType.BYTES}
+        full: list[dict[str, Any]] = [{"a": None, "on": None, "town": None, **row} for row in rows]
+        for data in (full, pd.DataFrame(full), {name: [row[name] for row in full] for name in kinds}):
+            made = predictor.predict(data)
+            given = made["probabilities"] if not isinstance(made, list) else [row["probabilities"] for row in made]
+            np.testing.assert_array_equal(list(given), estimator.predict_proba(rows))
+        assert predictor.predict(rows[0])["label"] == estimator.predict(rows[:1])[0]
+        assert len(predictor.predict([{**full[0], "town": "new"}])) == 1
+
+
+def test_dicts_whose_fields_nobody_knows_are_refused() -> None:
+    rows = [{"a": 1}, {"a": 2}]
+    estimator = make_pipeline(FeatureHasher(4), LogisticRegression()).fit(rows, [0, 1])
+    with pytest.raises(InvalidModel, match=r"its FeatureHasher tells no fields of the rows; .*DictVectorizer"):
+        loaded(estimator)
 
 
 def test_sparse_features_come_dense() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from foretell.backends.frame import data_frame, named_array, own_array
 from foretell.backends.sklearn.columns import categories_inside, is_text_vectorizer, steps_of, told_columns
+from foretell.backends.sklearn.dict_rows import dicts_of, fields_of, takes_dicts
 from foretell.columns import Batch, Dense
 from foretell.errors import InvalidInput, InvalidModel
 from foretell.forms.values import to_python
@@ -22,13 +23,14 @@ _ARRAYS_INSIDE = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """`layout`: "text" is one string a row, "array" is numbers of one type, "columns" is one tensor for each column.
+    """`layout`: "text" is one string a row, "array" is numbers of one type, "columns" is one tensor for each column,
+    and "dicts" one for each field.
 
     `names` is set where an array needs the names of its columns to be taken without complaint.
     """
 
     specs: tuple[TensorSpec, ...]
-    layout: Literal["text", "array", "columns"]
+    layout: Literal["text", "array", "columns", "dicts"]
     names: tuple[str, ...] | None = None
     features: Mapping[str, tuple[str, ...]] | None = None
 
@@ -38,6 +40,8 @@ class Inputs:
             if spec.name not in batch.columns:
                 got = ", ".join(batch.columns) or "none"
                 raise InvalidInput(f"input {spec.name!r} is missing", expected=self.expected, got=got)
+        if self.layout == "dicts":
+            return dicts_of(batch, self.specs)
         if self.layout == "columns":
             return data_frame({spec.name: batch.columns[spec.name] for spec in self.specs})
         column = batch.columns[self.specs[0].name]
@@ -59,8 +63,12 @@ class Inputs:
 
 
 def read_inputs(estimator: Any, where: str) -> Inputs:
-    """Raises `InvalidModel` for an estimator that would open files whose names come with the data."""
+    """Raises `InvalidModel` for an estimator that would open files whose names come with the data, and for one that
+    takes what nobody can know."""
     _check_vectorizers(estimator, where)
+    head = next(iter(steps_of(estimator)), None)
+    if takes_dicts(head, where):
+        return Inputs(fields_of(head), "dicts")
     if _takes_text(estimator):
         return Inputs((TensorSpec("text", DataType.BYTES, ()),), "text")
     count = getattr(estimator, "n_features_in_", None)

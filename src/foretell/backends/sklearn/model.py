@@ -24,7 +24,8 @@ from foretell.types import ModelSpec, TensorSpec
 
 
 class SklearnModel(Model):
-    """Inputs: `input` FP64 [rows, n]; or `text` BYTES [rows]; or one tensor [rows] for each column of a mixed table.
+    """Inputs: `input` FP64 [rows, n]; or `text` BYTES [rows]; or one tensor [rows] for each column of a mixed table,
+    or for each field of the rows that a `DictVectorizer` takes.
 
     Outputs: see `sklearn_answers`. Runs on the CPU, under the interpreter's lock. The same estimator may answer from
     several threads where every step is scikit-learn's own: `predict` and `transform` only read what `fit` left.
