@@ -84,6 +84,10 @@ class Model(ABC):
     trials: tuple[Trial, ...] = ()
     """What was tried to make it faster; valid after `load`."""
 
+    calls_at_once = 1
+    """Of one after the other and at the same time, how many calls answer most rows in a second, where
+    `spec.concurrent`; valid after `load`. Who has much to ask, and no hurry with any of it, makes as many."""
+
     bare_output = False
     """True: the one output has no name of its own, so `Predictor` answers with the value alone."""
 

@@ -52,6 +52,17 @@ def test_callers_in_threads_use_all_replicas() -> None:
         assert seen == set(children())
 
 
+def test_much_data_uses_all_replicas() -> None:
+    with Predictor("remote_models:where", executor="process", replicas=2) as predictor:
+        seen: set[int] = set()
+        alarm = threading.Timer(WAIT_S, seen.update, [range(2)])
+        alarm.start()
+        while len(seen) < 2:
+            seen.update(map(int, predictor.predict_batch(np.ones((16, 1)), batch_size=2)))
+        alarm.cancel()
+        assert seen == set(children())
+
+
 def test_its_errors_are_its_own() -> None:
     with Predictor("ending_models:Ends", executor="process") as predictor:
         with pytest.raises(InvalidInput, match="input 'x'"):

@@ -17,15 +17,13 @@ from foretell.cli.meant import job_settings, only, settings_of
 from foretell.cli.output import print_json, print_table
 from foretell.columns import Array, Batch, Dense, row_bytes
 from foretell.config import JobSettings
-from foretell.engine.ahead import rows_per_call, run_ahead
+from foretell.engine.ahead import Threads, rows_per_call, run_ahead, threads_for
 from foretell.engine.engine import Engine
 from foretell.errors import InvalidSetting
 from foretell.forms import to_numpy, to_python
-from foretell.model import Model
 from foretell.types import ModelSpec
 
 _SHOWN_ROWS = 50
-_WORKERS = 2
 
 Format = Literal["csv", "image", "json", "jsonl", "npy", "parquet", "tsv", "txt"]
 
@@ -86,14 +84,16 @@ def predict(
 def run_sliced(engine: Engine, batch: Batch, job: JobSettings) -> Batch:
     """The answer of many rows, in calls of a good size; of all rows, where they depend on each other."""
     spec = engine.spec
-    size = job.batch_size or min(rows_per_call(row_bytes(batch)), engine.settings.max_batch_size)
+    threads = threads_for(engine.model, engine.settings, job.num_workers)
+    size = job.batch_size or min(rows_per_call(row_bytes(batch), threads), engine.settings.max_batch_size)
     if spec.stateful or not spec.row_wise:
         size = max(1, batch.rows)
     pieces = [batch.slice(at, at + size) for at in range(0, batch.rows, size)] or [batch]
-    preprocesses = type(engine.model).preprocess is not Model.preprocess
-    workers = job.num_workers if job.num_workers is not None else _WORKERS * preprocesses
-    ready = run_ahead(pieces, engine.prepare, workers if len(pieces) > 1 else 0)
-    return engine.join([engine.finish(piece) for piece in ready])
+    if len(pieces) == 1:
+        threads = Threads()
+    if threads.make_calls:
+        return engine.join(list(run_ahead(pieces, lambda piece: engine.finish(engine.prepare(piece)), threads.ahead)))
+    return engine.join([engine.finish(piece) for piece in run_ahead(pieces, engine.prepare, threads.ahead)])
 
 
 def _say_what_is_missing(batch: Batch, spec: ModelSpec) -> None:

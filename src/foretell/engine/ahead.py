@@ -6,7 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from foretell.config import ModelSettings
+from foretell.cores import usable_cores
+from foretell.model import Model
 
 ItemT = TypeVar("ItemT")
 ReadyT = TypeVar("ReadyT")
@@ -15,12 +20,41 @@ _CALL_BYTES = 4 * 2**20
 MOST_ROWS = 32_768
 
 
-def rows_per_call(row_bytes: int) -> int:
-    """Rows of one call where nobody said: about 4 MiB of input, at most 32,768.
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """That run ahead of a caller with much data, and whether they make the calls of the model as well."""
+
+    ahead: int = 0
+    make_calls: bool = False
+
+
+def rows_per_call(row_bytes: int, threads: Threads = Threads()) -> int:
+    """Rows of one call where nobody said: about 4 MiB of input, at most 32,768; of calls at the same time, together.
 
     Larger calls cost memory and were not faster: batches of 100,000 rows of a small model were slower than of 10,000.
     """
-    return max(1, min(MOST_ROWS, _CALL_BYTES // max(1, row_bytes)))
+    size = min(MOST_ROWS, _CALL_BYTES // max(1, row_bytes))
+    return max(1, size // threads.ahead if threads.make_calls else size)
+
+
+def threads_for(
+    model: Model, settings: ModelSettings, num_workers: int | None, *, host_work: bool = False, calls: bool = True
+) -> Threads:
+    """As many as somebody named, for the work before the model; else what suits the model. `host_work`: there is some
+    beside the model's own. `calls`: whether several at a time would do no harm."""
+    if num_workers is not None:
+        return Threads(num_workers)
+    prepares = host_work or type(model).preprocess is not Model.preprocess
+    ahead, at_once = min(2, usable_cores()) if prepares else 0, _calls_at_once(model, settings) if calls else 1
+    return Threads(ahead) if at_once == 1 else Threads(max(ahead, at_once), make_calls=True)
+
+
+def _calls_at_once(model: Model, settings: ModelSettings) -> int:
+    """One where each has a time limit, which would count while it waits for the others."""
+    spec = model.spec
+    if settings.timeout_s is not None or not spec.row_wise or spec.stateful:
+        return 1
+    return (model.calls_at_once if spec.concurrent else 1) * settings.least_replicas
 
 
 def run_ahead(items: Iterable[ItemT], prepare: Callable[[ItemT], ReadyT], workers: int) -> Iterator[ReadyT]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from foretell.backends.learned_outputs import blank_column
 from foretell.columns import Batch, row_bytes
-from foretell.engine.ahead import rows_per_call, run_ahead
+from foretell.engine.ahead import Threads, rows_per_call, run_ahead
 from foretell.engine.apart import OF_THE_CALL
 from foretell.engine.replica import Prepared
 from foretell.errors import InferenceError, InvalidInput, InvalidSetting, ModelError, RowError, rows_failed
@@ -31,11 +31,13 @@ _PROBE_ROWS = 64
 
 @dataclass(slots=True)
 class _Chunk:
-    """Data on its way, and what its answer must look like. `pieces`: its calls, prepared."""
+    """Data on its way, and what its answer must look like. `pieces`: its calls, prepared. `outcome`: what they gave, or
+    raised, where they have been made already."""
 
     form: Form
     single: bool
     pieces: list[Prepared | Batch]
+    outcome: Batch | InferenceError | None = None
 
 
 @dataclass(slots=True)
@@ -49,15 +51,15 @@ class _Gathered:
 class Run:
     """One call of `predict_batch`."""
 
-    def __init__(self, predictor: BasePredictor, size: int, workers: int, on_row_error: OnRowError | None) -> None:
-        self._predictor, self._size, self._workers, self._on_row_error = predictor, size, workers, on_row_error
+    def __init__(self, predictor: BasePredictor, size: int, threads: Threads, on_row_error: OnRowError | None) -> None:
+        self._predictor, self._size, self._threads, self._on_row_error = predictor, size, threads, on_row_error
         self._reader = Reader(predictor, apart=on_row_error is not None)
         self._rows = 0
 
     def of_rows(self, data: Any) -> Any:
         """Data in memory, cut into calls; the answers joined again."""
         if self._predictor.overrides("predict"):
-            parts = list(run_ahead(chunks(data, self._size), self._predict, self._workers))
+            parts = list(run_ahead(chunks(data, self._size), self._predict, self._threads.ahead))
             return self._joined(parts, form_of(data))
         self._check_size(count_rows(data, ModelSpec()) or 0)
         parts, forms, nameless = [], [], []
@@ -81,7 +83,7 @@ class Run:
     def of_items(self, items: Iterable[Any]) -> Iterator[Any]:
         """One answer for each item of an iterator; single rows travel together, `size` at a time."""
         if self._predictor.overrides("predict"):
-            yield from run_ahead(items, self._predict, self._workers)
+            yield from run_ahead(items, self._predict, self._threads.ahead)
             return
         for block in self._ahead_of_me(self._blocks(items), self._prepare_block):
             if isinstance(block, _Gathered):
@@ -92,7 +94,7 @@ class Run:
     def _ahead_of_me(self, items: Iterable[Any], prepare: Callable[[Any], PreparedT]) -> Iterator[PreparedT]:
         """`run_ahead`; rows that cannot be read are counted from the first row of the data."""
         try:
-            yield from run_ahead(items, prepare, self._workers)
+            yield from run_ahead(items, prepare, self._threads.ahead)
         except InvalidInput as error:
             if not error.rows:
                 raise
@@ -145,9 +147,10 @@ class Run:
         batch, form, single = self._reader.read(data, rows=rows)
         size = self._size
         if batch.rows <= size:
-            return _Chunk(form, single, [self._ahead(batch)])
+            return self._made(_Chunk(form, single, [self._ahead(batch)]))
         self._check_size(batch.rows)
-        return _Chunk(form, single, [self._ahead(batch.slice(at, at + size)) for at in range(0, batch.rows, size)])
+        pieces = [self._ahead(batch.slice(at, at + size)) for at in range(0, batch.rows, size)]
+        return self._made(_Chunk(form, single, pieces))
 
     def _check_size(self, rows: int) -> None:
         if rows > self._size and not self._predictor.splits:
@@ -171,7 +174,21 @@ class Run:
         self._rows += answer.rows
         return filled(answer, self._predictor.spec)
 
+    def _made(self, chunk: _Chunk) -> _Chunk:
+        """With its calls made, where others are made at the same time."""
+        if self._threads.make_calls:
+            try:
+                chunk.outcome = self._answer(chunk)
+            except InferenceError as error:
+                chunk.outcome = error  # for its place in the order
+            chunk.pieces = []
+        return chunk
+
     def _answer(self, chunk: _Chunk) -> Batch:
+        if isinstance(chunk.outcome, InferenceError):
+            raise chunk.outcome
+        if chunk.outcome is not None:
+            return chunk.outcome
         engine, apart = self._predictor.engine, self._on_row_error is not None
         answers = [engine.finish(piece, apart=apart) for piece in chunk.pieces]
         return answers[0] if len(answers) == 1 else engine.join(answers)
@@ -231,7 +248,7 @@ class Run:
             raise ModelError(what, where=type(self._predictor).__name__, got=got, fix=fix) from error
 
 
-def size_for(predictor: BasePredictor, data: Any) -> int:
+def size_for(predictor: BasePredictor, data: Any, threads: Threads) -> int:
     """Rows of a call for data whose rows are about as large as the first ones."""
     if not predictor.splits:
         return max(1, count_rows(data, ModelSpec()) or 1)
@@ -241,7 +258,7 @@ def size_for(predictor: BasePredictor, data: Any) -> int:
         sample = predictor.intake(next(chunks(data, _PROBE_ROWS))).batch
     except InvalidInput:
         return _PROBE_ROWS  # the run itself tells where the bad rows are, if anybody wants to know
-    rows = rows_per_call(row_bytes(sample))
+    rows = rows_per_call(row_bytes(sample), threads)
     return min(rows, count_rows(data, predictor.spec) or rows) or 1
 
 

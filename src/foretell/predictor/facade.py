@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.columns import Batch, row_bytes
 from foretell.config import ModelSettings
-from foretell.engine.ahead import rows_per_call
+from foretell.engine.ahead import Threads, rows_per_call, threads_for
 from foretell.engine.engine import Engine
 from foretell.errors import InferenceError, InvalidInput, InvalidSetting, ModelError, rows_failed
 from foretell.forms import Form, Intake, count_rows, from_batch, is_single, to_batch
@@ -112,22 +111,24 @@ class BasePredictor:
         """Like `predict`, for much data: in calls of `batch_size` rows, the host work of the next ones running ahead.
 
         `num_workers` threads pre-process ahead of the model (0: none); at most that many chunks and one more are in
-        memory. `data` may be an iterator of rows or of blocks of rows: the result then is an iterator with one
+        memory. Not set, it suits the model; where several calls at a time answer more, those threads make them, too.
+        `data` may be an iterator of rows or of blocks of rows: the result then is an iterator with one
         answer for each item, in order, computed as it is drawn. `on_row_error(row, error)` is told of each row that
         has no answer, whose place then holds a null; without it such a row raises.
         """
-        size, workers = self._job(batch_size, num_workers, data)
+        size = _whole("batch_size", batch_size, 1) or self._options.job.batch_size
+        threads = self._threads(_whole("num_workers", num_workers, 0), data)
         if on_row_error is not None and self.overrides("predict"):
             what = f"on_row_error cannot see into the predict of {type(self).__name__}"
             raise InvalidSetting(what, fix="override preprocess and postprocess instead, or leave on_row_error out")
         if hasattr(data, "__next__"):
-            return Run(self, size or ROWS_OF_UNKNOWN_SIZE, workers, on_row_error).of_items(data)
+            return Run(self, size or ROWS_OF_UNKNOWN_SIZE, threads, on_row_error).of_items(data)
         if self.is_one(data):
-            return Run(self, 1, 0, on_row_error).of_one(data)
-        size = size or size_for(self, data)
+            return Run(self, 1, Threads(), on_row_error).of_one(data)
+        size = size or size_for(self, data, threads)
         if (count_rows(data, ModelSpec()) or 0) <= size:
-            workers = 0  # one call: there is nothing to run ahead of
-        return Run(self, size, workers, on_row_error).of_rows(data)
+            threads = Threads()  # one call: there is nothing to run ahead of
+        return Run(self, size, threads, on_row_error).of_rows(data)
 
     async def apredict(self, data: Any) -> Any:
         """`predict` for asyncio: concurrent calls share the model's batches. Cancelling it leaves the queue."""
@@ -263,18 +264,11 @@ class BasePredictor:
         except Exception as error:
             raise _unreadable(error) from error
 
-    def _job(self, batch_size: int | None, num_workers: int | None, data: Any) -> tuple[int | None, int]:
-        batch_size, num_workers = _whole("batch_size", batch_size, 1), _whole("num_workers", num_workers, 0)
-        job = self._options.job
-        workers = num_workers if num_workers is not None else job.num_workers
-        if workers is None:
-            host_work = (
-                self.overrides("preprocess")
-                or type(self.engine.model).preprocess is not Model.preprocess
-                or hasattr(data, "__next__")
-            )
-            workers = min(2, os.cpu_count() or 1) if host_work else 0
-        return batch_size or job.batch_size, workers
+    def _threads(self, num_workers: int | None, data: Any) -> Threads:
+        named = self._options.job.num_workers if num_workers is None else num_workers
+        host_work = self.overrides("preprocess") or hasattr(data, "__next__")
+        calls = not self.overrides("predict")  # which nobody has said to be safe from any thread
+        return threads_for(self.engine.model, self.engine.settings, named, host_work=host_work, calls=calls)
 
     async def _hook(self, name: str, hook: Callable[[Any], Any], value: Any) -> Any:
         if not self.overrides(name):

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 
 from foretell.backends.artefact_bytes import file_stamp
+from foretell.backends.crowd import MOST_BYTES, Crowd
 from foretell.backends.declared_spec import settled_spec
 from foretell.backends.feeds import feed_of, pieces
 from foretell.backends.model_settings import pad_text
@@ -18,7 +19,7 @@ from foretell.backends.onnx.answers import Output
 from foretell.backends.onnx.bf16 import to_ort_value
 from foretell.backends.onnx.errors import run_error
 from foretell.backends.onnx.quantize import quantized
-from foretell.backends.onnx.session import open_session, passes_of, run_of
+from foretell.backends.onnx.session import Session, open_session, passes_of, threads_of
 from foretell.backends.onnx.spec import declared_inputs, declared_outputs
 from foretell.backends.onnx_format.file import OnnxFile
 from foretell.backends.onnx_format.labels import class_names, labels_for
@@ -26,6 +27,7 @@ from foretell.backends.row_axis import Declared
 from foretell.backends.row_probe import Rows
 from foretell.columns import Array, Batch, Column, Dense, spread
 from foretell.config import ModelSettings
+from foretell.cores import usable_cores
 from foretell.errors import Cancelled, InferenceError, InvalidModel, NotReady, RowError
 from foretell.model import Context, Model
 from foretell.types import DataType, ModelSpec, Trial
@@ -52,8 +54,7 @@ class OnnxModel(Model):
         self._name = path.stem
         self._stamp = file_stamp(path)
         self._device = settings.devices[0]
-        self._session: Any = None
-        self._run_lean: Any = None
+        self._sessions: Crowd[Session] | None = None
         self._closed = False
         self._inputs: tuple[Declared, ...] = ()
         self._outputs: tuple[Output, ...] = ()
@@ -67,15 +68,17 @@ class OnnxModel(Model):
         if file_stamp(self._path) != self._stamp:
             raise InvalidModel("the file changed since it was opened", where=str(self._path), fix="open it again")
         where = str(self._path)
-        session = open_session(self._source(), self._found, self._settings, device, where)
+        source = self._source()
+        session = open_session(source, self._found, self._settings, device, where)
         self._device = device
-        self._inputs = declared_inputs(session.get_inputs(), self._found.dims, where)
-        declared = declared_outputs(session.get_outputs(), self._found.dims, where)
+        self._inputs = declared_inputs(session.runtime.get_inputs(), self._found.dims, where)
+        declared = declared_outputs(session.runtime.get_outputs(), self._found.dims, where)
         self._outputs = tuple(Output(each, self._name) for each in declared)
         self._output_names = [each.name for each in declared]
         kinds = [each.datatype for each in (*self._inputs, *declared)]
         self._bf16 = DataType.BF16 in kinds
-        self._session, self._run_lean = session, run_of(session)
+        self._sessions = self._crowd(session, source)
+        self.calls_at_once = self._sessions.calls_at_once
         self.spec = self._settled(declared, where)
         plain = DataType.BYTES not in kinds and not self._bf16 and all(each.form == "tensor" for each in declared)
         self._lean = plain and self.spec.batch is not None
@@ -86,8 +89,8 @@ class OnnxModel(Model):
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         """Raises `InvalidInput` for values the runtime refuses, `ModelError`, `NotReady`, and `Cancelled` between
         the calls of a model that takes its rows one by one."""
-        run = self._run_lean
-        if run is None:
+        sessions = self._sessions
+        if sessions is None:
             raise self._not_ready()
         rows, columns, feeds = batch.rows, batch.columns, {}
         if not self._lean or not rows or (self._exact_rows and rows != self._exact_rows):
@@ -99,7 +102,11 @@ class OnnxModel(Model):
                     return self._predict_generally(batch, ctx)
                 data = column.data
                 feeds[name] = data if data.dtype is dtype else np.asarray(data, dtype)
-            answers = run(self._output_names, feeds, None)
+            session = sessions.enter()
+            try:
+                answers = session.run(self._output_names, feeds, None)
+            finally:
+                sessions.leave()
         except InferenceError:
             raise
         except Exception as error:
@@ -112,11 +119,11 @@ class OnnxModel(Model):
         return Batch(answered, rows)
 
     def close(self) -> None:
-        self._session = self._run_lean = None
+        self._sessions = None
         self._closed = True
 
     def variant(self) -> Mapping[str, str]:
-        """What decides the numbers: the number of threads does not."""
+        """What decides the numbers: the number of threads does not, but for the last bits of a few sums."""
         settings = self._settings
         pad = pad_text(settings.pad or {})
         return {
@@ -141,6 +148,21 @@ class OnnxModel(Model):
             self._passes = (*self._passes, trial.name)
         self._precision = "int8"
         return quantized(self._path)
+
+    def _crowd(self, session: Session, source: Path | bytes) -> Crowd[Session]:
+        """With a session for calls at the same time where it can be had: on processors, nobody named a number of
+        threads, and the weights are in the one file, and not too many."""
+        settings, found = self._settings, self._found
+        threads = threads_of(settings) if self._device == "cpu" else 0
+        if threads < 2 or settings.threads or found.externals or self._path.stat().st_size > MOST_BYTES:
+            return Crowd(session, calls_at_once=usable_cores() if threads == 1 else 1)
+
+        def narrow() -> Session:
+            if file_stamp(self._path) != self._stamp:
+                raise InvalidModel("the file changed since it was opened", where=str(self._path))
+            return open_session(source, found, replace(settings, threads=1), self._device, str(self._path))
+
+        return Crowd(session, narrow, calls_at_once=threads)
 
     def _settled(self, declared: Sequence[Declared], where: str) -> ModelSpec:
         settings, found = self._settings, self._found
@@ -204,15 +226,19 @@ class OnnxModel(Model):
             raise run_error(error, self._name, self._inputs, feeds) from error
 
     def _call(self, feeds: Mapping[str, Array]) -> Sequence[Any]:
-        session = self._session
-        if session is None:
+        sessions = self._sessions
+        if sessions is None:
             raise self._not_ready()
-        if not self._bf16:
-            answers: Sequence[Any] = session.run(self._output_names, feeds)
-            return answers
-        values = {each.name: to_ort_value(feeds[each.name], each.datatype) for each in self._inputs}
-        found: Sequence[Any] = session.run_with_ort_values(self._output_names, values)
-        return found
+        runtime = sessions.enter().runtime
+        try:
+            if not self._bf16:
+                answers: Sequence[Any] = runtime.run(self._output_names, feeds)
+                return answers
+            values = {each.name: to_ort_value(feeds[each.name], each.datatype) for each in self._inputs}
+            found: Sequence[Any] = runtime.run_with_ort_values(self._output_names, values)
+            return found
+        finally:
+            sessions.leave()
 
     def _values(self, feeds: Mapping[str, Array]) -> list[Rows]:
         return [output.value(each) for output, each in zip(self._outputs, self._call(feeds), strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ QUANTIZATION = "quantization"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _TENSORRT = "TensorrtExecutionProvider"
 _FATAL_ONLY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session, and how its calls are made without the checks of Python, see `run_of`."""
+
+    runtime: Any
+    run: Callable[[list[str], Mapping[str, Any], None], Sequence[Any]]
 
 
 def passes_of(settings: ModelSettings) -> tuple[str, ...]:
@@ -68,7 +77,7 @@ def check_device(device: str, runtime: str | None = None) -> tuple[str, int]:
     return (_TENSORRT if runtime == "tensorrt" else _PROVIDERS[kind]), int(number or 0)
 
 
-def open_session(source: Path | bytes, found: OnnxFile, settings: ModelSettings, device: str, where: str) -> Any:
+def open_session(source: Path | bytes, found: OnnxFile, settings: ModelSettings, device: str, where: str) -> Session:
     """`source`: the file, or what it holds. Raises `Unavailable` for a device that is not there or does not start,
     `InvalidModel` for the rest."""
     provider, number = check_device(device, settings.runtime)
@@ -88,7 +97,7 @@ def open_session(source: Path | bytes, found: OnnxFile, settings: ModelSettings,
         got = ", ".join(session.get_providers())
         fix = "check that the CUDA, cuDNN and TensorRT libraries fit onnxruntime-gpu"
         raise Unavailable(f"device {device!r} does not start", expected=provider, got=got, fix=fix)
-    return session
+    return Session(session, run_of(session))
 
 
 def _check_tensorrt(kind: str, available: Sequence[str]) -> None:
@@ -112,6 +121,11 @@ def run_of(session: Any) -> Callable[[list[str], Mapping[str, Any], None], Seque
     return run
 
 
+def threads_of(settings: ModelSettings) -> int:
+    """Inside a call."""
+    return settings.shared_threads(usable_cores())
+
+
 def _options(settings: ModelSettings) -> Any:
     options = onnxruntime.SessionOptions()
     level = onnxruntime.GraphOptimizationLevel
@@ -120,7 +134,7 @@ def _options(settings: ModelSettings) -> Any:
         PASSES[:1]: level.ORT_ENABLE_BASIC,
         PASSES: level.ORT_ENABLE_ALL,
     }[passes_of(settings)]
-    options.intra_op_num_threads = settings.shared_threads(usable_cores())
+    options.intra_op_num_threads = threads_of(settings)
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # Threads that spin between calls take the cores from the server and from other models; within a call they help.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.artefact_bytes import file_stamp
+from foretell.backends.crowd import MOST_BYTES, Crowd
 from foretell.backends.declared_spec import settled_spec
 from foretell.backends.onnx_format.labels import labels_for
 from foretell.backends.openvino.errors import clean, runtime_version
@@ -62,11 +63,11 @@ class OpenVinoModel(ArrayModel):
         self._path, self._told, self._precision = path, told, precision
         self._stamps = [file_stamp(file) for file in told.files]
         self._inputs: tuple[Declared, ...] = ()
-        self._calls: Calls | None = None
+        self._calls: Crowd[Calls] | None = None
 
     def load(self, device: str) -> None:
         """Raises `InvalidModel` for what the runtime does not take, `InvalidSetting` as `settled_spec` does."""
-        from foretell.backends.openvino.runtime import Calls, class_names, compiled, read_graph
+        from foretell.backends.openvino.runtime import calls_of, class_names, read_graph
 
         where, told = str(self._path), self._told
         if [file_stamp(file) for file in told.files] != self._stamps:
@@ -81,8 +82,10 @@ class OpenVinoModel(ArrayModel):
             raise InvalidModel("a model without inputs has nothing to answer", where=where)
         if (rows := _baked_in(graph, outputs)) is not None:
             self._inputs, outputs = _with_rows(self._inputs, rows), _with_rows(outputs, rows)
-        runtime = compiled(graph, self._settings, self._precision, where)
-        self._calls = Calls(runtime, _kinds(self._inputs), _kinds(outputs))
+        ports = (_kinds(self._inputs), _kinds(outputs))
+        again = sum(file.stat().st_size for file in told.files) <= MOST_BYTES
+        self._calls = calls_of(graph, self._settings, self._precision, ports, where, again=again)
+        self.calls_at_once = self._calls.calls_at_once
         spec = settled_spec(
             self._inputs, outputs, self._settings, lambda feeds: list(self._call(feeds).values()), where,
             mixes_rows=told.mixes_rows, deterministic=told.deterministic,
@@ -100,13 +103,15 @@ class OpenVinoModel(ArrayModel):
         if calls is None:
             raise NotReady("the model is closed", where=self._where)
         try:
-            return calls(feeds)
+            return calls.enter()(feeds)
         except RuntimeError as error:
             if differing := differing_sizes(self._inputs, feeds):
                 name, got = differing
                 what = f"the sizes named {name!r} differ"
                 raise InvalidInput(what, where=self._where, expected="one size", got=got) from error
             raise
+        finally:
+            calls.leave()
 
     def _raised(self, error: Exception) -> InferenceError:
         return ModelError(f"OpenVINO failed: {clean(str(error))}", where=self._where)

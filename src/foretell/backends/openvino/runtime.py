@@ -1,4 +1,4 @@
-"""OpenVINO as the settings ask for it: one graph, compiled for calls one after the other on all threads."""
+"""OpenVINO as the settings ask for it: one graph, compiled for calls on all threads, and for calls at the same time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foretell.backends.crowd import Crowd
 from foretell.backends.openvino.errors import load_error
 from foretell.backends.openvino.quiet import openvino
 from foretell.columns import Array
@@ -21,12 +22,14 @@ from foretell.types import DataType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+Ports = tuple[Sequence[tuple[str, DataType]], Sequence[tuple[str, DataType]]]
+"""Names and types of the inputs and of the outputs, in order."""
+
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """Of what a quantized graph leaves as it is, the last."""
 _LABELS = ["model_info", "labels"]
 _REQUESTS = 2
-"""One computes, and the next has its numbers in place: of calls at the same time a tenth more get through than with
-one request. More, or streams of a thread each, were slower."""
+"""Of calls that share all threads, one computes, and the next has its numbers in place."""
 
 
 def read_graph(path: Path, frontend: str) -> Any:
@@ -49,15 +52,35 @@ def class_names(graph: Any) -> list[tuple[str, ...]]:
     return [tuple(graph.get_rt_info(_LABELS).astype(str).split())]
 
 
-def compiled(graph: Any, settings: ModelSettings, precision: str, where: str) -> Any:
-    """Raises `InvalidModel`. `precision`: a key of `_HINTS`."""
+def calls_of(
+    graph: Any, settings: ModelSettings, precision: str, ports: Ports, where: str, *, again: bool
+) -> Crowd[Calls]:
+    """Calls of the graph, whose threads one call has to itself, or, where it may be compiled `again` when there are
+    many, a thread each. Raises `InvalidModel`. `precision`: a key of `_HINTS`."""
+    cores, threads = usable_cores(), settings.shared_threads(usable_cores())
+    if settings.threads or threads == 1:  # as many threads for a call as somebody named, whatever happens beside it
+        streams = max(1, cores // threads)
+        model = _compiled(graph, threads, streams, precision, where)
+        return Crowd(Calls(model, ports, max(_REQUESTS, streams)), calls_at_once=streams)
+    wide = Calls(_compiled(graph, threads, 1, precision, where), ports, _REQUESTS)
+    if not again:
+        return Crowd(wide)
+
+    def narrow() -> Calls:
+        return Calls(_compiled(graph, 1, threads, precision, where), ports, threads)
+
+    return Crowd(wide, narrow, calls_at_once=threads)
+
+
+def _compiled(graph: Any, threads: int, streams: int, precision: str, where: str) -> Any:
+    """`threads`: of each of `streams`, which compute at the same time."""
     options = {
         # Else it takes bf16 by itself where the processor has it, and answers change with the machine.
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         # Else it rounds what compressed weights are multiplied with to 8 bits.
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
-        "INFERENCE_NUM_THREADS": settings.threads or usable_cores(),
-        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads * streams,
+        "NUM_STREAMS": streams,
         # Processes that share the machine would all pin their threads to the same cores.
         "ENABLE_CPU_PINNING": False,
     }
@@ -68,10 +91,10 @@ def compiled(graph: Any, settings: ModelSettings, precision: str, where: str) ->
 
 
 class Calls:
-    """Calls of one compiled model from any number of threads, as many at a time as there are requests."""
+    """Calls of one compiled model from any number of threads, as many at a time as there may be requests."""
 
-    def __init__(self, model: Any, inputs: Sequence[tuple[str, DataType]], outputs: Sequence[tuple[str, DataType]]):
-        self._model, self._inputs, self._outputs = model, inputs, outputs
+    def __init__(self, model: Any, ports: Ports, requests: int) -> None:
+        self._model, (self._inputs, self._outputs), self._most = model, ports, requests
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock, self._made = threading.Lock(), 0
 
@@ -98,7 +121,7 @@ class Calls:
         except queue.Empty:
             pass
         with self._lock:
-            if self._made < _REQUESTS:
+            if self._made < self._most:
                 request = self._model.create_infer_request()
                 self._made += 1
                 return request
