@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 import scoring
 
 import foretell
+from foretell import DataType, TensorSpec
 from foretell.errors import InvalidInput, InvalidSetting, Unavailable
 
 
@@ -133,3 +135,32 @@ def test_a_date_beyond_what_python_knows_is_a_key(folder: Path) -> None:
     pq.write_table(pa.table({"id": late, "x": [1.0, 2.0, 3.0]}), folder / "data.parquet")
     report = foretell.score(none, folder / "data.parquet", folder / "out", key="id")
     assert (report.quarantined, report.duplicates and report.duplicates.keys) == (3, 1)
+
+
+def test_a_key_that_a_whole_part_has_not_is_null_there(folder: Path) -> None:
+    (folder / "data").mkdir()
+    for name, ids in (("a", "1"), ("b", "null"), ("c", "3")):
+        (folder / "data" / f"{name}.jsonl").write_text(f'{{"id": {ids}, "x": [1, 2]}}\n' * 2)
+    foretell.score(total, folder / "data", folder / "out", key="id", mapping={"x": ["x"]}, check_keys=False)
+    table = scoring.table(folder)
+    assert table["id"].to_pylist() == [1, 1, None, None, 3, 3] and str(table["id"].type) == "int64"
+
+
+def test_a_key_may_be_an_input_too(folder: Path) -> None:
+    class Named:
+        inputs = (TensorSpec("a", DataType.FP32, ()), TensorSpec("b", DataType.FP32, ()))
+
+        def predict(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            return a + b
+
+    (folder / "data.csv").write_text("a,b,c\n1,2,x\n3,4,y\n")
+    for model, mapping in ((total, {"x": ["a", "b"]}), (Named(), None)):
+        foretell.score(model, folder / "data.csv", folder / "out", key="a", mapping=mapping, fresh=True)
+        table = scoring.table(folder)
+        assert [*map(float, table["a"].to_pylist()), *table["output"].to_pylist()] == [1, 3, 3, 7]
+
+
+def test_data_in_memory_belongs_to_a_predictor(folder: Path) -> None:
+    frame: Any = pa.table({"a": [1]})
+    with pytest.raises(InvalidSetting, match=r"the data is no path.* foretell\.Predictor answers"):
+        foretell.score(total, frame, folder / "out", key=None, version=3)

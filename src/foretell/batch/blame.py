@@ -36,7 +36,8 @@ class Blame:
         if seen.stage not in OF_ROWS:
             self._outside[shard] += 1
             if self._outside[shard] > _SHARD_CRASHES:
-                what = f"processes end while they {seen.stage} shard {shard}: the last one {how}"
+                doing = "rest in" if seen.stage == "idle" else seen.stage
+                what = f"processes end while they {doing} shard {shard}: the last one {how}"
                 raise ModelError(what, where=_named(job, shard, seen))
             self._onlooker.crashed(how, f"shard {shard}")
             return

@@ -14,6 +14,7 @@ from foretell.batch.output import open_output
 from foretell.batch.progress import Onlooker
 from foretell.batch.report import Report
 from foretell.batch.score import Request, run
+from foretell.errors import InvalidSetting
 from foretell.repository.plan import plan
 from foretell.repository.settings import library_settings
 
@@ -23,7 +24,7 @@ def score(
     data: str | Path,
     out: str | Path,
     *,
-    key: str | Sequence[str] = (),
+    key: str | Sequence[str] | None = None,
     mapping: Mapping[str, Sequence[str]] | None = None,
     where: str | Sequence[str] = (),
     top: int | None = None,
@@ -37,7 +38,7 @@ def score(
     table: str | None = None,
     work: str | Path | None = None,
     name: str | None = None,
-    version: str | None = None,
+    version: str | int | None = None,
     onlooker: Onlooker | None = None,
     **options: Any,
 ) -> Report:
@@ -48,10 +49,13 @@ def score(
     and the job goes on only if `version` says that the model is the same as before. `options`: the settings of models
     and jobs, by name. Raises what `foretell.batch.score.run` raises.
     """
+    if not isinstance(data, (str, Path)):
+        fix = "name files or a folder; foretell.Predictor answers what is in memory"
+        raise InvalidSetting("the data is no path", got=type(data).__name__, fix=fix)
     settings, job = library_settings(options)
-    source, known, number = _named(model, name, version)
+    source, known, number = _named(model, name, None if version is None else str(version))
     output = open_output(out, output_format, table, work)
-    keys = (key,) if isinstance(key, str) else tuple(key)
+    keys = (key,) if isinstance(key, str) else tuple(key or ())
     columns = {name: tuple(names) for name, names in (mapping or {}).items()} or None
     conditions = tuple(parse(text) for text in ([where] if isinstance(where, str) else where))
     wish = Wish(output.format, keys, columns, conditions, top, stamp)

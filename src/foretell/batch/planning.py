@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from foretell.batch.job import FILE, ROW, Data, Plan, Wish
@@ -96,8 +97,13 @@ def _columns(
     if source.content and not wish.mapping and (spec.inputs is None or len(spec.inputs) == 1):
         return {spec.inputs[0].name if spec.inputs else UNNAMED: (source.content,)}
     sorts = {field.name: field.sort for field in fields}
-    left = [name for name in sorts if name not in keys]
-    return mapping.plan(left, sorts.__getitem__, spec, wish.mapping, extras=source.whole_columns)
+    names, extras = list(sorts), source.whole_columns
+    try:
+        return mapping.plan(names, sorts.__getitem__, spec, wish.mapping, keys, extras=extras)
+    except InvalidInput:
+        with suppress(InvalidInput):  # a key may be an input, too, where it is one by its name
+            return mapping.plan(names, lambda name: "other", spec, wish.mapping, extras=extras)
+        raise
 
 
 def _check_kinds(

@@ -79,7 +79,8 @@ class _ParquetPart(Part):
             return known
         for name in dict.fromkeys([*known.names, *other.names]):
             there = [schema.field(name).type if name in schema.names else None for schema in (known, other)]
-            unknown = self._writer is None and any(kind is not None and pa.types.is_null(kind) for kind in there)
+            nulls = [kind is not None and pa.types.is_null(kind) for kind in there]
+            unknown = nulls[1] or (nulls[0] and self._writer is None)
             if there[0] != there[1] and not unknown:
                 kind = InvalidInput if name in keys else ModelError
                 raise kind(f"column {name!r} has another type than in the rows before", expected=there[0] or "none",

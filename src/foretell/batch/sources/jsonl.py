@@ -52,7 +52,11 @@ class JsonLinesSource(RecordsSource):
         rows, bad = objects(_lines(data, records))
         made: dict[str, Cells] = {}
         for name, kind in columns.items():
-            made[name], wrong = typed([row.get(name) for row in rows], kind)
+            cells = [row.get(name) for row in rows]
+            if name not in self._tensors and not any(cell is not None for cell in cells):
+                made[name] = null_cells(len(cells), self.sampled.kind(name))
+                continue
+            made[name], wrong = typed(cells, kind)
             bad = {**named(name, wrong), **bad}
         return Parsed(made, bad)
 
@@ -73,6 +77,19 @@ class JsonLinesSource(RecordsSource):
             line = data.count(b"\n", 0, int(records.row_starts[0])) + 1
             raise InvalidInput(bad[0], where=f"{file.path}, line {line}", expected="one JSON object in each line")
         return good
+
+
+def null_cells(count: int, kind: str) -> Cells:
+    """So many nulls of a key, of the type that it has elsewhere, wherever there is pyarrow: all parts of a job have it.
+
+    `kind`: of the cells that the files begin with.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return [None] * count
+    types = {"int": pa.int64(), "float": pa.float64(), "flag": pa.bool_(), "text": pa.string()}
+    return pa.nulls(count, types[kind]) if kind in types else [None] * count
 
 
 def _lines(data: bytes, records: Records) -> Iterator[memoryview]:
