@@ -32,5 +32,5 @@ def test_how_many_begin(
 def test_how_many_fit_is_told_by_those_that_are_loaded() -> None:
     assert fitting(1000 * MIB, [150 * MIB, 202 * MIB], 8) == 4
     assert fitting(1000 * MIB, [202 * MIB], 3) == 3
-    assert fitting(200 * MIB, [202 * MIB], 3) == 0
+    assert fitting(200 * MIB, [202 * MIB], 3) == fitting(-20 * MIB, [202 * MIB], 3) == 0
     assert fitting(least(202 * MIB), [202 * MIB], 3) == 1

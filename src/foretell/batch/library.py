@@ -49,9 +49,7 @@ def score(
     and the job goes on only if `version` says that the model is the same as before. `options`: the settings of models
     and jobs, by name. Raises what `foretell.batch.score.run` raises.
     """
-    if not isinstance(data, (str, Path)):
-        fix = "name files or a folder; foretell.Predictor answers what is in memory"
-        raise InvalidSetting("the data is no path", got=type(data).__name__, fix=fix)
+    _check_path(data)
     settings, job = library_settings(options)
     source, known, number = _named(model, name, None if version is None else str(version))
     output = open_output(out, output_format, table, work)
@@ -71,3 +69,9 @@ def _named(model: object, name: str | None, version: str | None) -> tuple[Any, s
         return model, named, version or f"live-{secrets.token_hex(8)}"
     (*_, planned) = plan([str(model)], newest=True)
     return planned.source, name or planned.name or called(planned.source), version or planned.version
+
+
+def _check_path(data: object) -> None:
+    if not isinstance(data, (str, Path)):
+        fix = "name files or a folder; foretell.Predictor answers what is in memory"
+        raise InvalidSetting("the data is no path", got=type(data).__name__, fix=fix)

@@ -9,9 +9,9 @@ from dataclasses import replace
 from foretell.batch.job import FILE, ROW, Data, Plan, Wish
 from foretell.batch.shards import Shard, ShardSize, numbered
 from foretell.batch.sources.source import Field, Source, Unreadable
-from foretell.batch.where import checked
+from foretell.batch.where import absent, checked
 from foretell.engine.padded_calls import padded_inputs
-from foretell.errors import InvalidInput, InvalidSetting, nearest
+from foretell.errors import InvalidInput, InvalidSetting
 from foretell.forms import mapping
 from foretell.forms.intake import UNNAMED
 from foretell.forms.top import shown
@@ -83,8 +83,7 @@ def _keys(wish: Wish, source: Source, data: Data, names: Sequence[str]) -> tuple
     if wish.keys:
         for key in wish.keys:
             if key not in names:
-                raise InvalidInput(f"there is no column {key!r} for the key", where=data.files[0].path,
-                                   fix=nearest(key, names))  # fmt: skip
+                raise absent(key, "the key", names, data.files[0].path)
         return wish.keys, False
     if source.default_keys:
         return source.default_keys, False

@@ -40,7 +40,7 @@ def staff(asked: int | None, cores: int, devices: Sequence[str], artefact_bytes:
 def fitting(memory: int, loaded: Sequence[int], wanted: int) -> int:
     """How many processes have room where those that are loaded have so many bytes; 0 where none has."""
     each = max(loaded) + _WORKING_BYTES
-    return min(wanted, memory // each)
+    return max(0, min(wanted, memory // each))
 
 
 def least(loaded: int) -> int:

@@ -31,8 +31,7 @@ def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str
     made = []
     for each in conditions:
         if each.column not in known:
-            raise InvalidInput(f"there is no column {each.column!r} for --where", where=where,
-                               fix=nearest(each.column, known))  # fmt: skip
+            raise absent(each.column, "--where", list(known), where)
         field = known[each.column]
         if field.kind == "other" and not field.flags:
             raise InvalidInput(f"column {each.column!r} cannot be compared", got=field.described or "other values",
@@ -46,6 +45,14 @@ def checked(conditions: Sequence[Condition], fields: Sequence[Field], where: str
         else:
             made.append(replace(each, value=_meant(each.value, field)))
     return tuple(made)
+
+
+def absent(name: str, purpose: str, known: Sequence[str], path: str) -> InvalidInput:
+    """The error of a column that is asked for and not there. `path`: of a file of the data."""
+    fix = nearest(name, known)
+    if f"/{name}=" in path:
+        fix = "it stands in the names of folders only, which are not read: write it into the files"
+    return InvalidInput(f"there is no column {name!r} for {purpose}", where=path, fix=fix)
 
 
 def asked_for(block: Block, conditions: Sequence[Condition]) -> Block | None:
