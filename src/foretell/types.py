@@ -98,7 +98,8 @@ class TensorSpec:
     allow_nan: bool = True
     """False: a row with a NaN ends with a row error before the model sees it."""
     category: bool = False
-    """Of BYTES: a whole number in a table stands for its text, as who trained the model had it for a category."""
+    """Of BYTES: a whole number in a table stands for its text, and a boolean for that of 1 or 0, as who trained the
+    model had it for a category."""
 
     @property
     def width(self) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import catboost
 import numpy as np
+import pandas
 import polars
 import pyarrow
 import pytest
@@ -122,6 +123,14 @@ def test_categories_that_are_whole_numbers_may_stay_so_in_every_table(tmp_path: 
     stream(path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl", once=True)
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     np.testing.assert_array_equal([json.loads(line)["probabilities"] for line in lines], wanted)
+
+
+def test_categories_that_are_booleans_are_taken_as_the_library_has_them() -> None:
+    rows = pandas.DataFrame({"size": np.arange(12.0) % 5, "garden": [True, False, False] * 4})
+    made = catboost.CatBoostClassifier(**QUIET).fit(rows, rows["garden"].astype(int), cat_features=["garden"])
+    with Predictor(made) as predictor:
+        for data in (rows, polars.from_pandas(rows), rows.to_dict("list")):
+            assert list(predictor.predict(data)["label"]) == made.predict(rows).tolist() == [1, 0, 0] * 4
 
 
 def test_features_of_text_are_refused() -> None:

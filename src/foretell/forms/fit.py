@@ -20,8 +20,8 @@ def fit(raw: Raw, where: str, spec: TensorSpec | None) -> Column:
     raw = _widened(raw, spec)
     datatype = spec.datatype if spec is not None else None
     data, nulls = _without_kind(raw, datatype)
-    if spec is not None and spec.category and not isinstance(data, Bytes) and data.dtype.kind in "iu":
-        data = Bytes.of([str(number) for number in data.reshape(-1).tolist()], raw.row_shape)
+    if spec is not None and spec.category and not isinstance(data, Bytes) and data.dtype.kind in "iub":
+        data = Bytes.of([str(int(number)) for number in data.reshape(-1).tolist()], raw.row_shape)
     if isinstance(data, Bytes):
         if datatype not in (None, DataType.BYTES):
             raise _wrong_kind("strings", datatype, where, "give numbers")

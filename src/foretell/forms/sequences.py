@@ -131,7 +131,7 @@ def _leaves(items: Sequence[Any], kinds: dict[type, str], where: str, spec: Tens
             nulls = np.array(absent, np.bool_)
             items = [None if gone else item for item, gone in zip(items, absent, strict=True)]
         return Raw(text([bytes(i) if isinstance(i, (bytearray, memoryview)) else i for i in items], where), nulls)
-    if "bool" in found and len(found) > 1 and spec is not None and spec.datatype in (DataType.BOOL, DataType.BYTES):
+    if "bool" in found and len(found) > 1 and _takes_no_numbers(spec):
         if not _only_nan(items, kinds, found):
             raise _mixed(found, where)
         items = [None if kinds[type(item)] == "float" else item for item in items]
@@ -166,6 +166,10 @@ def _check_kinds(
         row = next(i for i, item in enumerate(items) if kinds[type(item)] == "other")
         kind = type(items[row]).__name__
         raise refuse(f"element {row} is no tensor value", where, "convert it first", kind)
+
+
+def _takes_no_numbers(spec: TensorSpec | None) -> bool:
+    return spec is not None and spec.datatype in (DataType.BOOL, DataType.BYTES) and not spec.category
 
 
 def _only_nan(items: Sequence[Any], kinds: dict[type, str], found: set[str]) -> bool:
