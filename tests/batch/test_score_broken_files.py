@@ -13,6 +13,8 @@ import pytest
 import scoring
 from pyarrow import feather
 
+import foretell
+
 Writer = Callable[[Path, pa.Table], None]
 
 
@@ -102,3 +104,18 @@ def test_files_with_other_columns_are_a_mistake_that_is_told_before_anything_is_
     pq.write_table(table(0).drop_columns("b"), folder / "data" / "s.parquet")
     done = scoring.score(folder, "--map", "x=a,b", *scoring.ALONE, code=1)
     assert "s.parquet: column 'b' is missing" in done.stderr
+
+
+def test_a_page_whose_checksum_is_wrong_is_not_scored(folder: Path) -> None:
+    (folder / "data").mkdir()
+    for name in "pq":
+        pq.write_table(table(0), folder / "data" / f"{name}.parquet", write_page_checksum=True, use_dictionary=False,
+                       compression="none")  # fmt: skip
+    content = (folder / "data" / "q.parquet").read_bytes()
+    cell = np.float32(7).tobytes()
+    assert content.count(cell) == 1
+    (folder / "data" / "q.parquet").write_bytes(content.replace(cell, np.float32(8).tobytes()))
+    report = foretell.score(lambda x: x, folder / "data", folder / "out", key="id", mapping={"x": ["a", "b"]})
+    assert (report.rows, report.quarantined) == (10, 1)
+    (line,) = scoring.quarantine(folder)
+    assert line["file"].endswith("q.parquet") and "CRC" in line["error"]

@@ -203,7 +203,7 @@ def _opened(file: str | ObjectFile, path: str) -> Any:
     except ImportError:
         raise missing_extra("pyarrow", "data", "reading Parquet") from None
     try:
-        opened = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        opened = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
         if file == path and _is_encrypted(path, opened.metadata.serialized_size):
             opened.close()
             raise InvalidInput("columns of the file are encrypted", where=path, fix="write it without encryption")
