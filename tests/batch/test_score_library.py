@@ -60,12 +60,26 @@ def test_rows_that_fail_in_a_live_object_are_put_aside(folder: Path) -> None:
     assert [line["key"]["id"] for line in scoring.quarantine(folder)] == [3]
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_what_a_model_raises_ends_its_row_and_nothing_else(folder: Path, raised: type[BaseException]) -> None:
+    def raises(x: np.ndarray) -> np.ndarray:
+        if (x[:, 0] == -22.0).any():
+            raise raised
+        return x.sum(axis=1)
+
+    data = scoring.write_files(folder, files=1, bad={3: -22.0})
+    foretell.score(raises, data, folder / "out", key="id", mapping={"x": ["a", "b"]})
+    assert [line["key"]["id"] for line in scoring.quarantine(folder)] == [3]
+
+
 def test_options_have_the_names_of_the_settings(folder: Path) -> None:
     data = scoring.write_files(folder, files=1)
     with pytest.raises(InvalidSetting, match="did you mean 'max_quarantined'"):
         foretell.score(total, data, folder / "out", max_quarantine=3)
     with pytest.raises(InvalidSetting, match="a call of a live object cannot be ended"):
         foretell.score(total, data, folder / "out", call_timeout_s=3)
+    with pytest.raises(InvalidSetting, match="a live object is scored in this process; got processes=2"):
+        foretell.score(total, data, folder / "out", processes=2)
 
 
 @pytest.mark.parametrize("out", ["data", "data/scores", "data/scores.csv"])

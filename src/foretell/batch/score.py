@@ -33,7 +33,7 @@ from foretell.batch.terms import Terms
 from foretell.batch.totals import Totals
 from foretell.config import JobSettings, ModelSettings
 from foretell.cores import usable_cores
-from foretell.errors import InferenceError, InvalidInput, Unavailable
+from foretell.errors import InferenceError, InvalidInput, InvalidSetting, Unavailable
 from foretell.remote.recipe import Recipe
 
 
@@ -163,9 +163,13 @@ def _reference(request: Request) -> ModelRef:
 
 
 def _manning(request: Request) -> Manning:
-    """Raises `InvalidSetting` for a limit of memory that cannot be kept."""
+    """Raises `InvalidSetting` for a limit of memory that cannot be kept, and for processes that a live object cannot
+    have."""
     job, cores = request.job, usable_cores()
     if request.source is None:
+        if job.processes not in (None, 1):
+            fix = "leave it out, or name the model by its path or module"
+            raise InvalidSetting("a live object is scored in this process", got=f"processes={job.processes}", fix=fix)
         return Manning(Staff(1, 0, 1), cores, job.memory, grows=False)
     size = bytes_of(request.source)
     hands = staff(job.processes, cores, request.settings.devices, size, job.memory)

@@ -19,7 +19,16 @@ from foretell.columns import Batch, Index
 from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
 from foretell.engine.replica import Replica
-from foretell.errors import Cancelled, InferenceError, NotReady, RowError, TransientError, Unavailable, causes
+from foretell.errors import (
+    Cancelled,
+    InferenceError,
+    ModelError,
+    NotReady,
+    RowError,
+    TransientError,
+    Unavailable,
+    causes,
+)
 from foretell.forms.cells import Cells, items, plain_value, take
 from foretell.forms.table import to_batch
 from foretell.model import Context
@@ -136,7 +145,10 @@ class Scorer:
         part = columns if whole else Block(columns, rows, 0, 0).slice(start, stop).columns
         batch = to_batch(part, stop - start, self._replica.model.spec, dict(self._columns))
         began = time.monotonic()
-        answer = self._replica.run(batch, self._context)
+        try:
+            answer = self._replica.run(batch, self._context)
+        except KeyboardInterrupt as error:  # nobody's Ctrl-C gets here: the model has raised it, as it may anything
+            raise ModelError("predict failed: KeyboardInterrupt") from error
         if whole:
             self._size.learn(stop - start, time.monotonic() - began)
         return answer

@@ -42,13 +42,13 @@ class Tasks:
         """Does `task`, and tells what it is answered with: now, or where it is to score, once that is committed."""
         try:
             answer = self._do(task)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             self._failed(error)
         else:
             if answer is not None:
                 self._tell(answer)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         if not isinstance(error, InferenceError):
             # Nothing of a model comes here: this is ours, and the job must not go on as if it were a bad row.
             traceback.print_exception(error)
