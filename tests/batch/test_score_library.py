@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import scoring
 
 import foretell
 from foretell import DataType, TensorSpec
+from foretell.batch.progress import Nobody, Progress
 from foretell.errors import InvalidInput, InvalidSetting, Unavailable
 
 
@@ -70,6 +72,24 @@ def test_what_a_model_raises_ends_its_row_and_nothing_else(folder: Path, raised:
     data = scoring.write_files(folder, files=1, bad={3: -22.0})
     foretell.score(raises, data, folder / "out", key="id", mapping={"x": ["a", "b"]})
     assert [line["key"]["id"] for line in scoring.quarantine(folder)] == [3]
+
+
+def test_a_live_object_is_not_called_any_more_once_its_job_has_ended(folder: Path) -> None:
+    calls: list[int] = []
+
+    def slow(x: np.ndarray) -> np.ndarray:
+        calls.append(len(x))
+        return x.sum(axis=1)
+
+    class Stops(Nobody):
+        def began(self, progress: Progress) -> None:
+            raise KeyboardInterrupt
+
+    data = scoring.write_files(folder, files=1, rows=4000)
+    with pytest.raises(KeyboardInterrupt):
+        foretell.score(slow, data, folder / "out", key="id", mapping={"x": ["a", "b"]}, batch_size=1, onlooker=Stops())
+    assert len(calls) < 4000
+    assert not [thread for thread in threading.enumerate() if thread.name == "foretell-score"]
 
 
 def test_options_have_the_names_of_the_settings(folder: Path) -> None:

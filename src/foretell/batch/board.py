@@ -6,7 +6,7 @@ import mmap
 import os
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from foretell.batch.seat import memory_file
 
@@ -54,12 +54,12 @@ class Board:
         self._began = 0
 
     @classmethod
-    def make(cls) -> Board:
+    def make(cls) -> Self:
         """A new one. Its descriptor belongs to the caller."""
         return cls.on(memory_file())
 
     @classmethod
-    def on(cls, descriptor: int) -> Board:
+    def on(cls, descriptor: int) -> Self:
         """A new one in a file that is empty."""
         os.ftruncate(descriptor, _BYTES)
         return cls(descriptor)

@@ -7,20 +7,33 @@ import queue
 import threading
 from collections.abc import Callable
 
-from foretell.batch.board import Board
+from foretell.batch.board import Board, Stage
 from foretell.batch.hand import AnyHand, Inbox
 from foretell.batch.messages import Ended, Event, Load, Task
 from foretell.batch.tasks import Tasks
+from foretell.errors import Cancelled
 from foretell.remote.loading import Loaded
 
 _END_S = 10.0
+
+
+class _StoppableBoard(Board):
+    """Of a thread, which nobody can end from outside: once it is stopped, the next stage is not begun."""
+
+    stopped = False
+
+    def enter(self, stage: Stage, shard: int, first_row: int = 0, rows: int = 0) -> None:
+        if self.stopped:
+            raise Cancelled("the job has ended")
+        super().enter(stage, shard, first_row, rows)
 
 
 class LocalHand(AnyHand):
     """A thread that does tasks. A call that crashes ends this process, and one that hangs cannot be ended."""
 
     def __init__(self, loading: Callable[[Load], Loaded], inbox: Inbox) -> None:
-        self.number, self.board = 0, Board.make()
+        self.number = 0
+        self.board = self._stoppable = _StoppableBoard.make()
         self._inbox = inbox
         self._given: queue.Queue[Task | None] = queue.Queue()
         self._doing = Tasks(loading, self.board, self._tell)
@@ -31,7 +44,8 @@ class LocalHand(AnyHand):
         self._given.put(task)
 
     def kill(self) -> None:
-        """What it has begun goes on to its end, and is not waited for."""
+        """A call that it has begun goes on to its end; no other is begun."""
+        self._stoppable.stopped = True
         self._given.put(None)
 
     def leave(self) -> None:
