@@ -113,7 +113,9 @@ def test_an_output_that_would_be_its_own_data_is_refused(folder: Path, out: str)
 def test_an_output_never_takes_the_place_of_its_data(folder: Path) -> None:
     file = scoring.write_files(folder, files=1) / "00.parquet"
     before = file.read_bytes()
-    for out, data in ((file, file), (folder, file), (file, f"{file.parent}/*.parquet")):
+    anywhere = f"{file.parent}/**/*.parquet"
+    for out, data in ((file, file), (folder, file), (file.parent / "s.parquet", f"{file.parent}/*.parquet"),
+                      (file.parent / "s.parquet", anywhere), (file.parent / "_out", anywhere)):  # fmt: skip
         with pytest.raises(InvalidSetting, match="the output would"):
             foretell.score(total, data, out, key="id", mapping={"x": ["a", "b"]}, fresh=True)
     assert file.read_bytes() == before

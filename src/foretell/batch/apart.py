@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import glob
 import os
@@ -14,9 +15,9 @@ from foretell.batch.sql.naming import is_query
 from foretell.errors import InvalidSetting
 
 
-def check_apart(asked: str | Path | None, files: Iterable[InputFile], target: Path, state: Path) -> None:
+def check_apart(asked: str | Path | None, files: Iterable[InputFile], target: Path, state: Path, example: Path) -> None:
     """`asked`: the data as somebody named it, None where only its files are known. `target`, `state`: where the job
-    writes on this machine.
+    writes on this machine; `example`: a file that it writes there.
 
     Raises `InvalidSetting` where an input lies in one of the two, or one of them among what `asked` names.
     """
@@ -33,16 +34,25 @@ def check_apart(asked: str | Path | None, files: Iterable[InputFile], target: Pa
     if asked is None or is_address(str(asked)):
         return
     for place in mine:
-        if _finds(str(asked), place):
+        if _lies_in(str(asked), place) or _matches(str(asked), example):
             fix = 'name an output beside the data, or one in a folder whose name begins with "_"'
             raise InvalidSetting("the output would be part of the data the next time", where=str(asked),
                                  got=str(place), fix=fix)  # fmt: skip
 
 
-def _finds(asked: str, place: Path) -> bool:
-    """Whether who looks for data where `asked` says comes upon `place`."""
-    if os.path.isdir(asked):
-        folder = Path(os.path.realpath(asked))
-        below = place.relative_to(folder).parts if folder in place.parents else ()
-        return bool(below) and not any(name.startswith((".", "_")) for name in below)
-    return bool(place.suffix) and glob.has_magic(asked) and place.match(os.path.abspath(asked))
+def _lies_in(asked: str, place: Path) -> bool:
+    """Whether who looks for data in a folder comes upon `place`."""
+    folder = Path(os.path.realpath(asked))
+    if not os.path.isdir(asked) or folder not in place.parents:
+        return False
+    return not any(name.startswith((".", "_")) for name in place.relative_to(folder).parts)
+
+
+def _matches(asked: str, example: Path) -> bool:
+    """Whether a pattern finds the file. The one for any number of folders is taken to mean any name at all."""
+    if os.path.exists(asked) or not glob.has_magic(asked):
+        return False
+    pattern = os.path.abspath(asked)
+    if "**" in pattern:
+        return fnmatch.fnmatchcase(str(example), pattern.replace("**/", "*"))
+    return example.match(pattern)

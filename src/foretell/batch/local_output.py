@@ -108,7 +108,8 @@ class LocalOutput(Output):
             super().check_free(fresh=fresh)
 
     def check_apart(self, asked: str | Path | None, data: Data) -> None:
-        check_apart(asked, data.files, self._target, self.store.root)
+        example = self._target if self.is_file else self._target / f"part-0.{self.format}"
+        check_apart(asked, data.files, self._target, self.store.root, example)
 
     def published(self, name: str) -> bool:
         return self._target.exists() if self.is_file else self._manifest().get("job") == name
