@@ -29,15 +29,34 @@ def check_apart(asked: str | Path | None, files: Iterable[InputFile], target: Pa
         folder, name = os.path.split(os.path.abspath(file.path))
         there = Path(folder_of(folder), name)
         if any(there == place or place in there.parents for place in mine):
-            raise InvalidSetting("the output would take the place of the data", where=file.path,
-                                 fix="name another output")  # fmt: skip
+            raise _in_its_place(file.path)
     if asked is None or is_address(str(asked)):
         return
     for place in mine:
         if _lies_in(str(asked), place) or _matches(str(asked), example):
-            fix = 'name an output beside the data, or one in a folder whose name begins with "_"'
-            raise InvalidSetting("the output would be part of the data the next time", where=str(asked),
-                                 got=str(place), fix=fix)  # fmt: skip
+            raise _among_it(str(asked), str(place))
+
+
+def check_apart_objects(asked: str | Path | None, files: Iterable[InputFile], target: str) -> None:
+    """The same for an output of one object; of others only a manifest is seen by who looks below a prefix."""
+    if any(file.path == target for file in files):
+        raise _in_its_place(target)
+    prefix = f"{str(asked).rstrip('/')}/"
+    if asked is not None and target.startswith(prefix) and _is_seen(target[len(prefix) :].split("/")):
+        raise _among_it(str(asked), target)
+
+
+def _in_its_place(path: str) -> InvalidSetting:
+    return InvalidSetting("the output would take the place of the data", where=path, fix="name another output")
+
+
+def _among_it(asked: str, place: str) -> InvalidSetting:
+    fix = 'name an output beside the data, or one in a folder whose name begins with "_"'
+    return InvalidSetting("the output would be part of the data the next time", where=asked, got=place, fix=fix)
+
+
+def _is_seen(parts: Iterable[str]) -> bool:
+    return not any(name.startswith((".", "_")) for name in parts)
 
 
 def _lies_in(asked: str, place: Path) -> bool:
@@ -45,7 +64,7 @@ def _lies_in(asked: str, place: Path) -> bool:
     folder = Path(os.path.realpath(asked))
     if not os.path.isdir(asked) or folder not in place.parents:
         return False
-    return not any(name.startswith((".", "_")) for name in place.relative_to(folder).parts)
+    return _is_seen(place.relative_to(folder).parts)
 
 
 def _matches(asked: str, example: Path) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from foretell.batch.address import Address, parse
-from foretell.batch.job import Commit, part_name
+from foretell.batch.apart import check_apart_objects
+from foretell.batch.job import Commit, Data, part_name
 from foretell.batch.joins.grouping import grouped
 from foretell.batch.joins.registry import join
 from foretell.batch.ledger import Ledger
@@ -49,6 +50,10 @@ class ObjectOutput(Output):
     @property
     def target(self) -> str:
         return str(self._place if self.is_file else self._place.below(MANIFEST))
+
+    def check_apart(self, asked: str | Path | None, data: Data) -> None:
+        if self.is_file:
+            check_apart_objects(asked, data.files, self.target)
 
     def begin(self, name: str, *, fresh: bool) -> None:
         super().begin(name, fresh=fresh)

@@ -6,6 +6,8 @@ import pytest
 from s3_server import S3Server
 
 from foretell.batch.inputs import changed, find_inputs
+from foretell.batch.job import Data
+from foretell.batch.output import open_output
 from foretell.errors import InvalidInput, InvalidSetting
 
 
@@ -69,3 +71,19 @@ def test_another_content_of_the_same_size_is_a_change(filled: S3Server) -> None:
 def test_a_wrong_address_is_no_path(s3: S3Server) -> None:
     with pytest.raises(InvalidSetting, match="no such kind of object storage"):
         find_inputs("ftp://box/in")
+
+
+@pytest.mark.parametrize(
+    ("out", "data", "said"),
+    [("in/a.parquet", "in/a.parquet", "take the place of the data"), ("in/s.csv", "in", "be part of the data"),
+     ("in/deep/s.csv", "in/", "be part of the data"), ("in/_s.csv", "in", None), ("in/out", "in", None),
+     ("inside.csv", "in", None)],
+)  # fmt: skip
+def test_an_output_lies_apart_from_its_data(filled: S3Server, out: str, data: str, said: str | None) -> None:
+    kind, files = find_inputs(f"s3://box/{data}")
+    output = open_output(f"s3://box/{out}")
+    if said is None:
+        output.check_apart(f"s3://box/{data}", Data(kind, tuple(files)))
+    else:
+        with pytest.raises(InvalidSetting, match=f"the output would {said}"):
+            output.check_apart(f"s3://box/{data}", Data(kind, tuple(files)))
