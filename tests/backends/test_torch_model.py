@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -70,6 +71,19 @@ def test_threads_are_those_that_were_asked_for() -> None:
     for threads in (1, 2):
         with Predictor(Net(), threads=threads) as predictor:
             assert set(predictor.predict(rows())["threads"].tolist()) == {threads}
+
+
+def test_calls_at_the_same_time_of_a_program_have_a_core_each_and_the_same_answers(tmp_path: Path) -> None:
+    net, cores = Script().eval(), len(os.sched_getaffinity(0))
+    made = torch.export.export(net, (torch.zeros(2, 4),), dynamic_shapes=({0: torch.export.Dim("rows")},))
+    torch.export.save(made, tmp_path / "net.pt2")
+    for options, at_once in (({}, cores), ({"threads": 1}, cores), ({"threads": cores}, 1)):
+        with Predictor(tmp_path / "net.pt2", **options) as predictor:
+            assert predictor.engine.model.calls_at_once == at_once
+            answer = predictor.predict_batch(rows(400), batch_size=3)
+        np.testing.assert_allclose(answer, net(torch.tensor(rows(400))).detach(), rtol=1e-5, atol=1e-6)
+    with Predictor(Net()) as predictor:
+        assert predictor.engine.model.calls_at_once == 1, "a live module has one call at a time"
 
 
 def test_an_example_tells_the_inputs() -> None:

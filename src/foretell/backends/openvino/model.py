@@ -102,8 +102,9 @@ class OpenVinoModel(ArrayModel):
         calls = self._calls
         if calls is None:
             raise NotReady("the model is closed", where=self._where)
+        runtime = calls.enter()
         try:
-            return calls.enter()(feeds)
+            return runtime(feeds)
         except RuntimeError as error:
             if differing := differing_sizes(self._inputs, feeds):
                 name, got = differing

@@ -12,6 +12,7 @@ import torch
 
 from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
+from foretell.backends.crowd import Crowd
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.torch.device import Carrier, check_device, floats_of, precision_of, use_threads
 from foretell.backends.torch.guess import depends_on_rows
@@ -46,7 +47,7 @@ class TorchModel(ArrayModel):
         self._floats: torch.dtype | None = None
         self._kinds: Kinds = ()
         self._device = settings.devices[0]
-        self._threads = settings.shared_threads(usable_cores())
+        self._threads = Crowd(settings.shared_threads(usable_cores()))
 
     def load(self, device: str) -> None:
         """Raises `Unavailable` for a device or precision that is not there and where torch.compile fails,
@@ -76,9 +77,22 @@ class TorchModel(ArrayModel):
         if self._settings.compile:
             self._compile(spec)
         self._loaded(spec)
+        self._threads = self._crowd()
+        self.calls_at_once = self._threads.calls_at_once
         if runnable.example is not None:
             self.predict(runnable.example, Context(device=device))
         self._settle_outputs()
+
+    def _crowd(self) -> Crowd[int]:
+        """Threads of a call. On the processor, of calls at the same time each has one, unless somebody named a number;
+        what is compiled is not asked from several threads without need."""
+        settings, cores = self._settings, usable_cores()
+        threads = settings.shared_threads(cores)
+        if self._carrier is not None or settings.compile or not self.spec.concurrent:
+            return Crowd(threads)
+        if settings.threads or threads == 1:
+            return Crowd(threads, calls_at_once=max(1, cores // threads))
+        return Crowd(threads, lambda: 1, calls_at_once=threads)
 
     def _call(self, feeds: Arrays) -> Arrays:
         runnable, call = self._runnable, self._call_of
@@ -107,12 +121,16 @@ class TorchModel(ArrayModel):
     def _answers(self, runnable: Runnable, call: Callable[..., Any], feeds: Arrays, kinds: Kinds) -> Arrays:
         rows, feeds = self._enough(feeds, runnable.least_rows)
         tensors = [tensor_of(feed, kind, self._floats) for feed, kind in zip(feeds.values(), kinds, strict=True)]
-        use_threads(self._threads)
-        with torch.inference_mode():
-            if self._carrier is not None:
-                answers = self._carrier.run(call, tensors, runnable.named)
-            else:
-                answers = {name: array_of(each, name) for name, each in runnable.named(call(*tensors)).items()}
+        threads = self._threads.enter()
+        try:
+            use_threads(threads)
+            with torch.inference_mode():
+                if self._carrier is not None:
+                    answers = self._carrier.run(call, tensors, runnable.named)
+                else:
+                    answers = {name: array_of(each, name) for name, each in runnable.named(call(*tensors)).items()}
+        finally:
+            self._threads.leave()
         if self._settings.precision is not None:
             answers = {name: _widened(array) for name, array in answers.items()}
         return answers if rows is None else {name: array[:rows] for name, array in answers.items()}
