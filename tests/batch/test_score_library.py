@@ -143,6 +143,12 @@ def test_an_output_that_cannot_be_is_told_in_a_sentence(folder: Path, out: str, 
         foretell.score(total, data, f"{folder}/{out}" if out else out, key="id", mapping={"x": ["a", "b"]})
 
 
+def test_an_old_feather_file_is_told_by_its_version(folder: Path) -> None:
+    (folder / "data.feather").write_bytes(b"FEA1" + bytes(64) + b"FEA1")
+    with pytest.raises(InvalidInput, match="it is Feather of version 1"):
+        foretell.score(total, folder / "data.feather", folder / "out")
+
+
 @pytest.mark.parametrize("data", ["", "x" * 5000, "nowhere"])
 def test_data_that_cannot_be_is_told_in_a_sentence(folder: Path, data: str) -> None:
     with pytest.raises(InvalidInput, match="there is no such file"):

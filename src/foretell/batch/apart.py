@@ -21,20 +21,20 @@ def check_apart(asked: str | Path | None, files: Iterable[InputFile], target: Pa
 
     Raises `InvalidSetting` where an input lies in one of the two, or one of them among what `asked` names.
     """
-    mine = [Path(os.path.realpath(place)) for place in (target, state)]
-    folder_of = functools.lru_cache(maxsize=1024)(os.path.realpath)
-    for file in files:
+    mine = [os.path.realpath(place) for place in (target, state)]
+    real = functools.lru_cache(maxsize=1024)(os.path.realpath)
+    for file in files:  # of which there may be many
+        folder, _, name = file.path.rpartition("/")
         if is_address(file.path) or is_query(file):
             continue
-        folder, name = os.path.split(os.path.abspath(file.path))
-        there = Path(folder_of(folder), name)
-        if any(there == place or place in there.parents for place in mine):
+        there = f"{real(folder or '/')}/{name}"
+        if any(there == place or there.startswith(f"{place}/") for place in mine):
             raise _in_its_place(file.path)
     if asked is None or is_address(str(asked)):
         return
     for place in mine:
-        if _lies_in(str(asked), place) or _matches(str(asked), example):
-            raise _among_it(str(asked), str(place))
+        if _lies_in(str(asked), Path(place)) or _matches(str(asked), example):
+            raise _among_it(str(asked), place)
 
 
 def check_apart_objects(asked: str | Path | None, files: Iterable[InputFile], target: str) -> None:

@@ -165,7 +165,10 @@ class ArrowSource(Source):
 def _reader(stream: Any, columns: tuple[str, ...] | None) -> _Batches:
     import pyarrow as pa
 
-    is_file = stream.read(6) == b"ARROW1"
+    beginning = stream.read(6)
+    if beginning.startswith(b"FEA1"):
+        raise OSError("it is Feather of version 1, and version 2 is read")
+    is_file = beginning == b"ARROW1"
     stream.seek(0)
     open_ = pa.ipc.open_file if is_file else pa.ipc.open_stream
     reader = open_(stream)
