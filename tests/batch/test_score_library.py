@@ -157,16 +157,19 @@ def test_data_that_cannot_be_is_told_in_a_sentence(folder: Path, data: str) -> N
 
 @pytest.mark.parametrize("name", ["data.arrow", "data.parquet"])
 def test_views_of_text_are_text(folder: Path, name: str) -> None:
+    def same(x: np.ndarray) -> np.ndarray:
+        return x
+
     ids = pa.array(["a", None, "a"], pa.string_view())
-    x = pa.array([[1.0], [2.0], None], pa.list_view(pa.float32()))
-    table = pa.table({"id": ids, "kind": ids.dictionary_encode(), "x": x})
+    table = pa.table({"id": ids, "kind": ids.dictionary_encode(), "x": [1.0, 2.0, 3.0]})
     if name.endswith("parquet"):
         pq.write_table(table.set_column(1, "kind", ids), folder / name)
     else:
         with pa.ipc.new_file(str(folder / name), table.schema) as file:
             file.write_table(table)
-    report = foretell.score(total, folder / name, folder / "out", key=["id", "kind"], where="id = a")
+    report = foretell.score(same, folder / name, folder / "out", key=["id", "kind"], where="id = a")
     assert (report.rows, report.quarantined) == (2, 0)
+    assert scoring.table(folder)["kind"].to_pylist() == ["a", "a"]
 
 
 def test_a_date_beyond_what_python_knows_is_a_key(folder: Path) -> None:

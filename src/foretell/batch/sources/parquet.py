@@ -35,7 +35,7 @@ class _Reading:
     at: int
     stop: int
     views: bool
-    """Whether a column holds views of strings or of lists."""
+    """Whether a column holds views of strings."""
     rest: Any = None
     kinds: Mapping[str, str] | None = None
 
