@@ -5,6 +5,11 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+LOOK_S = 0.5
+"""How long a thread waits at a time. A signal that comes after Python last looked for one and before the thread sleeps,
+or that another thread gets, does not wake it: the handler runs once the main thread goes on, and never if that waits
+for what only the handler brings about."""
+
 
 class Clock(Protocol):
     def monotonic(self) -> float:

@@ -27,7 +27,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 _SIGNALS_ELSEWHERE = """
 import runpy, signal, sys, threading
 threading.Thread(target=threading.Event().wait, daemon=True).start()
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 sys.argv[0] = "foretell"
 runpy.run_module("foretell", run_name="__main__", alter_sys=True)
 """
@@ -106,6 +106,15 @@ def test_a_signal_that_does_not_end_the_wait_of_the_main_thread_still_stops_the_
         process.terminate()
         assert process.wait(60) == 0
     assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(3))
+
+
+def test_a_signal_that_does_not_end_the_wait_for_a_process_that_loads_a_model_still_ends_it(folder: Path) -> None:
+    (folder / "in.jsonl").write_bytes(b"")
+    with eventing.started(folder, model="models.py:LongToLoad", script=_SIGNALS_ELSEWHERE) as process:
+        until((folder / "loads").exists)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert not (folder / "out.jsonl").exists()
 
 
 def test_who_asks_twice_does_not_wait_for_a_call(folder: Path) -> None:

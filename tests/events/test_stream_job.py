@@ -246,6 +246,8 @@ def test_a_record_of_another_release_is_named(tmp_path: Path) -> None:
         ({"sink": "nats://host"}, "sink of this kind is not known"),
         ({"sink": "file://host/x"}, "names no file of this machine"),
         ({"sink": "in.jsonl"}, "the sink is the source"),
+        ({"sink": "other-name.jsonl", "fresh": True}, "the sink is the source"),
+        ({"state": "in.jsonl"}, "the state is a file; expected a folder"),
         ({"dead_letters": "out.jsonl"}, "the file of dead letters is the sink"),
         ({"source": "-", "state": "s"}, "--state would do nothing"),
         ({"source": " "}, "the source is empty"),
@@ -263,6 +265,7 @@ def test_what_cannot_be_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.jsonl").write_bytes(b"")
+    (tmp_path / "other-name.jsonl").hardlink_to(tmp_path / "in.jsonl")
     with pytest.raises(InvalidSetting, match=told):
         eventing.stream(tmp_path, **{"source": "in.jsonl", "sink": "out.jsonl", **options})
 

@@ -56,6 +56,12 @@ class Prints(Sum):
         return super().predict(x)
 
 
+class LongToLoad(Sum):
+    def __init__(self):
+        Path("loads").touch()
+        time.sleep(1000)
+
+
 class Gated(Sum):
     """Says that it has begun, and waits until there is a file `go`."""
 

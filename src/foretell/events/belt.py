@@ -7,12 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from foretell.clock import LOOK_S
 from foretell.engine.policy import take
-
-LOOK_S = 0.5
-"""How long a thread waits at a time. A signal that comes after Python last looked for one and before the thread sleeps,
-or that another thread gets, does not wake it: the handler runs once the main thread goes on, and never if that waits
-for what only the handler brings about."""
 
 
 class Load(Protocol):

@@ -39,6 +39,8 @@ def ends_of(
     letters = path_of(dead_letters, "file of dead letters") if dead_letters is not None else None
     letters = letters or (letters_file(go) if go is not None else None)
     folder = None if come is None or go is None else Path(state) if state is not None else state_folder(go)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InvalidSetting("the state is a file", where=str(folder), expected="a folder")
     _check_apart({"source": come, "sink": go, "file of dead letters": letters})
 
     def say(line: str, /, *, event: str = "message", level: Level = "info", **fields: object) -> None:
@@ -63,7 +65,7 @@ def _name(path: Path | None) -> str:
 
 def _check_apart(files: dict[str, Path | None]) -> None:
     """Raises `InvalidSetting` where two of them are one file."""
-    known: dict[Path, str] = {}
+    known: dict[object, str] = {}
     for what, path in files.items():
         if path is None:
             continue
@@ -71,7 +73,7 @@ def _check_apart(files: dict[str, Path | None]) -> None:
             raise InvalidSetting(f"the {what} is a folder", where=str(path), expected="a file")
         if path.exists() and not path.is_file():
             raise InvalidSetting(f"the {what} is no file", where=str(path), fix="use - for standard input or output")
-        resolved = path.resolve()
-        if resolved in known:
-            raise InvalidSetting(f"the {what} is the {known[resolved]}", where=str(path), fix="name another file")
-        known[resolved] = what
+        its = (path.stat().st_dev, path.stat().st_ino) if path.exists() else path.resolve()  # it may have several names
+        other = known.setdefault(its, what)
+        if other != what:
+            raise InvalidSetting(f"the {what} is the {other}", where=str(path), fix="name another file")

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foretell.clock import Clock
+from foretell.clock import LOOK_S, Clock
 from foretell.columns import Batch
 from foretell.engine.policy import rows_within
 from foretell.engine.profile import Profile
 from foretell.errors import DeadlineExceeded, InvalidInput, RowError
 from foretell.events.answering import Answering
-from foretell.events.belt import LOOK_S, Belt
+from foretell.events.belt import Belt
 from foretell.events.interfaces import Sink, Source
 from foretell.events.loads import Answered, Parsed, bad_of
 from foretell.events.planning import Plan

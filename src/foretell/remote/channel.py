@@ -5,10 +5,13 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from foretell.clock import LOOK_S
 
 MOST_MESSAGE_BYTES = 64 * 2**20
 
@@ -73,10 +76,19 @@ class Channel:
         A message that has begun is kept, and the next call goes on with it. Raises `ChannelClosed` and `Garbage`.
         """
         while (message := self._taken()) is None:
-            if timeout_s is not None and not self._poll.poll(timeout_s * 1000):
+            if timeout_s is not None and not self._comes(timeout_s):
                 return None
             self._fill()
         return message
+
+    def _comes(self, timeout_s: float) -> bool:
+        """Whether something comes within the time. Handlers of signals run at most `LOOK_S` late."""
+        until = time.monotonic() + timeout_s
+        while not self._poll.poll(min(timeout_s, LOOK_S) * 1000):
+            timeout_s = until - time.monotonic()
+            if timeout_s <= 0:
+                return False
+        return True
 
     def arrived(self) -> Iterator[memoryview]:
         """The messages that are complete with what can be read now, each valid until the next. Does not wait.
