@@ -31,6 +31,18 @@ signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 sys.argv[0] = "foretell"
 runpy.run_module("foretell", run_name="__main__", alter_sys=True)
 """
+_TOLD_EARLY = """
+import runpy, signal, sys
+
+class Told:
+    def find_spec(name, *_):
+        if name == "foretell.cli.app":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Told)
+sys.argv[0] = "foretell"
+runpy.run_module("foretell", run_name="__main__", alter_sys=True)
+"""
 _OFTEN = ("--commit-interval-s", "0.02", "--batch-size", "128")
 
 
@@ -115,6 +127,11 @@ def test_a_signal_that_does_not_end_the_wait_for_a_process_that_loads_a_model_st
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert not (folder / "out.jsonl").exists()
+
+
+def test_who_stops_it_before_it_has_begun_is_told_nothing(folder: Path) -> None:
+    with eventing.started(folder, script=_TOLD_EARLY) as process:
+        assert (process.wait(60), process.communicate()) == (130, ("", ""))
 
 
 def test_who_asks_twice_does_not_wait_for_a_call(folder: Path) -> None:

@@ -18,7 +18,8 @@ from looking import until
 import foretell
 from foretell import DataType, InvalidInput, InvalidSetting, TensorSpec, TransientError, Unavailable
 from foretell.events.memory import MemorySink, MemorySource, MemoryState
-from foretell.events.report import Progress
+from foretell.events.opening import ends_of
+from foretell.events.report import Nobody, Progress
 from foretell.events.trouble import TooManyDead
 from foretell.file_lock import NoRoom
 from foretell.saying import Level
@@ -268,6 +269,13 @@ def test_what_cannot_be_is_told(
     (tmp_path / "other-name.jsonl").hardlink_to(tmp_path / "in.jsonl")
     with pytest.raises(InvalidSetting, match=told):
         eventing.stream(tmp_path, **{"source": "in.jsonl", "sink": "out.jsonl", **options})
+
+
+def test_standard_output_that_is_the_source_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    with path.open("ab") as file, pytest.raises(InvalidSetting, match="-: the sink is the source"):
+        ends_of(path, "-", state=None, dead_letters=None, once=True, most_line_bytes=100, onlooker=Nobody(),
+                output=file.fileno())  # fmt: skip
 
 
 def test_names_may_be_addresses_of_files(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def entry() -> None:
     """The `foretell` program."""
     _open_standard()
-    code = main()
+    try:
+        code = main()
+    except KeyboardInterrupt:  # while the command itself was still being imported
+        code = 130
     try:
         sys.stderr.flush()
     except OSError:  # what nobody could be told is no failure of the command: Python would make it one at the end

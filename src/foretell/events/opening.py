@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from foretell.errors import InvalidSetting
@@ -41,7 +43,8 @@ def ends_of(
     folder = None if come is None or go is None else Path(state) if state is not None else state_folder(go)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise InvalidSetting("the state is a file", where=str(folder), expected="a folder")
-    _check_apart({"source": come, "sink": go, "file of dead letters": letters})
+    _check_apart({"source": _STDIN if come is None else come, "sink": output if go is None else go,
+                  **({} if letters is None else {"file of dead letters": letters})})  # fmt: skip
 
     def say(line: str, /, *, event: str = "message", level: Level = "info", **fields: object) -> None:
         onlooker.noted(line, level)
@@ -63,17 +66,28 @@ def _name(path: Path | None) -> str:
     return STDIO if path is None else os.path.abspath(path)
 
 
-def _check_apart(files: dict[str, Path | None]) -> None:
-    """Raises `InvalidSetting` where two of them are one file."""
+def _check_apart(files: Mapping[str, Path | int]) -> None:
+    """Raises `InvalidSetting` where two of them are one file, which may have several names."""
     known: dict[object, str] = {}
-    for what, path in files.items():
-        if path is None:
+    for what, file in files.items():
+        if isinstance(file, Path):
+            its, where = _identity(file, what), str(file)
+        elif stat.S_ISREG((status := os.fstat(file)).st_mode):
+            its, where = (status.st_dev, status.st_ino), STDIO
+        else:
             continue
-        if path.is_dir():
-            raise InvalidSetting(f"the {what} is a folder", where=str(path), expected="a file")
-        if path.exists() and not path.is_file():
-            raise InvalidSetting(f"the {what} is no file", where=str(path), fix="use - for standard input or output")
-        its = (path.stat().st_dev, path.stat().st_ino) if path.exists() else path.resolve()  # it may have several names
         other = known.setdefault(its, what)
         if other != what:
-            raise InvalidSetting(f"the {what} is the {other}", where=str(path), fix="name another file")
+            raise InvalidSetting(f"the {what} is the {other}", where=where, fix="name another file")
+
+
+def _identity(path: Path, what: str) -> object:
+    """The same for the same file. Raises `InvalidSetting` for what is none."""
+    if path.is_dir():
+        raise InvalidSetting(f"the {what} is a folder", where=str(path), expected="a file")
+    if not path.exists():
+        return path.resolve()
+    if not path.is_file():
+        raise InvalidSetting(f"the {what} is no file", where=str(path), fix="use - for standard input or output")
+    status = path.stat()
+    return status.st_dev, status.st_ino
