@@ -20,6 +20,7 @@ REPORT = Report("in.jsonl", "out.jsonl", 1500, 0, 2.0, "done", {"name": "m"})
 
 def test_a_line_tells_how_many_and_how_fast() -> None:
     assert line_of(Progress(1500, 0, 2.0), (500, 1.0)) == "1,500 events; 1,000 events/s"
+    assert line_of(Progress(1, 0, 2.0), (0, 1.0)) == "1 event; 1 events/s"
     assert line_of(Progress(1500, 2, 2.0), (1500, 2.0)) == "1,500 events; 0 events/s; 2 without an answer"
 
 
