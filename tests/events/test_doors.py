@@ -72,6 +72,16 @@ def scored(folder: Path, **options: Any) -> tuple[bytes, list[int]]:
     return out.read_bytes() if out.exists() else b"", [json.loads(line)["row"] for line in lines]
 
 
+def test_numbers_beyond_64_bits_are_no_keys(tmp_path: Path) -> None:
+    ids = [2**64 - 1, 2**64, 2**64 + 1, -(2**63), -(2**63) - 1, 1.5, "18446744073709551616"]
+    row = {"f": 1, "i": 2, "b": True, "s": "", "v": [1, 2]}
+    lines = [json.dumps({"id": each, **row}) for each in ids]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    written, aside = scored(tmp_path, key="id")
+    assert aside == [1, 2, 4]
+    assert [json.loads(line)["id"] for line in written.splitlines()] == [ids[at] for at in (0, 3, 5, 6)]
+
+
 @settings(max_examples=40)
 @given(st.lists(_lines(), max_size=12), st.integers(1, 5))
 def test_a_job_and_a_stream_write_the_same_lines(rows: list[bytes], batch_size: int) -> None:

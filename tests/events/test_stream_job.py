@@ -44,6 +44,7 @@ BAD = {
     12: (b'{"id":12,"a":{"x":1},"b":1}', "expected a number, got an object"),
     14: (b'{"id":14,"a":1,"b":"\xff\xfe"}', "UTF-8"),
     15: (b'{"id":15,"text":"' + b"x" * 1_100_000 + b'"}', "the line is too long"),
+    16: (b'{"id":18446744073709551616,"a":1,"b":1}', "column 'id': expected a number of at most 64 bits or a string"),
 }
 
 

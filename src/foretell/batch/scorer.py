@@ -22,6 +22,7 @@ from foretell.engine.replica import Replica
 from foretell.errors import (
     Cancelled,
     InferenceError,
+    InvalidInput,
     ModelError,
     NotReady,
     RowError,
@@ -30,7 +31,9 @@ from foretell.errors import (
     causes,
 )
 from foretell.forms.cells import Cells, items, plain_value, take
+from foretell.forms.json_cells import beyond_64_bits
 from foretell.forms.table import to_batch
+from foretell.forms.typed import named
 from foretell.model import Context
 
 _NOT_THE_ROWS = (Cancelled, NotReady, Unavailable)
@@ -78,7 +81,7 @@ class Scorer:
             first, at = calls(at, end - at, self._size.rows, care.ranges)[0]
             part = block.slice(first - block.first_row, at - block.first_row)
             bad = {row - first: error for row, error in care.left_out.items() if first <= row < at}
-            scored, failed = self._part(part, _asked(part, {**part.bad, **bad}), shard)
+            scored, failed = self._part(part, _asked(part, {**self._bad_keys(part), **part.bad, **bad}), shard)
             for row, error in sorted(failed.items()):
                 key = {name: _plain(take(cells, np.array([row]))) for name, cells in self._keyed(part).items()}
                 lost.append(Lost(block.file, first + row, key, error))
@@ -106,6 +109,15 @@ class Scorer:
         kept = np.array([row for row in range(answer.rows) if row not in answer.errors], np.int64)
         answered = answer.take(kept) if len(kept) and answer.columns else Batch({}, 0)
         return Scored({name: take(cells, numbers[kept]) for name, cells in keys.items()}, answered), failed
+
+    def _bad_keys(self, part: Block) -> dict[int, RowError]:
+        bad: dict[int, RowError] = {}
+        for name in self._keys:
+            cells = part.columns.get(name)
+            if isinstance(cells, list):  # of JSON
+                wrong = named(name, beyond_64_bits(cells))
+                bad |= {row: RowError(InvalidInput.code, why) for row, why in wrong.items()}
+        return bad
 
     def _keyed(self, part: Block) -> dict[str, Cells]:
         made: dict[str, Cells] = {}

@@ -18,6 +18,8 @@ from foretell.events.interfaces import Sink, Source
 from foretell.events.loads import Answered, Parsed, bad_of
 from foretell.events.planning import Plan
 from foretell.events.writing import Writing
+from foretell.forms.json_cells import beyond_64_bits
+from foretell.forms.typed import named
 
 _MOST_BYTES = 8 * 2**20
 """Of the text of events between two of the three."""
@@ -35,6 +37,7 @@ class Terms:
     planned: Callable[[Sequence[Mapping[str, Any]]], Plan]
     most_rows: int
     timeout_s: float | None = None
+    keys: Sequence[str] = ()
 
 
 class Processor:
@@ -171,6 +174,9 @@ class Processor:
         rows, bad = load.objects, bad_of(parts)
         if not rows:
             return load
+        for key in self._terms.keys:
+            if wrong := beyond_64_bits([row.get(key) for row in rows]):
+                bad = {**{row: RowError(InvalidInput.code, why) for row, why in named(key, wrong).items()}, **bad}
         try:
             plan = self._plan or self._decided(rows, bad)
         except InvalidInput as error:

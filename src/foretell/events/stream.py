@@ -198,7 +198,7 @@ class _Run:
             interval_s=request.commit_interval_s, most_dead=request.max_dead_letters,
         )  # fmt: skip
         terms = Terms(lambda rows: plan(rows, wish.keys, wish.mapping, caller.spec), _most_rows(request, caller),
-                      request.timeout_s)  # fmt: skip
+                      request.timeout_s, wish.keys)  # fmt: skip
         kept = None if record.plan is None else plan_from(record.plan)
         self._processor = Processor(ends.source, ends.sink, self._answering, self._writing, terms, kept,
                                     record.counts.events, clock, self._went_on)  # fmt: skip

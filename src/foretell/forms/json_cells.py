@@ -60,6 +60,13 @@ def typed(cells: list[Any], kind: CellKind) -> tuple[Cells, dict[int, str]]:
     return cells, bad
 
 
+def beyond_64_bits(keys: Sequence[Any]) -> dict[int, str]:
+    """What is wrong with keys that are numbers beyond 64 bits: they are read as floating-point numbers, and two whole
+    ones could become one."""
+    wrong = "expected a number of at most 64 bits or a string, got a larger number"
+    return {row: wrong for row, key in enumerate(keys) if type(key) is float and not -(2.0**63) < key < 2.0**64}
+
+
 def sampled_kind(cells: Sequence[Any]) -> str:
     """Of a sample: what nearly all cells are that are no null ("int", "float", "flag", "text", "other"); "unknown"
     where all are."""
