@@ -1,7 +1,7 @@
 """Calls at the same time: with a thread each, where one that is alone has all of them.
 
 A call that has the machine for itself is quickest on all its cores. Calls at the same time stand in each other's way
-there; with a thread each, half as many again and more are answered in a second, see `docs/decisions/0028`.
+there; with a thread each, more are answered in a second, see `docs/decisions/0028`.
 """
 
 from __future__ import annotations
