@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foretell.cli.predict import best as best_of_row
@@ -91,6 +93,7 @@ def test_a_model_that_tells_nothing_is_refused_once_it_has_answered() -> None:
         best(Batch({"y": column, "t": Bytes.of(["a", "b"])}, 2), ModelSpec(), 2)
 
 
+@example([[math.nan, math.nan, -math.inf], [math.nan, 1.0, math.nan]], 1)
 @given(st.lists(st.lists(st.floats(width=32), min_size=3, max_size=3), min_size=1, max_size=8), st.integers(1, 4))
 def test_it_is_what_predict_says_of_each_row(rows: list[list[float]], top: int) -> None:
     data = np.array(rows, np.float32)

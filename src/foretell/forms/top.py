@@ -98,8 +98,11 @@ def _best(name: str, scores: Array, labels: Sequence[str] | None, top: int, colu
 def _order(scores: Array, top: int) -> Array:
     """The indices of the highest in each row; a NaN is below all."""
     if top == 1:
-        ranked = np.where(np.isnan(scores), -np.inf, scores)
-        return np.asarray(ranked.argmax(axis=1)).reshape(-1, 1).astype(np.int64)
+        absent = np.isnan(scores)
+        highest = np.asarray(np.where(absent, -np.inf, scores).argmax(axis=1))
+        hidden = absent[np.arange(len(scores)), highest]  # all others of its row are NaN or minus infinity, too
+        highest[hidden] = np.argsort(-scores[hidden], axis=1, kind="stable")[:, 0]
+        return highest.reshape(-1, 1).astype(np.int64)
     return np.asarray(np.argsort(-scores, axis=1, kind="stable")[:, :top]).astype(np.int64)
 
 
