@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.batch.assign import next_shard
+from foretell.batch.assign import next_forward, next_shard
 
 
 def test_the_first_takes_the_first_and_the_second_begins_in_the_middle() -> None:
@@ -23,6 +23,17 @@ def test_who_comes_to_the_end_helps_in_the_middle_of_the_longest_run() -> None:
 
 def test_a_run_to_which_nobody_comes_is_begun_at_its_beginning() -> None:
     assert next_shard([4, 7, 8, 9], 20, [6]) == 4
+
+
+def test_a_file_that_is_read_from_its_beginning_is_nobody_elses_while_there_are_others() -> None:
+    def file_of(shard: int) -> int:
+        return shard // 3
+
+    assert next_forward([2, 5, 6, 7, 8], 1, [4], file_of) == 2
+    assert next_forward([5, 6, 7, 8], 2, [4], file_of) == 6
+    assert next_forward([7, 8], 5, [6], file_of) == 7
+    assert next_forward([1, 8], 7, [6], file_of) == 8
+    assert next_forward([1, 8], None, [6], file_of) == 1
 
 
 def test_nothing_is_left_to_take() -> None:

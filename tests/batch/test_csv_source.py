@@ -254,7 +254,7 @@ HEADERS: dict[str, tuple[bytes, str]] = {
     "numbers": (b"1,2\n3,4\n", "line 1: the first line holds numbers"),
     "UTF-16": ("x,t\n1,2\n".encode("utf-16"), "got UTF-16 text; save it as UTF-8"),
     "UTF-16 without a mark": ("x,t\n1,2\n".encode("utf-16-le"), "line 1: this is no CSV"),
-    "gzip": (gzip.compress(b"x,t\n1,2\n"), "got compressed by gzip; decompress it"),
+    "gzip": (gzip.compress(b"x,t\n1,2\n"), "got compressed by gzip; let its name end in .gz"),
     "Latin-1": ("\xe4,t\n1,2\n".encode("latin-1"), "line 1: not UTF-8 text; save it as UTF-8"),
     "semicolons": (b"x;t\n1;2\n", "expected ',', got ';'; write it again, with commas"),
     "tabs": (b"x\tt\n1\t2\n", "name it .tsv, or say --format tsv"),

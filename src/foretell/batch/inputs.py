@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from foretell.batch.address import is_address
 from foretell.batch.archives import is_archive, names_in
+from foretell.batch.compression import ENDINGS, compression_of, expanded_name
 from foretell.batch.listing import Listing, is_listing
 from foretell.batch.shards import InputFile
 from foretell.batch.sql.naming import is_query
@@ -27,13 +28,16 @@ SUFFIXES = {
     ".jpg": "images", ".jpeg": "images", ".png": "images", ".webp": "images", ".bmp": "images", ".gif": "images",
     ".txt": "texts",
 }  # fmt: skip
+EXPANDED = ("csv", "tsv", "jsonl")
+"""Kinds that are read from compressed files, too."""
 ARCHIVES = "archives"
 ROWS_ARE_FILES = ("images", "texts")
 """Kinds of which each file, in a folder or an archive, is a row."""
 LINES = "lines"
 FORMATS = tuple(sorted({*SUFFIXES.values(), LINES}))
 _FIXES = {
-    **dict.fromkeys((".gz", ".bz2", ".zst", ".xz", ".lz4"), "decompress it first"),
+    **dict.fromkeys(ENDINGS, "let it end in .csv.gz or .jsonl.gz and the like, or say --format; else decompress it"),
+    ".lz4": "decompress it first",
     ".json": "write one object a line, as JSON Lines (.jsonl)", ".xlsx": "save it as CSV",
 }  # fmt: skip
 """By the ending of a file whose kind is not known."""
@@ -56,6 +60,8 @@ def find_inputs(data: str | Path, fmt: str | None = None) -> tuple[str, list[Inp
     for file in files:
         if not is_utf8(file.path):
             raise InvalidInput("the name is no UTF-8", where=shown(file.path), fix="rename it")
+    if kind in EXPANDED:
+        _check_once(files)
     return kind, files
 
 
@@ -96,8 +102,10 @@ def _found(text: str, fmt: str | None) -> tuple[str, list[InputFile]]:
 
 def kind_of(name: str) -> str | None:
     """The format that the ending of a name tells."""
-    ending = os.path.splitext(name)[1].lower()
-    return SUFFIXES.get(ending) or (ARCHIVES if is_archive(name) else None)
+    if is_archive(name):
+        return ARCHIVES
+    kind = SUFFIXES.get(os.path.splitext(expanded_name(name))[1].lower())
+    return kind if kind in EXPANDED or not compression_of(name) else None
 
 
 def changed(file: InputFile) -> str:
@@ -160,6 +168,16 @@ def _opened(file: InputFile) -> Iterator[BinaryIO]:
             yield opened
     finally:
         files.close()
+
+
+def _check_once(files: Sequence[InputFile]) -> None:
+    """Raises `InvalidInput` where a file is there as it is and compressed: its rows would be scored twice."""
+    names = {file.path for file in files}
+    for file in files:
+        name = expanded_name(file.path)
+        if name != file.path and name in names:
+            raise InvalidInput("this is there once more, not compressed", where=file.path, got=name,
+                               fix="name one of them, or a pattern such as *.csv.gz")  # fmt: skip
 
 
 def _pack(text: str) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from foretell.batch.assign import next_shard
+from foretell.batch.assign import next_of
 from foretell.batch.blame import OF_ROWS, Blame
 from foretell.batch.diary import Diary
 from foretell.batch.hand import AnyHand, Inbox
@@ -220,7 +220,7 @@ class Runner:
         while self._job is not None and len(state.shards) < ahead:
             reached = {shard for each in self._hands.values() if each is not state for shard in each.shards}
             last = state.shards[-1] if state.shards else state.last
-            shard = next_shard(self._missing, last, reached)
+            shard = next_of(self._job, self._missing, last, reached)
             if shard is None:
                 return
             self._missing.remove(shard)

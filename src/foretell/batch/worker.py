@@ -18,6 +18,7 @@ from foretell.batch.block import Block
 from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care
+from foretell.batch.compression import compression_of
 from foretell.batch.files import names_its_version
 from foretell.batch.inputs import changed
 from foretell.batch.job import Commit, Data, Job, Plan, Wish, part_name
@@ -270,9 +271,12 @@ class _Work:
 def _rows_per_read(job: Job, source: Source) -> int:
     if source.row_bytes is not None:
         return rows_per_call(source.row_bytes)
-    files = job.data.files
-    rows = sum(shard.rows or 0 for shard in job.plan.shards)
-    return min(_MOST_ROWS, rows_per_call(sum(file.size for file in files) // rows if rows else 1024))
+    files, shards = job.data.files, job.plan.shards
+    rows = sum(shard.rows or 0 for shard in shards)
+    size = sum(file.size for file in files)
+    if any(compression_of(file.path) for file in files):
+        size = sum(shard.stop - shard.start for shard in shards)
+    return min(_MOST_ROWS, rows_per_call(size // rows if rows else 1024))
 
 
 def _digest(path: Path) -> str:

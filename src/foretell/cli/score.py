@@ -78,6 +78,7 @@ def score(
         A model file, "module:Class", a folder that holds one model, or REPO/NAME, whose newest version answers.
     data
         A file, a folder of files, or a pattern such as "data/*.parquet"; also in object storage ("s3://bucket/data").
+        CSV and JSON Lines may be compressed ("data.csv.gz").
         With --query, the address of a database.
     out
         A file that ends in .parquet, .csv or .jsonl; or a folder, which gets data/ with a file for each part. In object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from s3_server import S3Server
 
 from foretell.batch.block import Block
 from foretell.batch.bucket import Bucket
-from foretell.batch.files import Files, read_on
+from foretell.batch.files import ChangedInput, Files, read_on
 from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Data
 from foretell.batch.shards import ShardSize
@@ -23,6 +24,7 @@ from foretell.batch.sources.registry import open_source
 from foretell.errors import InvalidInput
 
 _ROWS, _GROUPS = 4_000, 10
+PACKED = {".gz": gzip.compress, "zst": lambda content: bytes(pa.compress(content, "zstd"))}
 
 
 @pytest.fixture
@@ -105,14 +107,17 @@ def test_parquet_is_the_same_there_as_here(s3: S3Server, tmp_path: Path, most: i
         ("data.csv", ("c3", "b"), '{n},"text, {n}"\n'),
         ("data.jsonl", ("c3", "b"), '{{"c3": {n}, "b": "text {n}"}}\n'),
         ("data.txt", ("text",), "line {n}\n"),
+        ("data.csv.gz", ("c3", "b"), '{n},"text, {n}"\n'),
+        ("data.jsonl.zst", ("c3", "b"), '{{"c3": {n}, "b": "text {n}"}}\n'),
     ],
 )
 def test_every_kind_of_file_is_the_same_there_as_here(
     s3: S3Server, tmp_path: Path, name: str, columns: tuple[str, ...], row: str
 ) -> None:
-    text = ("c3,b\n" if name.endswith("csv") else "") + "".join(row.format(n=n) for n in range(5000))
-    (tmp_path / name).write_text(text)
-    s3.put("box", name, text.encode())
+    text = ("c3,b\n" if ".csv" in name else "") + "".join(row.format(n=n) for n in range(5000))
+    content = PACKED.get(name[-3:], bytes)(text.encode())
+    (tmp_path / name).write_bytes(content)
+    s3.put("box", name, content)
     size = ShardSize(rows=700)
     there, here = (rows_of(where, columns, size) for where in (f"s3://box/{name}", str(tmp_path / name)))
     assert sum(block.rows for block in there) == 5000
@@ -203,6 +208,22 @@ def test_an_object_that_is_written_again_between_shards_is_an_error(s3: S3Server
     s3.put("box", "data.parquet", parquet(tmp_path / "again.parquet"))
     with pytest.raises(InvalidInput, match=r"s3://box/data.parquet: the input changed while it was read"):
         list(source.read(shards[5], ("c3",), 64))
+    source.close()
+
+
+@pytest.mark.parametrize("ending", PACKED)
+def test_a_compressed_object_that_is_written_again_is_an_error(s3: S3Server, ending: str) -> None:
+    """And no damage, whatever expands it."""
+    content = PACKED[ending](b"c3\n" + b"1234567\n" * 400_000)
+    name = f"data.csv.{ending.strip('.')}"
+    s3.put("box", name, content)
+    kind, found = find_inputs(f"s3://box/{name}")
+    source = open_source(Data(kind, tuple(found)))
+    source.fields()
+    source.close()
+    s3.put("box", name, content[::-1])
+    with pytest.raises(ChangedInput, match="the input changed while it was read"):
+        source.shards(ShardSize())
     source.close()
 
 

@@ -107,11 +107,12 @@ class CsvSource(RecordsSource):
     def _read_head(self, number: int) -> _Head:
         file = self.files[number]
         with self.open(number) as stream:
+            stream.seek(0)
             start = len(_BOM) if stream.read(len(_BOM)) == _BOM else 0
             stream.seek(start)
             data = stream.read(_SAMPLE_BYTES)
             check_text(data, f"{file.path}, line 1", "CSV")
-            while not (records := self._find(data, start + len(data) >= file.size, 1)).ends.size and data:
+            while not (records := self._find(data, not stream.peek(1), 1)).ends.size and data:
                 more = stream.read(len(data)) if len(data) <= MOST_RECORD_BYTES else b""
                 if not more:
                     raise InvalidInput("the header line does not end", where=f"{file.path}, line 1")

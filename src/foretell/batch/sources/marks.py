@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from io import BufferedReader
 
 import numpy as np
 
@@ -36,13 +37,16 @@ class Marks:
         self.lines.append(line)
 
 
-def marks_of(stream: BinaryIO, file: InputFile, start: int, line: int, step: int, find: Find) -> Marks:
-    """Places about every `step` rows, from `start` on, where `line` lines have ended. Raises `InvalidInput`."""
+def marks_of(
+    stream: BufferedReader, file: InputFile, start: int, size: int | None, line: int, step: int, find: Find
+) -> Marks:
+    """Places about every `step` rows, from `start` on, where `line` lines have ended. `size`: of the text, where it is
+    known. Raises `InvalidInput`."""
     marks = Marks()
     marks.add(start, 0, line)
     row, offset = 0, start
     stream.seek(start)
-    for data, records in pieces(stream, file, file.size - start, find, line):
+    for data, records in pieces(stream, file, None if size is None else size - start, find, line):
         row_ends = records.row_ends
         lines = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
         chosen = row_ends[np.arange(step - row % step - 1, len(row_ends), step)]
@@ -56,28 +60,32 @@ def marks_of(stream: BinaryIO, file: InputFile, start: int, line: int, step: int
 
 
 def pieces(
-    stream: BinaryIO,
+    stream: BufferedReader,
     file: InputFile,
-    size: int,
+    size: int | None,
     find: Find,
     line: int,
     most: int = _READ_BYTES,
     rows: int | None = None,
 ) -> Iterator[tuple[bytes, Records]]:
-    """`size` bytes from where the stream stands, in pieces of about `most` bytes, and at most `rows` rows, that begin
-    and end with a record.
+    """`size` bytes from where the stream stands, or all to its end, in pieces of about `most` bytes, and at most `rows`
+    rows, that begin and end with a record.
 
     Raises `InvalidInput` where there are fewer, and for a record of more than `MOST_RECORD_BYTES`. `line`: how many
     lines have ended before the first.
     """
-    rest, left, least = b"", size, 0
+    rest, left, least = b"", sys.maxsize if size is None else size, 0
     while left or rest:
         wanted = min(left, max(most - len(rest), least))
         read = stream.read(wanted)
-        if len(read) < wanted:
+        if size is None and not stream.peek(1):
+            left = len(read)
+        elif len(read) < wanted:
             raise InvalidInput("the file is shorter than it was", where=file.path, fix="score it once it is at rest")
-        left -= wanted
+        left -= len(read)
         data = rest + read
+        if not data:
+            return
         records = find(data, not left)
         if not len(records.ends):
             if len(data) > MOST_RECORD_BYTES:

@@ -10,6 +10,8 @@ _BEGINNINGS = {
     b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"PAR1": "Parquet", b"ARROW1": "Arrow",
     b"\x93NUMPY": "npy", b"SQLite format 3": "a database of SQLite",
 }  # fmt: skip
+_BY_NAME = {"compressed by gzip": ".gz", "compressed by zstd": ".zst", "compressed by bzip2": ".bz2",
+            "compressed by xz": ".xz"}  # fmt: skip
 
 
 def check_text(beginning: bytes, where: str, expected: str) -> None:
@@ -18,6 +20,13 @@ def check_text(beginning: bytes, where: str, expected: str) -> None:
     if not got and b"\0" in beginning[:2]:
         got = "UTF-16 text without a mark, or no text"
     if got:
-        compressed = got.startswith(("compressed", "a zip"))
-        fix = "decompress it" if compressed else "save it as UTF-8" if "UTF-16" in got else "name its own format"
+        fix = _fix(got)
         raise InvalidInput(f"this is no {expected}", where=where, expected="UTF-8 text", got=got, fix=fix)
+
+
+def _fix(got: str) -> str:
+    if got in _BY_NAME:
+        return f"let its name end in {_BY_NAME[got]}"
+    if got.startswith(("compressed", "a zip")):
+        return "decompress it"
+    return "save it as UTF-8" if "UTF-16" in got else "name its own format"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, ClassVar
+from functools import partial
+from io import BufferedReader
+from typing import Any, ClassVar, cast
 
 from foretell.batch.block import Block
+from foretell.batch.compression import compression_of
 from foretell.batch.files import Files, read_on
 from foretell.batch.shards import InputFile, Shard, ShardSize
+from foretell.batch.sources.expanded import Expanded
 from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
 from foretell.batch.sources.records import Records
 from foretell.batch.sources.source import Field, Source, unreadable
@@ -19,6 +24,7 @@ from foretell.types import DataType, ModelSpec, TensorSpec
 
 _MARGIN = 1.1
 _LEAST_BYTES, _MOST_BYTES = 2**16, 2**26
+_BUFFER_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Sampled:
 
 
 class RecordsSource(Source):
-    """Shards are ranges of bytes, cut between two rows at places that one pass over the files has found."""
+    """Shards are ranges of bytes, cut between two rows at places that one pass over the files has found: bytes of the
+    text, where a file is compressed. Of those one stays open, so that reading on in it is cheap."""
 
     whole_columns: ClassVar[bool] = True
     sets_aside: ClassVar[bool] = True
@@ -53,6 +60,7 @@ class RecordsSource(Source):
         self._tensors: Mapping[str, TensorSpec | None] = {}
         self._sampled: Sampled | None = None
         self._files = Files()
+        self._expanded: tuple[int, BufferedReader] | None = None
 
     @abstractmethod
     def sample(self) -> Sampled:
@@ -100,7 +108,8 @@ class RecordsSource(Source):
             start, lines = self.begin(number)
             with self.open(number) as stream:
                 read_on(stream, start, file.size)
-                marks[number] = marks_of(stream, file, start, lines, step_of(size), self.find)
+                known = None if compression_of(file.path) else file.size
+                marks[number] = marks_of(stream, file, start, known, lines, step_of(size), self.find)
         return shards_of(marks, size)
 
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
@@ -109,7 +118,7 @@ class RecordsSource(Source):
         first, lines = shard.first_row, shard.lines
         row_bytes = size / max(1, shard.rows or 1)
         most = int(min(_MOST_BYTES, max(_LEAST_BYTES, rows * row_bytes * _MARGIN)))
-        with self.open(shard.file) as stream:
+        with self._kept_open(shard.file) as stream:
             read_on(stream, shard.start, shard.stop)
             for data, records in pieces(stream, file, size, self.find, lines, most, rows):
                 parsed = self.parse(data, records, kinds, shard.file)
@@ -121,13 +130,42 @@ class RecordsSource(Source):
 
     def close(self) -> None:
         self._sampled = None
+        self._forget()
         self._files.close()
 
-    def open(self, number: int) -> BinaryIO:
-        """Raises `InvalidInput` where the file cannot be read."""
+    def open(self, number: int) -> BufferedReader:
+        """The text of a file, from its beginning. Raises `InvalidInput` where it cannot be read."""
+        file = self.files[number]
+        kind = compression_of(file.path)
+        if kind is None:
+            return self._stored(number)
+        return BufferedReader(Expanded(file, number, kind, partial(self._stored, number)), _BUFFER_BYTES)
+
+    @contextmanager
+    def _kept_open(self, number: int) -> Iterator[BufferedReader]:
+        """The same for `read`, standing anywhere: of a compressed file it is the one that was read last."""
+        if compression_of(self.files[number].path) is None:
+            with self.open(number) as stream:
+                yield stream
+            return
+        if self._expanded is None or self._expanded[0] != number:
+            self._forget()
+            self._expanded = number, self.open(number)
+        try:
+            yield self._expanded[1]
+        except BaseException:
+            self._forget()  # after an error it stands nowhere
+            raise
+
+    def _forget(self) -> None:
+        if self._expanded is not None:
+            self._expanded[1].close()
+            self._expanded = None
+
+    def _stored(self, number: int) -> BufferedReader:
         file = self.files[number]
         try:
-            return self._files.open(file)
+            return cast("BufferedReader", self._files.open(file))
         except OSError as error:
             told = InvalidInput(f"the file cannot be read: {error.strerror or error}", where=file.path)
             raise unreadable(number, told) from None
