@@ -256,8 +256,8 @@ HEADERS: dict[str, tuple[bytes, str]] = {
     "UTF-16 without a mark": ("x,t\n1,2\n".encode("utf-16-le"), "line 1: this is no CSV"),
     "gzip": (gzip.compress(b"x,t\n1,2\n"), "got compressed by gzip; let its name end in .gz"),
     "Latin-1": ("\xe4,t\n1,2\n".encode("latin-1"), "line 1: not UTF-8 text; save it as UTF-8"),
-    "semicolons": (b"x;t\n1;2\n", "expected ',', got ';'; write it again, with commas"),
-    "tabs": (b"x\tt\n1\t2\n", "name it .tsv, or say --format tsv"),
+    "semicolons": (b"x;t\n1;2\n", "expected ',', got ';'; say --delimiter ';'"),
+    "tabs": (b"x\tt\n1\t2\n", "name it .tsv, or say --delimiter tab"),
     "an open quote": (b'"x,t\n1,2\n', "line 1: not valid CSV: a quote is never closed"),
 }
 

@@ -102,6 +102,24 @@ def test_options_have_the_names_of_the_settings(folder: Path) -> None:
         foretell.score(total, data, folder / "out", processes=2)
 
 
+def test_what_stands_between_cells_is_part_of_the_job(folder: Path) -> None:
+    data = folder / "data.csv"
+    data.write_text("id;a;b\n1;2;3\n2;4;5\n")
+    ask = {"key": "id", "mapping": {"x": ["a", "b"]}, "version": "1"}
+    with pytest.raises(InvalidInput, match="got ';'; say --delimiter ';'"):
+        foretell.score(total, data, folder / "out.csv", **ask)
+    foretell.score(total, data, folder / "out.csv", delimiter=";", **ask)
+    assert (folder / "out.csv").read_text().splitlines()[1:] == ["1,5", "2,9"]
+    assert foretell.score(total, data, folder / "out.csv", delimiter=";", **ask).scored_now == 0
+    with pytest.raises(InvalidInput, match=r"another job: the input is read in another way \(--delimiter\)"):
+        foretell.score(total, data, folder / "out.csv", delimiter="|", **ask)
+    for wrong in ("", "::", '"', "\n", "ü", "a"):
+        with pytest.raises(InvalidSetting, match="--delimiter is no mark between cells"):
+            foretell.score(total, data, folder / "out.csv", delimiter=wrong, **ask)
+    with pytest.raises(InvalidSetting, match="--delimiter would do nothing: it is not for parquet"):
+        foretell.score(total, scoring.write_files(folder, files=1), folder / "out", delimiter="tab", **ask)
+
+
 @pytest.mark.parametrize("out", ["data", "data/scores", "data/scores.csv"])
 def test_an_output_that_would_be_its_own_data_is_refused(folder: Path, out: str) -> None:
     data = scoring.write_files(folder, files=1)

@@ -8,8 +8,8 @@ import gzip
 import json
 import lzma
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,7 @@ class Case:
     suffix: str
     write: Callable[[Path, Table], None]
     without_arrow: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 CASES = {
@@ -99,6 +100,8 @@ CASES = {
     "csv without pyarrow": Case(".csv", write_separated(","), without_arrow=True),
     "tsv": Case(".tsv", write_separated("\t")),
     "tsv without pyarrow": Case(".tsv", write_separated("\t"), without_arrow=True),
+    "csv with semicolons": Case(".csv", write_separated(";"), options={"delimiter": ";"}),
+    "csv with bars without pyarrow": Case(".csv", write_separated("|"), True, {"delimiter": "|"}),
     "jsonl": Case(".jsonl", write_lines),
     "arrow": Case(".arrow", write_arrow),
     "arrow stream": Case(".arrow", write_arrow_stream),
@@ -129,7 +132,7 @@ def make(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         if case.without_arrow:
             monkeypatch.setitem(sys.modules, "pyarrow", None)
         kind, files = find_inputs(folder)
-        source = open_source(Data(kind, tuple(files)))
+        source = open_source(Data(kind, tuple(files), case.options))
         source.suit(SPEC, {"x": ("a",), "n": ("n",)})
         opened.append(source)
         return source
@@ -141,7 +144,9 @@ def make(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def some(rows: int, first: int = 0) -> Table:
     numbers = range(first, first + rows)
-    texts = [["plain", "a,b", 'say "so"', "two\nlines", "tab\there", "Ünïcode"][number % 6] for number in numbers]
+    texts = [
+        ["plain; or | so", "a,b", 'say "so"', "two\nlines", "tab\there", "Ünïcode"][number % 6] for number in numbers
+    ]
     return {"a": [number / 4 for number in numbers], "text": texts, "n": list(numbers)}
 
 

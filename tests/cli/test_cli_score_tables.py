@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -87,6 +89,18 @@ def read(path: Path) -> list[dict[str, Any]]:
     for row in cells:
         row["probabilities"] = [float(row.pop(name)) for name in list(row) if name.startswith("probabilities_")]
     return cells
+
+
+def test_compressed_csv_with_semicolons_gives_the_same_answers(foretell: Any, folder: Path, expected: Any) -> None:
+    write_csv(folder / "data.csv")
+    rows = list(csv.reader(io.StringIO((folder / "data.csv").read_text())))
+    with gzip.open(folder / "ä b.csv.gz", "wt") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+    result = foretell("score", "iris.onnx", "ä b.csv.gz", "-o", "out.csv", *HOW)
+    assert result.code == 1 and "say --delimiter ';'" in result.err
+    result = foretell("score", "iris.onnx", "ä b.csv.gz", "-o", "out.csv", *HOW, "--delimiter", ";")
+    assert result.code == 0, result.err
+    assert [row["label"] for row in read(folder / "out.csv")] == [answer["label"] for answer in expected]
 
 
 def test_csv_to_csv_needs_no_pyarrow(folder: Path, foretell: Any) -> None:

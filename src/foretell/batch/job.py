@@ -161,7 +161,7 @@ def differences(job: Job, parts: Mapping[str, str], data: Data) -> str:
     """What is not as it was when `job` was planned, for people."""
     said = []
     if job.made_from["inputs"] != parts["inputs"]:
-        said.append(_changed_inputs(job.data.files, data.files))
+        said.append(_changed_inputs(job.data.files, data.files) or _changed_options(job.data, data))
     said += [f"the {what} changed" for what in ("model", "settings") if job.made_from[what] != parts[what]]
     return ", ".join(said)
 
@@ -178,7 +178,13 @@ def _changed_inputs(before: Sequence[InputFile], now: Sequence[InputFile]) -> st
         if file != new[path]:
             return f"the input changed ({path}: {changed(file) or 'it is another file'})"
     more = next((path for path in new if path not in old), None)
-    return f"the input changed ({more} is new)" if more else "the input is read in another way"
+    return f"the input changed ({more} is new)" if more else ""
+
+
+def _changed_options(before: Data, now: Data) -> str:
+    names = sorted(name for name in {**before.options, **now.options}
+                   if before.options.get(name) != now.options.get(name))  # fmt: skip
+    return f"the input is read in another way{f' (--{names[0]})' if names else ''}"
 
 
 def _digest(value: Any) -> str:

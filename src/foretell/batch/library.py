@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.batch.conditions import parse
+from foretell.batch.delimiter import delimiter_of
 from foretell.batch.job import Wish
 from foretell.batch.model_mark import called
 from foretell.batch.output import open_output
@@ -31,6 +32,7 @@ def score(
     stamp: bool = False,
     format: str | None = None,
     output_format: str | None = None,
+    delimiter: str | None = None,
     source_options: Mapping[str, Any] | None = None,
     fresh: bool = False,
     retry: bool = False,
@@ -57,8 +59,9 @@ def score(
     columns = {name: tuple(names) for name, names in (mapping or {}).items()} or None
     conditions = tuple(parse(text) for text in ([where] if isinstance(where, str) else where))
     wish = Wish(output.format, keys, columns, conditions, top, stamp)
-    request = Request(source, known, number, settings, data, wish, job, format, fresh,
-                      dict(source_options or {}), retry=retry, query=query)  # fmt: skip
+    of_source = {**(source_options or {}), **({} if delimiter is None else {"delimiter": delimiter_of(delimiter)})}
+    request = Request(source, known, number, settings, data, wish, job, format, fresh, of_source, retry=retry,
+                      query=query)  # fmt: skip
     return run(request, output, onlooker)
 
 

@@ -42,6 +42,8 @@ class RowFlags:
     """Format of the data, where its name does not tell."""
     output_format: OutputFormat | None = None
     """Format of the parts of a folder; parquet if not set."""
+    delimiter: str | None = None
+    """What stands between the cells of CSV, such as ";", "|" or tab. If not set: a comma, and a tab in .tsv files."""
 
     def wish(self, output: str) -> Wish:
         """Raises `InvalidSetting`."""
@@ -53,6 +55,14 @@ class RowFlags:
         mapping = {name: tuple(columns) for name, columns in (read_mapping(self.map) or {}).items()}
         where = tuple(parse(text) for text in self.where)
         return Wish(output, tuple(self.key), mapping or None, where, self.top, self.stamp)
+
+    def options(self) -> dict[str, Any]:
+        """Of the source. Raises `InvalidSetting`."""
+        if self.delimiter is None:
+            return {}
+        from foretell.batch.delimiter import delimiter_of
+
+        return {"delimiter": delimiter_of(self.delimiter)}
 
 
 def score(
@@ -99,7 +109,7 @@ def score(
     settings = job_settings(job).settings
     flags = {**model.given(), **given(calls)}
     request = request_of(source, flags, data, wish, settings, fmt=rows.format, fresh=fresh,
-                         options=images.options(), query=sql.query)  # fmt: skip
+                         options={**rows.options(), **images.options()}, query=sql.query)  # fmt: skip
     with like_ctrl_c(), onlooker(json=json) as looks:
         report = run(request, output, looks, Crew(early.get()))
     if json:

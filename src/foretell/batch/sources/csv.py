@@ -1,4 +1,4 @@
-"""CSV files with a header line, and the same with tabs."""
+"""CSV files with a header line, whatever stands between their cells."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ class CsvSource(RecordsSource):
     "007".
     """
 
-    delimiter: ClassVar[bytes] = b","
+    usual_delimiter: ClassVar[str] = ","
     cells_are_text: ClassVar[bool] = True
+    known_options: ClassVar[tuple[str, ...]] = ("delimiter",)
 
     def __init__(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> None:
         super().__init__(files, options)
+        self.delimiter = str(options.get("delimiter", self.usual_delimiter)).encode()
         self._heads: dict[int, _Head] = {}
         self._in_words = set[str]()
 
@@ -107,7 +109,6 @@ class CsvSource(RecordsSource):
     def _read_head(self, number: int) -> _Head:
         file = self.files[number]
         with self.open(number) as stream:
-            stream.seek(0)
             start = len(_BOM) if stream.read(len(_BOM)) == _BOM else 0
             stream.seek(start)
             data = stream.read(_SAMPLE_BYTES)
@@ -139,7 +140,7 @@ class CsvSource(RecordsSource):
         row = rest.partition(b"\n")[0].decode("utf-8", "replace")
         for mark in _MARKS:
             if mark.encode() != self.delimiter and 0 < names[0].count(mark) == row.count(mark):
-                fix = "name it .tsv, or say --format tsv" if mark == "\t" else "write it again, with commas"
+                fix = "name it .tsv, or say --delimiter tab" if mark == "\t" else f"say --delimiter '{mark}'"
                 raise InvalidInput("the cells are separated by another mark", where=where,
                                    expected=repr(self.delimiter.decode()), got=repr(mark), fix=fix)  # fmt: skip
 
@@ -158,4 +159,4 @@ class CsvSource(RecordsSource):
 class TsvSource(CsvSource):
     """The same with tabs between the cells."""
 
-    delimiter: ClassVar[bytes] = b"\t"
+    usual_delimiter: ClassVar[str] = "\t"
