@@ -63,7 +63,11 @@ class CheckKeys(msgspec.Struct, array_like=True, tag=5):
     shards: tuple[Shard, ...]
 
 
-Task = Load | MakePlan | Begin | Score | Allow | CheckKeys
+class WriteEmpty(msgspec.Struct, array_like=True, tag=6):
+    """Write a part without rows: there is no other. Answered by `EmptyWritten`."""
+
+
+Task = Load | MakePlan | Begin | Score | Allow | CheckKeys | WriteEmpty
 
 
 class Loaded(msgspec.Struct, array_like=True, tag=0):
@@ -89,6 +93,12 @@ class KeysChecked(msgspec.Struct, array_like=True, tag=5):
     rows: int = 0
 
 
+class EmptyWritten(msgspec.Struct, array_like=True, tag=6):
+    """`part`: what is told of it, as of that of a shard; None where nobody knows what its columns are."""
+
+    part: Commit | None
+
+
 class Failed(msgspec.Struct, array_like=True, tag=3):
     """The task could not be done, and no row is to blame."""
 
@@ -101,7 +111,7 @@ class Ended(msgspec.Struct, array_like=True, tag=4):
     how: str
 
 
-Event = Loaded | Planned | Scored | KeysChecked | Failed | Ended
+Event = Loaded | Planned | Scored | KeysChecked | EmptyWritten | Failed | Ended
 
 tasks = msgspec.msgpack.Decoder(Task)
 events = msgspec.msgpack.Decoder(Event)

@@ -6,6 +6,7 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from foretell.batch.assign import next_of
 from foretell.batch.blame import OF_ROWS, Blame
@@ -17,16 +18,15 @@ from foretell.batch.manning import Manning
 from foretell.batch.messages import (
     Allow,
     Begin,
-    CheckKeys,
     Ended,
     Failed,
-    KeysChecked,
     Load,
     Loaded,
     MakePlan,
     Planned,
     Score,
     Scored,
+    Task,
 )
 from foretell.batch.progress import Progress
 from foretell.batch.terms import Terms
@@ -34,6 +34,7 @@ from foretell.batch.totals import Totals
 from foretell.errors import ModelError
 from foretell.remote.faults import fault
 
+AnswerT = TypeVar("AnswerT")
 _LOOK_S = 0.2
 _AHEAD = 2
 _PATIENCE_S = 600.0
@@ -106,10 +107,10 @@ class Runner:
                 self._ended(state, event)
         self._onlooker.went_on(self._progress())
 
-    def read_again(self, tasks: Sequence[CheckKeys]) -> Iterator[KeysChecked]:
+    def have_done(self, tasks: Sequence[Task], answer: type[AnswerT]) -> Iterator[AnswerT]:
         """After `run`: has tasks done, each by any of the processes, and gives the answers as they come. What a process
         has not answered when it ends is done again."""
-        waiting, doing = list(tasks), dict[int, CheckKeys]()
+        waiting, doing = list(tasks), dict[int, Task]()
         while waiting or doing:
             if all(state.leaving for state in self._hands.values()):
                 self._fill(len(self._hands) + 1)
@@ -121,7 +122,7 @@ class Runner:
             if isinstance(event, Loaded):
                 self._loaded(state)
                 self._begin(state)
-            elif isinstance(event, KeysChecked):
+            elif isinstance(event, answer):
                 del doing[state.hand.number]
                 yield event
             elif isinstance(event, Ended):

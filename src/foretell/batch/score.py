@@ -21,6 +21,7 @@ from foretell.batch.ledger import Ledger
 from foretell.batch.limits import Limits, TooManyBad
 from foretell.batch.local_crew import crew_for
 from foretell.batch.manning import Manning
+from foretell.batch.messages import EmptyWritten, KeysChecked, WriteEmpty
 from foretell.batch.model_mark import MOST_ROWS, bytes_of, mark_of, settings_for
 from foretell.batch.output import CURRENT, QUARANTINE, Output
 from foretell.batch.progress import Nobody, Onlooker
@@ -248,11 +249,15 @@ class _Run:
             if self._checks_keys:
                 from foretell.batch.keys.search import duplicates  # nothing at the start of a job needs it
 
-                have = runner.read_again if not request.retry else None
+                have = None if request.retry else lambda tasks: runner.have_done(tasks, KeysChecked)
                 self._duplicates = duplicates(plan, ledger, records, have, self._diary.checks_keys)
+            parts = [record for record in records if record.part]
+            if not parts:
+                (empty,) = runner.have_done([WriteEmpty()], EmptyWritten)
+                parts = [empty.part] if empty.part is not None else []
             self._diary.publishes()
             runner.dismiss()
-            self._publish(plan, records)
+            self._publish(plan, records, parts)
         report = self._tell(records, "done")
         ledger.finish({**report.summary(), "file_size": file_size(request.job, self._output)})
         self._output.end(ledger, keep=bool(report.quarantined))
@@ -272,9 +277,8 @@ class _Run:
         finally:
             runner.close()
 
-    def _publish(self, job: Job, records: list[Commit]) -> None:
+    def _publish(self, job: Job, records: list[Commit], parts: list[Commit]) -> None:
         self._put_aside(job, records)
-        parts = [record for record in records if record.part]
         manifest = {"job": job.name, "model": asdict(job.plan.identity), "inputs": [asdict(f) for f in job.data.files],
                     "rows": sum(r.rows for r in records), "quarantined": sum(r.quarantined for r in records),
                     "columns": next((r.schema for r in parts), "")}  # fmt: skip

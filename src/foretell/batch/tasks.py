@@ -20,6 +20,7 @@ from foretell.batch.messages import (
     Score,
     Scored,
     Task,
+    WriteEmpty,
 )
 from foretell.batch.worker import Worker
 from foretell.engine.identity import identity_of
@@ -78,6 +79,8 @@ class Tasks:
             return None
         if isinstance(task, CheckKeys):
             return self._worker.check_keys(task)
+        if isinstance(task, WriteEmpty):
+            return self._worker.write_empty()
         if isinstance(task, Score):
             self._score(self._worker, task)
             return None

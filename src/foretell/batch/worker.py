@@ -19,6 +19,7 @@ from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care
 from foretell.batch.compression import compression_of
+from foretell.batch.empty import no_rows
 from foretell.batch.files import names_its_version
 from foretell.batch.inputs import changed
 from foretell.batch.job import Commit, Data, Job, Plan, Wish, part_name
@@ -26,7 +27,7 @@ from foretell.batch.keys.checking import check_keys
 from foretell.batch.keys.order import KeyOrder
 from foretell.batch.keys.ranges import KeyRange
 from foretell.batch.ledger import Ledger
-from foretell.batch.messages import Begin, CheckKeys, KeysChecked
+from foretell.batch.messages import Begin, CheckKeys, EmptyWritten, KeysChecked
 from foretell.batch.planning import PADDED_ROWS, STAMP, plan
 from foretell.batch.scorer import Lost, Scorer
 from foretell.batch.shards import Shard
@@ -95,6 +96,10 @@ class Worker:
         """Raises an `InferenceError` where a shard cannot be read any more."""
         return self._begun().check_keys(task)
 
+    def write_empty(self) -> EmptyWritten:
+        """Where no shard has a part."""
+        return self._begun().write_empty()
+
     def close(self) -> None:
         if self._work is not None:
             self._work.close()
@@ -136,8 +141,8 @@ class _Work:
         self._committing = Behind("commit")
         self._spec = replica.model.spec
         self._followed = plan.keys if task.follow_keys else ()
-        outputs = shown(self._spec, job.wish.top)
-        self._sink: Sink = open_sink(job.wish.output, outputs, metadata, stamp, plan.group_rows)
+        self._outputs = shown(self._spec, job.wish.top)
+        self._sink: Sink = open_sink(job.wish.output, self._outputs, metadata, stamp, plan.group_rows)
 
     def run(self, shard: Shard, care: Care, committed: Callable[[Commit], None], failed: Failing) -> None:
         self._check_unchanged(shard)
@@ -177,6 +182,17 @@ class _Work:
         finally:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+    def write_empty(self) -> EmptyWritten:
+        scored = no_rows(self._job.plan, self._source, self._outputs)
+        if scored is None:
+            return EmptyWritten(None)
+        path = self._store.scratch(f"empty{self._sink.suffix}")
+        part = self._sink.part(path)
+        with told(path):
+            part.write(scored)
+            part.close()
+        return EmptyWritten(Commit(0, 0, 0, *self._put(path, 0), part.schema))
 
     def check_keys(self, task: CheckKeys) -> KeysChecked:
         plan = self._job.plan
@@ -246,14 +262,17 @@ class _Work:
             content = b"".join(msgspec.json.encode(self._line(each)) + b"\n" for each in lost)
             quarantine = f"{shard.index:06}-{hashlib.sha256(content).hexdigest()[:16]}.jsonl"
             self._store.put(f"{self._job.name}/quarantine/{quarantine}", content)
-        name, size, digest = None, 0, ""
-        if rows:
-            digest, size = _digest(path), path.stat().st_size
-            name = part_name(shard.index, digest, self._sink.suffix)
-            self._store.add_file(path, f"{self._ledger.data}/{name}")
+        name, size, digest = self._put(path, shard.index) if rows else (None, 0, "")
         reasons = Counter(each.error.code for each in lost)
-        return Commit(shard.index, rows, len(lost), name, size, f"sha256:{digest}" if digest else "", part.schema,
-                      quarantine, dict(reasons), self._example(lost))  # fmt: skip
+        return Commit(shard.index, rows, len(lost), name, size, digest, part.schema, quarantine, dict(reasons),
+                      self._example(lost))  # fmt: skip
+
+    def _put(self, path: Path, shard: int) -> tuple[str, int, str]:
+        """The name of a part that is whole, now among the others, its bytes and its digest."""
+        digest, size = _digest(path), path.stat().st_size
+        name = part_name(shard, digest, self._sink.suffix)
+        self._store.add_file(path, f"{self._ledger.data}/{name}")
+        return name, size, f"sha256:{digest}"
 
     def _example(self, lost: list[Lost]) -> str:
         if not lost:

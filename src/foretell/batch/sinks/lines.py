@@ -68,7 +68,8 @@ class LinesPart(Part):
         elif names != self._names:
             what = "the model changed its outputs between calls"
             raise ModelError(what, expected=", ".join(self._names), got=", ".join(names))
-        self._file.write(self._sink.lines(table, scored.rows))
+        if scored.rows:
+            self._file.write(self._sink.lines(table, scored.rows))
 
     def close(self) -> None:
         if self._file is not None:

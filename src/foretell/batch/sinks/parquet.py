@@ -55,6 +55,8 @@ class _ParquetPart(Part):
     def close(self) -> None:
         if self._rows:
             self._flush(self._rows)
+        elif self._writer is None and self._schema is not None:
+            self._writer = writer_to(self._path, self._schema)  # columns without rows
         if self._writer is not None:
             self._writer.close()
             self.schema = ", ".join(f"{field.name}: {field.type}" for field in self._schema)

@@ -81,6 +81,13 @@ class ArrowSource(Source):
                     made.append(Shard(0, number, start + left, start + right, start + left, right - left))
         return numbered(made)
 
+    def empty(self, name: str) -> Any:
+        import pyarrow as pa
+
+        batches = self._opened(self.whole[0], None)
+        batches.stream.close()
+        return without_views(pa.nulls(0, batches.reader.schema.field(name).type))
+
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
         import pyarrow as pa
 

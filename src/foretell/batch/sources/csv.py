@@ -83,6 +83,9 @@ class CsvSource(RecordsSource):
             bad = {**named(name, wrong), **bad}
         return Parsed(columns_read, bad)
 
+    def empty(self, name: str) -> Cells:
+        return self._typed([], self.kind(name))[0]
+
     def _typed(self, cells: list[bytes], kind: CellKind) -> tuple[Cells, dict[int, str]]:
         if kind == "float":
             return floats(cells)

@@ -41,6 +41,12 @@ class JsonLinesSource(RecordsSource):
                                        expected=f"the fields of {known[0].path}" if known else "",
                                        fix="leave the file out, or score it by itself")  # fmt: skip
 
+    def empty(self, name: str) -> Cells | None:
+        if name in self._tensors:
+            return typed([], self.kind(name))[0]
+        known = self.sampled.kind(name)
+        return None if known in ("other", "unknown") else null_cells(0, known)
+
     def begin(self, file: int) -> tuple[int, int]:
         with self.open(file) as stream:
             return len(_BOM) if stream.read(len(_BOM)) == _BOM else 0, 0

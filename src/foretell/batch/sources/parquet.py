@@ -102,6 +102,11 @@ class ParquetSource(Source):
         if counts:
             yield begin, counts
 
+    def empty(self, name: str) -> Any:
+        import pyarrow as pa
+
+        return without_views(pa.nulls(0, self._file(self.whole[0]).schema_arrow.field(name).type))
+
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
         """Goes on where the last shard ended, if it can: rows in the middle of a row group are found by reading."""
         reading = self._reading

@@ -66,6 +66,9 @@ class QuerySource(Source):
             what = f"what was read of the query is damaged: {error.what}"
             raise InvalidInput(what, where=error.where, fix="run with --fresh to read it again") from None
 
+    def empty(self, name: str) -> Any:
+        return self._typed({name: self._parquet.empty(name)})[name]
+
     def close(self) -> None:
         self._parquet.close()
 

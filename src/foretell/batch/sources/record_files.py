@@ -114,7 +114,7 @@ class RecordsSource(Source):
 
     def read(self, shard: Shard, columns: Sequence[str], rows: int) -> Iterator[Block]:
         file, size = self.files[shard.file], shard.stop - shard.start
-        kinds = {name: self._kind(name) for name in columns}
+        kinds = {name: self.kind(name) for name in columns}
         first, lines = shard.first_row, shard.lines
         row_bytes = size / max(1, shard.rows or 1)
         most = int(min(_MOST_BYTES, max(_LEAST_BYTES, rows * row_bytes * _MARGIN)))
@@ -175,7 +175,7 @@ class RecordsSource(Source):
         self._sampled = self._sampled or self.sample()
         return self._sampled
 
-    def _kind(self, name: str) -> CellKind:
+    def kind(self, name: str) -> CellKind:
         """What the model takes; where nobody tells, what the files begin with; a key stays as it stands there."""
         if name not in self._tensors:
             return "any"

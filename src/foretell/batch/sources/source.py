@@ -12,6 +12,7 @@ from foretell.batch.files import ChangedInput
 from foretell.batch.job import Condition
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.errors import InvalidInput, RowError
+from foretell.forms.cells import Cells
 from foretell.forms.mapping import Sort
 from foretell.types import ModelSpec
 
@@ -117,6 +118,10 @@ class Source(ABC):
     def narrow(self, where: Sequence[Condition]) -> None:  # noqa: B027 (optional hook)
         """Before `shards`: only rows for which all of these hold are asked for. What cannot hold one may be left out of
         the shards; the job looks at every row itself."""
+
+    def empty(self, name: str) -> Cells | None:
+        """No cells of a column, of the type that `read` gives it; None where only its cells tell."""
+        return None
 
     def check(self, columns: Sequence[str]) -> None:  # noqa: B027 (optional hook)
         """Once, when the job is planned. Raises `InvalidInput` where one of the files cannot give these columns."""
