@@ -141,6 +141,16 @@ def raise_as(failure: InferenceError, error: BaseException) -> NoReturn:
         del failure, error
 
 
+def said(error: BaseException) -> str:
+    """The kind of an exception and its text, which is somebody else's code and may fail as well."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return kind
+    return f"{kind}: {text}" if text else kind
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error, what it came from, and so on; each once, also where one is told to come from itself."""
     seen: set[int] = set()

@@ -57,6 +57,7 @@ refusing = raising(InvalidInput("no", where="input 'x'", expected=1, got=2, fix=
 transient = raising(TransientError("busy"))
 exiting = raising(SystemExit(3))
 unicode_error = raising(ValueError("naïve 日本 \0 \u2028"))
+interrupting = raising(KeyboardInterrupt())
 no_text_error = raising(ValueError("caf\udce9"))
 deep = raising(RecursionError("too deep"))
 no_batch = answering(lambda batch: 3)

@@ -97,10 +97,13 @@ class Poison(Model):
     )
     SECRET: ClassVar[str] = "poisoned"
 
+    def __init__(self, error: type[BaseException] = ValueError) -> None:
+        self._error = error
+
     def predict(self, batch: Batch, ctx: Context) -> Batch:
         x = batch.dense("x")
         if (x == 666).any():
-            raise ValueError(self.SECRET)
+            raise self._error(self.SECRET)
         return Batch({"y": Dense(x)}, batch.rows)
 
 

@@ -151,6 +151,12 @@ def test_an_error_whose_text_is_no_text_can_be_read() -> None:
         assert outcome(there, rows(1))[1].endswith("ValueError: caf\\udce9")
 
 
+def test_an_interrupt_that_a_model_raises_ends_its_call_only() -> None:
+    with loaded("interrupting") as there:
+        for _ in range(2):
+            assert outcome(there, rows(1))[1].endswith("predict failed: KeyboardInterrupt")
+
+
 def test_a_model_that_gives_up_since_the_time_is_up_is_no_caller_that_gave_up() -> None:
     with loaded("GivesUp") as model:
         with pytest.raises(DeadlineExceeded, match="the time limit passed while the model worked"):

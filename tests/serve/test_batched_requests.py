@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from typing import Any
 
@@ -66,6 +67,21 @@ def test_poison_is_answered_alone(serve: Any, bad: list[int]) -> None:
         else:
             assert values(answer) == [number]
     assert gate.batches[:2] == [1, 32]
+
+
+class Wordless(Exception):
+    """Has no text that could be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [Wordless, KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_whatever_poison_raises_it_is_answered_alone(serve: Any, error: type[BaseException]) -> None:
+    gate = Gate(Poison(error))
+    answers = merged(serve(gate=gate), gate, [infer("gate", [value]) for value in (1, 666, 3)])
+    assert [answer.status for answer in answers] == [200, 500, 200]
+    assert error.__name__ in answers[1].error
 
 
 def test_a_row_the_model_refuses_is_answered_alone(serve: Any) -> None:

@@ -10,7 +10,7 @@ from foretell.columns import Batch, Ragged
 from foretell.engine.recorder import Recorder
 from foretell.engine.run import Run
 from foretell.engine.work import Completed, Work
-from foretell.errors import InferenceError, ModelError, rows_failed
+from foretell.errors import InferenceError, ModelError, rows_failed, said
 from foretell.padding import plain
 
 
@@ -65,7 +65,7 @@ class Delivery:
         """Any exception as an error that a caller may see."""
         if isinstance(error, InferenceError):
             return error
-        failure = ModelError(f"{type(error).__name__}: {error}", where=self._name)
+        failure = ModelError(said(error), where=self._name)
         failure.__cause__ = error
         return failure
 

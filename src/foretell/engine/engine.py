@@ -37,7 +37,7 @@ from foretell.engine.streams import Streams, check_answers, check_streaming
 from foretell.engine.upkeep import Upkeep
 from foretell.engine.warm_up import warm_up
 from foretell.engine.work import Groups, Work, fields_of
-from foretell.errors import InferenceError, NotReady
+from foretell.errors import InferenceError, NotReady, said
 from foretell.model import Context, Model
 from foretell.saying import Say
 from foretell.types import Identity, ModelSpec
@@ -136,7 +136,7 @@ class Engine:
             self._model.close()
             if isinstance(error, InferenceError):
                 raise
-            raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=self._where) from error
+            raise NotReady(f"loading failed: {said(error)}", where=self._where) from error
         first = self.pool.make(self._model, self.settings.devices[0])
         self._direct = Direct(
             self.pool, lambda: self.spec, self._cache, lambda: self.identity, self.settings, self.recorder, self.clock,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from foretell.config import ModelSettings
 from foretell.engine.pool import Open
-from foretell.errors import InferenceError, InvalidSetting, NotReady, Unavailable
+from foretell.errors import InferenceError, InvalidSetting, NotReady, Unavailable, said
 from foretell.model import Model
 
 _ASKED = {"device": "a device beside the first"}
@@ -23,7 +23,7 @@ def loaded(open_again: Open, device: str, where: str) -> Model:
             model.close()
         if isinstance(error, InferenceError):
             raise
-        raise NotReady(f"loading failed: {type(error).__name__}: {error}", where=where) from error
+        raise NotReady(f"loading failed: {said(error)}", where=where) from error
     return model
 
 

@@ -30,6 +30,7 @@ from foretell.errors import (
     TransientError,
     raise_as,
     rows_failed,
+    said,
 )
 from foretell.model import Context, Done, Model, Outcome
 
@@ -193,7 +194,7 @@ class Replica:
             again = transient and not isinstance(error, TransientError)
             return TransientError(str(error), where=self._where) if again else error
         kind = TransientError if transient else ModelError
-        return kind(f"{name} failed: {type(error).__name__}: {error}", where=self._where)
+        return kind(f"{name} failed: {said(error)}", where=self._where)
 
 
 class Prepared:

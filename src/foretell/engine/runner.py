@@ -22,14 +22,7 @@ from foretell.engine.pool import Pool
 from foretell.engine.profile import Profile
 from foretell.engine.run import Run
 from foretell.engine.work import Work, assemble, shared_context
-from foretell.errors import (
-    Cancelled,
-    DeadlineExceeded,
-    InferenceError,
-    NotReady,
-    ReplicaLost,
-    TransientError,
-)
+from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, NotReady, ReplicaLost, TransientError, raise_as
 from foretell.model import Context, Outcome
 
 _OF_THE_CALL = (NotReady, TransientError, DeadlineExceeded, Cancelled)
@@ -260,15 +253,13 @@ class Runner:
         works = run.works
 
         def call(group: Sequence[Work]) -> Batch:
-            return run.member.thread.submit(assemble(group), shared_context(group, run.member.device)).result()
+            try:
+                return run.member.thread.submit(assemble(group), shared_context(group, run.member.device)).result()
+            except BaseException as failure:  # whatever it is, it ends this group and no other
+                raise_as(self._delivery.unexpected(failure), failure)
 
         def search() -> None:
-            results: list[tuple[Sequence[Work], Batch | InferenceError]]
-            try:
-                results = isolate(works, call, error, budget(len(works)))
-            except BaseException as unexpected:
-                results = [(works, self._delivery.unexpected(unexpected))]
-            self.threadsafe(self._deliver_isolated, run, results)
+            self.threadsafe(self._deliver_isolated, run, isolate(works, call, error, budget(len(works))))
 
         try:
             self._loop.run_in_executor(None, search)

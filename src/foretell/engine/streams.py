@@ -19,7 +19,15 @@ from foretell.engine.recorder import Recorder
 from foretell.engine.refusals import Refusals
 from foretell.engine.step_limit import Step, StepLimit
 from foretell.engine.stream_call import StreamCall, expired
-from foretell.errors import InferenceError, InvalidInput, InvalidSetting, ModelError, Overloaded, ReplicaLost
+from foretell.errors import (
+    InferenceError,
+    InvalidInput,
+    InvalidSetting,
+    ModelError,
+    Overloaded,
+    ReplicaLost,
+    said,
+)
 from foretell.model import Model
 
 Call = StreamCall[Any]
@@ -159,7 +167,7 @@ class Streams:
                 self._pool.lose(member)
             return error
         except BaseException as error:  # a thread of ours has nobody above it who could tell
-            return ModelError(f"{type(error).__name__}: {error}", where=self._where)
+            return ModelError(said(error), where=self._where)
         return None
 
     def _release(self, call: Call) -> None:

@@ -13,7 +13,7 @@ from foretell.config import ModelSettings
 from foretell.engine.invariant import check_calls
 from foretell.engine.replica import Replica
 from foretell.engine.warm_up import warm_up
-from foretell.errors import InferenceError, NotReady, Unavailable
+from foretell.errors import InferenceError, NotReady, Unavailable, said
 from foretell.model import Model
 from foretell.remote.recipe import Recipe
 
@@ -65,4 +65,4 @@ def loaded_replica(model: Model, settings: ModelSettings, where: str) -> Replica
 
 
 def _failed(error: BaseException, where: str) -> NotReady:
-    return NotReady(f"loading failed: {type(error).__name__}: {error}", where=where)
+    return NotReady(f"loading failed: {said(error)}", where=where)

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from foretell.columns import Batch
-from foretell.errors import InferenceError, InvalidModel, ModelError, causes
+from foretell.errors import InferenceError, InvalidModel, ModelError, causes, said
 from foretell.model import Context
 from foretell.model import Sequence as Conversation
 from foretell.remote.channel import Channel, ChannelClosed
@@ -125,6 +125,8 @@ class _Worker:
                                            got=error))  # fmt: skip
         except (TypeError, ValueError) as error:
             return self._failed(self._stays_here(error))
+        except KeyboardInterrupt:  # nobody's Ctrl-C gets here: the model has raised it, as it may anything
+            return self._failed(ModelError("predict failed: KeyboardInterrupt", where=self._where))
 
     def _called(self, call: Call) -> Batch:
         batch = unpack(call.batch, self._reader, copy=self._copy)
@@ -149,7 +151,7 @@ class _Worker:
         except InferenceError as error:
             return Failed(fault_note(error), None)
         except (Exception, SystemExit) as error:
-            what = f"close failed: {type(error).__name__}: {error}"
+            what = f"close failed: {said(error)}"
             return Failed(fault_note(ModelError(what, where=self._where)), None)
         return Closed()
 

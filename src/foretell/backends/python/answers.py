@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Batch, Column
-from foretell.errors import InferenceError, InvalidInput, ModelError, RowError
+from foretell.errors import InferenceError, InvalidInput, ModelError, RowError, said
 from foretell.forms.values import to_column
 from foretell.types import TensorSpec
 
@@ -74,7 +74,7 @@ def one_value(returned: Any) -> Any:
 def row_error(error: Exception) -> RowError:
     if isinstance(error, InferenceError):
         return RowError.of(error)
-    return RowError(ModelError.code, f"{type(error).__name__}: {error}")
+    return RowError(ModelError.code, said(error))
 
 
 def _named(returned: Any, rows: int, specs: Sequence[TensorSpec] | None, where: str) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from foretell.backends.python.answers import Answer, finished, one_value, read_a
 from foretell.backends.python.arguments import arguments
 from foretell.backends.python.signature import Function, Signature, read_signature
 from foretell.columns import Batch, Column, concat_columns
-from foretell.errors import InferenceError, ModelError, RowError, TransientError, raise_as
+from foretell.errors import InferenceError, ModelError, RowError, TransientError, raise_as, said
 from foretell.model import Context
 from foretell.types import TensorSpec
 
@@ -72,8 +72,7 @@ def raised(error: BaseException, where: str, transient: tuple[type[Exception], .
     """The error for an exception of user code; errors of foretell stay as they are. Never a traceback."""
     if isinstance(error, InferenceError):
         return error
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return (TransientError if isinstance(error, transient) else ModelError)(text, where=where)
+    return (TransientError if isinstance(error, transient) else ModelError)(said(error), where=where)
 
 
 def _joined(answers: dict[int, Answer], errors: dict[int, RowError], rows: int, where: str) -> Answer:
