@@ -87,6 +87,27 @@ def test_arrays_in_and_arrays_out() -> None:
         assert client.infer({"x": [0.5, 2]}, model="half")["y"].tolist() == [0.5, 2]
 
 
+def test_no_value_is_changed_on_its_way() -> None:
+    """What a server would refuse from another client must not get through a test."""
+    echoes = {"byte": Echo(DataType.INT8), "text": Echo(DataType.BYTES), "short": Echo(DataType.BF16),
+              "flag": Echo(DataType.BOOL), "half": Echo(DataType.FP16)}  # fmt: skip
+    wrong: list[tuple[str, Any]] = [
+        ("byte", [[300]]), ("byte", [[1.5]]), ("byte", [["5"]]), ("byte", [[None]]), ("byte", [[1], [2, 3]]),
+        ("text", [[5]]), ("text", [[None]]), ("flag", [[2]]), ("half", [[70000.0]]),
+    ]  # fmt: skip
+    with Client(echoes) as client:
+        for name, value in wrong:
+            with pytest.raises(InvalidInput):
+                client.infer({"x": value}, model=name)
+        assert client.infer({"x": [[1.0, True]]}, model="byte")["y"].tolist() == [[1, 1]]
+        assert client.infer({"x": [[1.5, -2]]}, model="short")["y"].tolist() == [[1.5, -2]]
+
+
+def test_a_model_without_an_axis_of_rows_gets_its_tensor_whole() -> None:
+    with Client(Echo(DataType.FP32, (), batch=None)) as client:
+        assert client.infer({"x": 2})["y"].tolist() == 2
+
+
 def test_parameters_and_headers_travel() -> None:
     with Client({"params": Params()}) as client:
         found = client.infer({"x": [[1]]}, parameters={"top": 3})["params"]

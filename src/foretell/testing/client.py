@@ -137,7 +137,8 @@ class AsyncClient:
         """The outputs by name. `inputs`: arrays or nested lists with the axis of rows, by name; `model`: which one,
         where there are several. Raises what the server answers, as the `InferenceError` that it stands for."""
         served = self._one(model)
-        tensors = [encoded(name, value, served.spec.input(name)) for name, value in inputs.items()]
+        spec = served.spec
+        tensors = [encoded(n, value, spec.input(n), rows=spec.batch is not None) for n, value in inputs.items()]
         asked: dict[str, Any] = {"inputs": [head for head, _ in tensors], "parameters": dict(parameters or {})}
         asked["parameters"]["binary_data_output"] = True
         text = _json.dumps(asked).encode()
