@@ -53,6 +53,15 @@ class TestFailedLoad:
         assert server.predict("two", 1) == 8
         assert server.index() == [ready("three"), ready("two")]
 
+    def test_it_is_forgotten_with_a_version_that_is_gone(self, manage: Manage, repository: Path) -> None:
+        server = manage(repository)
+        bad = put(repository / "two/2/model.onnx", b"junk")
+        assert server.load("two").status == 400
+        bad.unlink()
+        bad.parent.rmdir()
+        assert server.load("two").status == 200
+        assert server.index() == [ready("three"), ready("two")]
+
     def test_a_good_version_gets_in_beside_a_bad_one(self, manage: Manage, repository: Path) -> None:
         server = manage(repository)
         put(repository / "two/1/model.onnx", b"junk")

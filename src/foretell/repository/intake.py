@@ -67,12 +67,13 @@ class Intake:
         if planned.scanned:
             self.scanned.add(key)
 
-    def forget(self, known: set[Key]) -> None:
-        """Of what is not `known`, nothing needs to be remembered."""
-        for table in (self.failures, self.stamps):
-            for key in [key for key in table if key not in known]:
-                del table[key]
-        self.scanned &= known
+    def forget(self, known: set[Key], name: str | None = None) -> None:
+        """Of what is not `known`, nothing needs to be remembered; where a name is given, of that model only."""
+        gone = {*self.failures, *self.stamps, *self.scanned} - known
+        for key in [key for key in gone if name in (None, key[0])]:
+            self.failures.pop(key, None)
+            self.stamps.pop(key, None)
+            self.scanned.discard(key)
 
     def serving(self, key: Key) -> Served | None:
         try:

@@ -89,6 +89,7 @@ class Loader:
             if not look.found and not look.problems:
                 raise _unknown(name)
             self.held.discard(name)
+            self.intake.forget(look.found.keys() | self.serving(), name)
             reasons = {problem.version or "1": problem.error for problem in look.problems}
             for planned in look.found.values():
                 try:
