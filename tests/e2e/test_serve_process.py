@@ -15,7 +15,7 @@ from typing import Any
 import onnx_build
 import pytest
 from program import Server, run
-from wire import Wire, http, infer, values
+from wire import Wire, http, infer, infer_body, values
 
 Serve = Callable[..., Server]
 
@@ -115,6 +115,29 @@ def test_a_slow_request_is_finished_before_the_end(folder: Path, serve: Serve) -
         answer = wire.answer()
         assert values(answer) == [1, 2]
         assert answer.header("connection") == "close"
+    assert server.end() == 0
+
+
+def test_a_model_may_meddle_with_its_process(folder: Path, serve: Serve) -> None:
+    """A signal to look again that comes while models load, and standard streams that a call closes."""
+    (folder / "meddles.py").write_text(
+        "import os, signal, sys\n"
+        "class Meddles:\n"
+        "    def __init__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    def predict(self, x):\n"
+        "        sys.stdout.close()\n"
+        "        sys.stderr.close()\n"
+        "        return {'y': x}\n"
+    )
+    tokens = folder / "tokens.toml"
+    tokens.touch(0o600)
+    server = serve("meddles.py:Meddles", "--tokens-file", tokens, env={"FORETELL_TOKEN": "0123456789abcdef"})
+    server.wait_for("read again: tokens")
+    head = {"Authorization": "Bearer 0123456789abcdef"}
+    with Wire(server.port) as wire:
+        assert values(wire.send(http("POST", "/v2/models/Meddles/infer", infer_body([1.0]), head)).answer()) == [1]
+    server.stop()
     assert server.end() == 0
 
 

@@ -32,6 +32,8 @@ def entry() -> None:
         sys.stderr.flush()
     except OSError:  # what nobody could be told is no failure of the command: Python would make it one at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except ValueError:  # closed by a model, say, which may do anything
+        pass
     gc.freeze()  # all of it goes now: looking it through for garbage first would take as long as a short command
     sys.exit(code)
 

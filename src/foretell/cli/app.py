@@ -37,7 +37,8 @@ def run(arguments: list[str]) -> int:
     warnings.showwarning = one_line
     try:
         result = _call(arguments)
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # by a model, say, which may do anything
+            sys.stdout.flush()
     except InvalidSetting as error:
         return _failed(error, 2)
     except InferenceError as error:

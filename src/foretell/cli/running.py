@@ -73,19 +73,29 @@ class Alone:
 
 def run(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSettings, place: Place) -> int:
     """Serves `models`, with `flags` of theirs, until it is told to stop. Returns the exit code."""
+    asked = _hang_ups()
     loader = loader_of(
         models, flags, place.tell, settings.drain_timeout_s, workers=place.workers, tells=place.tells
     )  # fmt: skip
     catalog = loader.catalog
     try:
-        return run_on_loop(_serve(loader, divided(settings, place.workers), place))
+        return run_on_loop(_serve(loader, divided(settings, place.workers), place, asked))
     finally:
         for name in catalog.names():
             for version in catalog.versions(name):
                 catalog.resolve(name, version).engine.close()
 
 
-async def _serve(loader: Loader, settings: ServerSettings, place: Place) -> int:
+def _hang_ups() -> list[int]:
+    """Where SIGHUPs from now on are noted: what asks a server to look again shall not end one that is still loading."""
+    asked: list[int] = []
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda number, _: asked.append(number))
+    return asked
+
+
+async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: Sequence[int]) -> int:
+    """`asked`: signals to look again that came already."""
     application = Application(loader.catalog, settings, loader, token=os.environ.get(ENVIRONMENT))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -95,6 +105,8 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place) -> int:
     watcher = Watcher(loader, settings.watch_interval_s if settings.watch else None)
     # Before anybody is told that it serves: what comes in between would be lost, or end it.
     loop.add_signal_handler(signal.SIGHUP, _reload, application, watcher, place)
+    if asked:
+        loop.call_soon(_reload, application, watcher, place)
     if not await place.enter(application, loader, _about(loader.catalog), stopping):
         await place.leave()
         return 0
