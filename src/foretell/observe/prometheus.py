@@ -67,6 +67,7 @@ _DECISIONS = (
 _SERVER = {
     "http_connections": "Connections of clients that are open.",
     "http_connections_refused_total": "Connections refused because there were too many.",
+    "http_held_body_bytes": "Bytes of large request bodies that are held until they are answered.",
     "http_unauthorized_total": "Requests refused for want of a token or a scope.",
     "http_rate_limited_total": "Requests refused because their caller asked too often.",
     "access_log_lines_total": "Lines written to the access log.",

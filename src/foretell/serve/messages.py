@@ -30,8 +30,8 @@ _STATUS = {
 }  # fmt: skip
 
 _REFUSED = re.compile(rb";\s*q\s*=\s*0(\.0*)?\s*$")
-_BITS = {b"gzip": 31, b"deflate": 15}
-"""Content codings, as zlib tells them apart; the first is preferred."""
+_BITS = {b"gzip": 31, b"deflate": 15, b"x-gzip": 31}
+"""Content codings, as zlib tells them apart; the first is preferred, and the last its old name (RFC 9110, 8.4.1.3)."""
 COMPRESS_FROM_BYTES = 1024
 ID_HEADER = b"x-request-id"
 _LONGEST_ID = 128
