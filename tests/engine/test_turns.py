@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from engine_models import rows
-from stepped_models import Served, answered
+from stepped_models import CALL_S, Served, answered
 
 from foretell.columns import Batch
 from foretell.engine.awaited import AwaitedWork
@@ -17,14 +17,16 @@ from foretell.model import Context
 Asked = asyncio.Task[Batch]
 
 
-async def taking_turns(*values: float, **settings: int | float) -> tuple[Served, list[Asked]]:
+async def taking_turns(
+    *values: float, groups: int = 2, call_s: float = CALL_S, **settings: int | float
+) -> tuple[Served, list[Asked]]:
     """A model that has the first of `values`, and the others waiting for their turns."""
-    served = Served(**{"max_batch_size": 8, **settings})
+    served = Served(call_s, **{"max_batch_size": 8, **settings})
     served.models[0].steps.release()
     await answered(*await served.ask(0))
     await served.begun()
     served.models[0].calls.clear()
-    served.engine.batchers[0].pace.waits = False
+    served.engine.batchers[0].pace.groups = groups
     asked = await served.ask(values[0])
     await served.begun()
     return served, asked + await served.ask(*values[1:])
@@ -40,7 +42,7 @@ async def test_who_comes_joins_the_batch_that_is_next() -> None:
     served.models[0].steps.release(9)
     assert await answered(*asked) == [2, 4, 6, 8]
     assert served.models[0].calls[:2] == [1, 2]
-    assert decisions(served.engine)["waits_for_callers"] is False
+    assert decisions(served.engine)["caller_groups"] == 2
     served.engine.close()
 
 
@@ -116,4 +118,44 @@ async def test_requests_of_other_parameters_wait_for_their_own_call() -> None:
     assert served.engine.waiting_rows == 2
     served.models[0].steps.release(9)
     assert await answered(*asked, other) == [2, 4, 6, 10]
+    served.engine.close()
+
+
+async def test_who_leaves_a_batch_before_its_turn_never_reaches_the_model() -> None:
+    served, asked = await taking_turns(1, 2)
+    asked += await served.ask(3)
+    asked[1].cancel()
+    await served.turns()
+    served.models[0].steps.release(9)
+    assert await answered(asked[0], asked[2]) == [2, 6]
+    await served.engine.batchers[0].drain()
+    assert served.models[0].seen == [0, 1, 3]
+    served.engine.close()
+
+
+async def test_a_batch_that_everybody_has_left_is_not_called() -> None:
+    served, asked = await taking_turns(1, 2)
+    asked += await served.ask(3)
+    asked[1].cancel()
+    asked[2].cancel()
+    await served.turns()
+    served.models[0].steps.release(9)
+    assert await answered(asked[0]) == [2]
+    await served.engine.batchers[0].drain()
+    assert await answered(*await served.ask(4)) == [8]
+    assert served.models[0].seen == [0, 1, 4]
+    assert served.engine.pool.members[0].outstanding == 0
+    served.engine.close()
+
+
+@pytest.mark.parametrize(("groups", "lined_up"), [(1, 0), (2, 1), (4, 1)])
+async def test_behind_long_calls_of_the_only_replica_a_batch_is_lined_up_where_callers_take_turns(
+    groups: int, lined_up: int
+) -> None:
+    served, asked = await taking_turns(*range(8), groups=groups, call_s=0.5)
+    assert served.engine.pool.members[0].thread.waiting == lined_up
+    served.models[0].steps.release(9)
+    assert await answered(*asked) == [2 * value for value in range(8)]
+    if groups > 1:
+        assert max(served.models[0].calls) <= 8 // groups
     served.engine.close()

@@ -60,7 +60,7 @@ def test_what_each_process_decides_is_not_added_up_but_its_replicas_are() -> Non
     together = Together("worker")
     for worker in (0, 1):
         decided = {"replicas": 2, "replicas_lost_total": 1, "batch_rows_limit": 64, "bulk_share": 0.5}
-        decided["waits_for_callers"] = 1
+        decided["caller_groups"] = 1
         model = ModelMetrics("m", "1", Stats(), 0, 0, True, {**decided, "slo_margin_seconds": 0.01})
         together.tells(worker, exposition([model], {}))
     lines = together.exposition({0, 1}).splitlines()

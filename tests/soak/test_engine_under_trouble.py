@@ -111,7 +111,7 @@ async def _change(engine: Engine) -> None:
     while True:
         await asyncio.sleep(0.003)
         for batcher in engine.batchers:
-            batcher.pace.waits = not batcher.pace.waits
+            batcher.pace.groups = batcher.pace.groups % 4 + 1
 
 
 @pytest.mark.soak

@@ -69,7 +69,7 @@ class Batcher:
         )  # fmt: skip
         self._next = NextBatch(
             pool, placement, profile, self._lanes, self._again, self.delivery, self._refusals, self._runner, self._busy,
-            clock, name,
+            clock,
         )  # fmt: skip
         pool.watch(self._members_changed)
 
@@ -205,7 +205,8 @@ class Batcher:
         if self._lanes.bulk.groups or len(self._busy) < len(self._pool.members):
             return None
         first = self._busy.next_free(self._runner.takes_another)
-        return first if first and policy.lines_up(self._profile.call_s(self._runner.most_rows)) else None
+        call_s = self._profile.call_s(self._runner.most_rows)
+        return first if first and policy.lines_up(call_s, len(self._busy), not self.pace.waits) else None
 
     def _free(self, run: Run) -> None:
         """The replica is free: take the next batch on the next tick, after the loop has read its sockets."""

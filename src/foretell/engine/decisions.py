@@ -31,7 +31,7 @@ def decisions(engine: Engine) -> dict[str, Any]:
             "now": objective.rows if objective else settings.max_batch_size,
             "most": settings.max_batch_size,
         },
-        "waits_for_callers": all(batcher.pace.waits for batcher in batchers),
+        "caller_groups": max((batcher.pace.groups for batcher in batchers), default=1),
         "objective": {"slo_ms": settings.slo_ms, "margin_ms": objective.margin_s * 1e3, "lag_ms": objective.lag_s * 1e3}
         if objective
         else None,
@@ -54,7 +54,7 @@ def gauges(engine: Engine) -> dict[str, float]:
         "replicas_lost_total": engine.pool.lost,
         "batch_rows_limit": objective.rows if objective else engine.settings.max_batch_size,
         "bulk_share": max((batcher.bulk_share for batcher in engine.batchers), default=0.0),
-        "waits_for_callers": float(all(batcher.pace.waits for batcher in engine.batchers)),
+        "caller_groups": max((batcher.pace.groups for batcher in engine.batchers), default=1),
         **({"slo_margin_seconds": objective.margin_s} if objective else {}),
     }
 

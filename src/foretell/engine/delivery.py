@@ -10,7 +10,7 @@ from foretell.columns import Batch, Ragged
 from foretell.engine.recorder import Recorder
 from foretell.engine.run import Run
 from foretell.engine.work import Completed, Work
-from foretell.errors import InferenceError, ModelError, rows_failed, said
+from foretell.errors import Cancelled, InferenceError, ModelError, rows_failed, said
 from foretell.padding import plain
 
 
@@ -53,6 +53,10 @@ class Delivery:
         for work in waiting:
             work.ended = True
         self._end(waiting, error)
+
+    def gave_up(self, works: Sequence[Work]) -> None:
+        """Ends those of `works` that have not ended: their callers have gone."""
+        self.fail(works, Cancelled("the caller gave up", where=self._name))
 
     def flush(self) -> None:
         if self.after is not None:

@@ -15,7 +15,6 @@ from foretell.engine.refusals import Refusals
 from foretell.engine.runner import Runner
 from foretell.engine.under_way import UnderWay
 from foretell.engine.work import Work
-from foretell.errors import Cancelled
 
 
 class NextBatch:
@@ -33,11 +32,10 @@ class NextBatch:
         runner: Runner,
         busy: UnderWay,
         clock: Clock,
-        name: str,
     ) -> None:
         self._pool, self._placement, self._profile, self._lanes, self._again = pool, placement, profile, lanes, again
         self._delivery, self._refusals, self._runner, self._busy = delivery, refusals, runner, busy
-        self._clock, self._name = clock, name
+        self._clock = clock
 
     @property
     def most_rows(self) -> int:
@@ -45,7 +43,8 @@ class NextBatch:
         most = self._runner.most_rows
         if self._runner.pace.waits or self._placement.inline:
             return most
-        return min(most, policy.turn_rows(self._lanes.rows + self._busy.rows, len(self._pool.members)))
+        there = self._lanes.rows + self._busy.rows
+        return min(most, policy.turn_rows(there, self._runner.pace.groups, len(self._pool.members)))
 
     def take(self) -> tuple[list[Work], int]:
         """Requests that still want an answer, and how often they were tried before. They have left the lanes."""
@@ -71,7 +70,7 @@ class NextBatch:
             if work.ended:
                 continue
             if work.cancelled:
-                self._delivery.fail([work], Cancelled("the caller gave up", where=self._name))
+                self._delivery.gave_up([work])
             elif work.deadline is not None and now >= work.deadline:
                 self._delivery.fail([work], self._refusals.expired())
             else:

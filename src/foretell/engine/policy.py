@@ -64,10 +64,10 @@ def share_rows(waiting_rows: int, free: int, profile: Profile) -> int:
     return waiting_rows
 
 
-def turn_rows(rows: int, members: int) -> int:
-    """The rows of a batch where callers take turns and `rows` of them are there: one half is computed by the `members`,
-    and one has its answers, or waits to be next."""
-    return max(1, math.ceil(rows / (2 * max(1, members))))
+def turn_rows(rows: int, groups: int, members: int) -> int:
+    """The rows of a batch where callers take turns in so many `groups` and `rows` of them are there: one group is
+    computed by the `members`, and the others have their answers, or wait to be next."""
+    return max(1, math.ceil(rows / (groups * max(1, members))))
 
 
 def rows_within(profile: Profile, limit_s: float, max_rows: int) -> int:
@@ -126,13 +126,14 @@ def belongs_apart(calls: int, cpu_s: float) -> bool:
     return calls > 0 and cpu_s / calls > _APART_S
 
 
-def lines_up(call_s: float | None) -> bool:
+def lines_up(call_s: float | None, members: int, taking_turns: bool) -> bool:
     """Whether a replica whose calls take `call_s` gets the next one before this one has ended.
 
     It then waits for nobody between the two, which is worth something where calls are short. What is lined up cannot be
-    taken back: a long call would keep others from a replica that is free sooner.
+    given to another: a long call would keep it from a replica that is free sooner. Where there is no other and callers
+    take turns, requests join and leave it until its call begins: it has nothing to lose.
     """
-    return call_s is not None and call_s <= _LINE_UP_S
+    return call_s is not None and (call_s <= _LINE_UP_S or (taking_turns and members == 1))
 
 
 def restart_delay_s(failures: int, lived_s: float) -> float:

@@ -138,9 +138,16 @@ class Runner:
             return run.open
 
     def _close(self, run: Run) -> tuple[Batch, Context]:
-        """What an open run has become; on the thread of its member."""
+        """What an open run has become; on the thread of its member. Raises `Cancelled` where everybody has left it."""
         with self._joining:
             run.open = False
+        if left := [work for work in run.works if work.cancelled]:
+            self.threadsafe(self._delivery.gave_up, left)
+        works = [work for work in run.works if not work.cancelled and not work.ended]
+        if not works:
+            raise Cancelled("every caller gave up")
+        if len(works) < len(run.works):
+            run.works, run.rows = works, sum([work.rows for work in works])
         batch = assemble(run.works)
         run.batch, run.ctx = batch, shared_context(run.works, run.member.device)
         return batch, run.ctx
@@ -167,9 +174,12 @@ class Runner:
             self._put_back(run)
             return
         error = future.exception()
-        if error is not None and run.batch is None:  # it was open, and what has joined does not go together
+        if error is not None and run.batch is None:  # it was open, and has no rows, or what has joined does not fit
             run.lined_up = False
-            self.start(run)
+            if all(work.ended for work in run.works):
+                self._free(run)
+            else:
+                self.start(run)
             return
         if error is not None:
             self._failed(run, self._delivery.unexpected(error))
@@ -183,7 +193,7 @@ class Runner:
             run.started = finished - took_s
         self._learn(run, answer, finished)
         if len(run.works) > 1 or not self.pace.waits:  # nobody waits for one caller to come back
-            self.pace.ended(answer.rows, finished)
+            self.pace.ended(answer.rows, run.started, finished)
         enough = self.most_rows if self.pace.waits else 1
         goes_on = run.next is not None or self._lanes.interactive.rows >= enough
         if goes_on:  # before the answers are handed out: nobody needs to come back first

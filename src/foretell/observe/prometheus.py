@@ -59,7 +59,7 @@ _DECISIONS = (
     ("replicas_lost_total", "Replicas that ended by themselves, or hung and were given up.", "counter"),
     ("batch_rows_limit", "Most rows of one call of the model now.", "gauge"),
     ("bulk_share", "Part of the time of calls that bulk requests had lately.", "gauge"),
-    ("waits_for_callers", "Whether replicas wait a moment after a call for callers to come back.", "gauge"),
+    ("caller_groups", "Groups of callers that take turns; 1: a replica waits a moment for all of them.", "gauge"),
     ("slo_margin_seconds", "Part of the objective that is kept free for what cannot be foretold.", "gauge"),
 )
 

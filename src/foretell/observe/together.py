@@ -12,7 +12,7 @@ Number = int | float
 
 _OF_A_PROCESS = (
     "foretell_process_", "process_", "python_",
-    "foretell_batch_rows_limit", "foretell_bulk_share", "foretell_slo_margin_seconds", "foretell_waits_for_callers",
+    "foretell_batch_rows_limit", "foretell_bulk_share", "foretell_slo_margin_seconds", "foretell_caller_groups",
 )  # fmt: skip
 """Metrics that say something of one process: they get a label instead of being added up."""
 _ADD_UP = {"counter", "histogram", "summary"}
