@@ -100,6 +100,28 @@ def test_rows_of_different_length_in_one_reply_are_an_error(serve: Any) -> None:
     assert values(server.ask(infer("bad", [1]))) == [1]
 
 
+BINARY = b'{"parameters":{"binary_data_output":true},"inputs"'
+
+
+@pytest.mark.parametrize("column", [Dense(np.array([[5], [7]]), np.array([True, False])), Bytes.of(["a", None], (1,))])
+def test_a_null_is_no_value_in_binary_data(serve: Any, column: Any) -> None:
+    """0 and an empty text are answers; JSON has null, and binary data nothing."""
+    server = serve(bad=Does(y(column)))
+    assert values(server.ask(infer("bad", [0, 0])))[1] is None
+    answer = server.ask(http("POST", "/v2/models/bad/infer", infer_body([0, 0]).replace(b'{"inputs"', BINARY)))
+    assert answer.status == 400
+    assert answer.error == "output 'y': the answer has a null, which has no binary form; ask for it as JSON"
+
+
+def test_a_null_of_floats_is_nan_in_binary_data(serve: Any) -> None:
+    server = serve(bad=Does(y(Dense(np.ones((2, 1), np.float32), np.array([True, False])))))
+    body = infer_body([0, 0]).replace(b'{"inputs"', BINARY)
+    with server.connect() as wire:
+        for _ in range(30):  # until it is a usual request, whose answer goes a shorter way
+            answer = wire.send(http("POST", "/v2/models/bad/infer", body)).answer()
+            assert np.array_equal(np.frombuffer(answer.body[-8:], "<f4"), [1, np.nan], equal_nan=True)
+
+
 @pytest.mark.parametrize(
     ("column", "datatype", "data"),
     [
@@ -114,7 +136,7 @@ def test_an_answer_is_called_what_it_is(serve: Any, column: Any, datatype: str, 
     server = serve(bad=Does(y(column)))
     (output,) = server.ask(infer("bad", [0])).json["outputs"]
     assert (output["datatype"], output["data"]) == (datatype, data)
-    body = infer_body([0]).replace(b'{"inputs"', b'{"parameters":{"binary_data_output":true},"inputs"')
+    body = infer_body([0]).replace(b'{"inputs"', BINARY)
     binary = server.ask(http("POST", "/v2/models/bad/infer", body))
     length = int(binary.header("inference-header-content-length") or "")
     assert f'"datatype":"{datatype}"'.encode() in binary.body[:length]

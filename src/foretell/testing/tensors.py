@@ -12,7 +12,7 @@ from foretell.columns import Bytes, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.fit import bfloat16_floats
 from foretell.forms.values import to_column
-from foretell.serve.codecs.oip_reply import to_binary
+from foretell.serve.codecs.oip_values import to_binary
 from foretell.types import DataType, TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +35,7 @@ def encoded(name: str, value: Any, spec: TensorSpec | None, *, rows: bool = True
     if found is None:
         raise InvalidInput("the values have no tensor form", where=where, got=type(value).__name__)
     shape = [len(column), *column.row_shape] if rows else list(column.row_shape)
-    blob = to_binary(column)
+    blob = to_binary(column, name)
     head = {"name": name, "shape": shape, "datatype": found.value}
     return {**head, "parameters": {"binary_data_size": len(blob)}}, blob
 

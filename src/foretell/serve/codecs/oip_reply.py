@@ -20,6 +20,7 @@ from foretell.errors import InvalidInput, ModelError, nearest
 from foretell.forms import to_numpy
 from foretell.serve.codecs.oip_message import RequestedOutput, shown
 from foretell.serve.codecs.oip_parameters import flag
+from foretell.serve.codecs.oip_values import to_binary
 from foretell.serve.messages import Reply, binary_reply
 from foretell.types import DataType, ModelSpec
 
@@ -155,7 +156,7 @@ class ReplyEncoder:
                 column, datatype = classes(column, datatype, output, spec), DataType.BYTES
             head = self._head(output.name, datatype, _shape(rows, _row_shape(output.name, column), spec))
             if output.binary:
-                blob = to_binary(column)
+                blob = to_binary(column, output.name)
                 blobs.append(blob)
                 tensors.append(_before_bytes(head, len(blob)))
             else:
@@ -174,7 +175,9 @@ class ReplyEncoder:
         column = completed.batch.columns.get(wanted[0].name)
         if len(wanted) > 1 or not wanted[0].binary or wanted[0].top or not isinstance(column, Dense):
             return None
-        spec, name, values = self._spec(), wanted[0].name, to_binary(column)
+        if column.valid is not None:  # rows that have no value are their callers' affair
+            return None
+        spec, name, values = self._spec(), wanted[0].name, to_binary(column, wanted[0].name)
         row_bytes = len(values) // max(1, completed.batch.rows)
         head = self._head(name, datatype_of(name, column, spec), _shape(rows, column.row_shape, spec))
         return self._lead(request_id) + _before_bytes(head, rows * row_bytes) + b"]}", values, row_bytes
@@ -262,23 +265,14 @@ def _token(value: float) -> bytes:
     return b"Infinity" if value > 0 else b"-Infinity"
 
 
-def to_binary(column: Column) -> bytes:
-    """Little endian, row major; BYTES as 4 bytes of length and the element."""
-    if isinstance(column, Ragged):
-        raise ModelError("rows of different length have no tensor form")
-    if isinstance(column, Bytes):
-        return b"".join([len(item).to_bytes(4, "little") + item for item in column.items()])
-    data = column.data
-    return np.ascontiguousarray(data, data.dtype.newbyteorder("<")).tobytes()
-
-
 def classes(column: Column, datatype: DataType, wanted: Wanted, spec: ModelSpec) -> Bytes:
     """The classification extension: per row the best `value:index[:label]`, best first.
 
     Values are printed as C++'s std::to_string prints them.
     """
-    if not isinstance(column, Dense):
-        raise InvalidInput("classification needs numbers", where=f"output {wanted.name!r}", got=datatype)
+    if not isinstance(column, Dense) or not (column.valid is None or column.valid.all()):
+        got = datatype if isinstance(column, Bytes) else "a row without a value"
+        raise InvalidInput("classification needs numbers", where=f"output {wanted.name!r}", got=got)
     scores = to_numpy(column, datatype).reshape(len(column), math.prod(column.row_shape))
     top = min(wanted.top, scores.shape[1])
     order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :top]

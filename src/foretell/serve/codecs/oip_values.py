@@ -1,4 +1,4 @@
-"""Open Inference Protocol, the values of a tensor: from JSON, flat or nested, and from binary."""
+"""Open Inference Protocol, the values of a tensor: from JSON, flat or nested, from binary, and to binary."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from foretell.columns import Bytes, Column, Dense
+from foretell.columns import Bytes, Column, Dense, Ragged
 from foretell.engine.work import Field
-from foretell.errors import InvalidInput
+from foretell.errors import InvalidInput, ModelError
 from foretell.serve.codecs.oip_message import Input, SpecialInput, shown
 from foretell.types import DataType
 
@@ -123,3 +123,22 @@ def _bytes_from_binary(blob: memoryview, field: Field, count: int) -> Bytes:
             f"{end - at} bytes are left over", where=f"input {field.name!r}", expected=f"{count} elements"
         )
     return Bytes.of(items, field.row_shape)
+
+
+def to_binary(column: Column, name: str) -> bytes:
+    """Little endian, row major; BYTES as 4 bytes of length and the element; a null of floats as NaN.
+
+    Raises `InvalidInput` for other nulls, which only JSON can tell from a value, `ModelError` for what is no tensor.
+    """
+    if isinstance(column, Ragged):
+        raise ModelError("rows of different length have no tensor form", where=f"output {name!r}")
+    data = column.data
+    if column.valid is not None and not column.valid.all():
+        if isinstance(column, Bytes) or data.dtype.kind != "f":
+            what = "the answer has a null, which has no binary form"
+            raise InvalidInput(what, where=f"output {name!r}", fix="ask for it as JSON")
+        data = data.copy()
+        data[~column.valid] = np.nan
+    if isinstance(column, Bytes):
+        return b"".join([len(item).to_bytes(4, "little") + item for item in column.items()])
+    return np.ascontiguousarray(data, data.dtype.newbyteorder("<")).tobytes()
