@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,29 @@ def test_a_model_may_meddle_with_its_process(folder: Path, serve: Serve) -> None
         assert values(wire.send(http("POST", "/v2/models/Meddles/infer", infer_body([1.0]), head)).answer()) == [1]
     server.stop()
     assert server.end() == 0
+
+
+def with_open_files(least: int, most: int) -> list[str]:
+    """Runs a program that has so many, and may ask for so many."""
+    script = f"import os, resource as r, sys; r.setrlimit(r.RLIMIT_NOFILE, ({least}, {most}))"
+    return [sys.executable, "-c", f"{script}; os.execv(sys.argv[1], sys.argv[1:])"]
+
+
+def test_as_many_clients_as_there_is_room_for(folder: Path, serve: Serve) -> None:
+    """A limit of open files that can be raised is; below one that cannot, clients are told to come back."""
+    server = serve("iris.onnx", "--max-connections", 200, through=with_open_files(64, 1024))
+    server.stop()
+    assert server.end() == 0
+    assert not [line for line in server.said if "clients at a time" in line]
+    server = serve("iris.onnx", through=with_open_files(64, 128))
+    (warning,) = [line for line in server.said if "clients at a time" in line]
+    room = int(warning.split()[1])
+    assert 0 < room < 128
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire(server.port)) for _ in range(room + 1)]
+        answers = [wire.send(http("GET", "/v2/health/live")).answer() for wire in wires]
+    assert [answer.status for answer in answers] == [200] * room + [503]
+    assert answers[-1].header("retry-after") == "1"
 
 
 def test_a_port_that_is_taken(folder: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,11 +62,17 @@ class Server:
     """`foretell serve` from the moment it says that it serves, on a free port; `port` is None for a Unix socket."""
 
     def __init__(
-        self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, port: int | None = 0
+        self,
+        *arguments: object,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        port: int | None = 0,
+        through: Sequence[str] = (),
     ) -> None:
+        """`through`: a command that runs the program, which it gets as words."""
         where = () if port is None else ("--http-port", port)
         self.process = subprocess.Popen(
-            command("serve", *arguments, *where), cwd=cwd, env=environment(env),
+            [*through, *command("serve", *arguments, *where)], cwd=cwd, env=environment(env),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.said: list[str] = []

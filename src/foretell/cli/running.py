@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from foretell.catalog import Catalog
@@ -19,6 +20,7 @@ from foretell.errors import InferenceError
 from foretell.repository.loader import Loader
 from foretell.repository.watching import Watcher
 from foretell.serve.application import Application
+from foretell.serve.descriptors import room_for
 from foretell.serve.loop import run_on_loop
 from foretell.serve.tokens import ENVIRONMENT
 from foretell.workers.division import divided
@@ -96,6 +98,11 @@ def _hang_ups() -> list[int]:
 
 async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: Sequence[int]) -> int:
     """`asked`: signals to look again that came already."""
+    lines, room = _about(loader.catalog), room_for(settings.max_connections)
+    if room < settings.max_connections:
+        what = f"warning: {room} clients at a time, not {settings.max_connections} as max_connections says"
+        lines.append(f"{what}: the system gives this process no more open files (ulimit -n)")
+        settings = replace(settings, max_connections=room)
     application = Application(loader.catalog, settings, loader, token=os.environ.get(ENVIRONMENT))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -107,7 +114,7 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: 
     loop.add_signal_handler(signal.SIGHUP, _reload, application, watcher, place)
     if asked:
         loop.call_soon(_reload, application, watcher, place)
-    if not await place.enter(application, loader, _about(loader.catalog), stopping):
+    if not await place.enter(application, loader, lines, stopping):
         await place.leave()
         return 0
     watching = loop.create_task(watcher.run())
