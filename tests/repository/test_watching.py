@@ -82,6 +82,34 @@ def test_half_a_file_is_never_taken_and_the_whole_one_then_is(watched: Watched) 
     assert watched.server.index() == [{"name": "m", "version": "1", "state": "READY"}]
 
 
+def test_settings_that_are_wrong_are_said_once_and_to_who_asks(watched: Watched) -> None:
+    def told() -> int:
+        return sum("max_batch_size" in line for line in watched.server.said)
+
+    beside = watched.file.parent / "model.toml"
+    beside.write_text("max_batch_size = 'x'")
+    watched.look()
+    assert told() == 0, "somebody may be writing it"
+    for _ in range(3):
+        watched.look()
+    assert told() == 1
+    watched.look(patient=False)
+    assert told() == 2
+    assert watched.answers() == 2
+    beside.write_text("max_batch_size = 'y'")
+    watched.look()
+    watched.look()
+    assert told() == 3
+    beside.write_text("max_batch_size = 7")
+    watched.look()
+    watched.look()
+    assert watched.server.engine("m").settings.max_batch_size == 7
+    beside.write_text("max_batch_size = 'x'")
+    watched.look()
+    watched.look()
+    assert told() == 4
+
+
 def test_a_file_that_was_only_touched_is_not_loaded(watched: Watched) -> None:
     engine = watched.server.engine("m")
     os.utime(watched.file, ns=(1, 1))

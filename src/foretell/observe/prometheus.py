@@ -70,6 +70,7 @@ _SERVER = {
     "http_held_body_bytes": "Bytes of large request bodies that are held until they are answered.",
     "http_unauthorized_total": "Requests refused for want of a token or a scope.",
     "http_rate_limited_total": "Requests refused because their caller asked too often.",
+    "process_resident_memory_bytes": "Memory that the process has.",
     "access_log_lines_total": "Lines written to the access log.",
     "access_log_lines_dropped_total": "Lines that the access log has lost: the disk was too slow, or full.",
 }

@@ -98,8 +98,7 @@ class Intake:
                 self.note(planned)
             self.loads.ended("failed", time.monotonic() - began)
             self.failures[key] = error
-            line = f"{key[0]} version {key[1]} could not be loaded: {error}"
-            self._say(line, event="model_failed", level="error", model=key[0], version=key[1])
+            self.tell_failed(key, error)
             raise
         finally:
             self.loading.discard(key)
@@ -110,6 +109,13 @@ class Intake:
         self.loads.ended(outcome, took_s)
         line = f"{key[0]} version {key[1]} {outcome} in {took_s:.2f} s"
         self._say(line, event=f"model_{outcome}", model=key[0], version=key[1], duration_s=round(took_s, 3))
+
+    def tell_failed(self, key: Key, error: InferenceError) -> None:
+        """Tells people why a version cannot be loaded; without a version none of the model, without a name nothing."""
+        name, version = key
+        which = f"{name} version {version}" if version else name
+        line = f"{which} could not be loaded: {error}" if which else str(error)
+        self._say(line, event="model_failed", level="error", model=name, version=version)
 
     def take_out(self, key: Key) -> None:
         (served,) = self._catalog.remove(*key)

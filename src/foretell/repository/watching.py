@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from foretell.errors import InferenceError
+from foretell.repository.folder import Problem
 from foretell.repository.loader import Loader
 from foretell.repository.plan import Key, Look, Planned
 from foretell.repository.stamp import Stamp
@@ -21,6 +22,9 @@ class Watcher:
     def __init__(self, loader: Loader, interval_s: float | None) -> None:
         self._loader, self._interval_s = loader, interval_s
         self._seen: dict[Key, Stamp | None] = {}
+        self._wrong: dict[Key, str] = {}
+        """What the last look has found wrong, and what of it has been said."""
+        self._said: dict[Key, str] = {}
         self._wake = asyncio.Event()
         self._closed = False
 
@@ -49,6 +53,7 @@ class Watcher:
         alike. What cannot be loaded is said and kept by the loader. Raises `NotReady`, `Overloaded`."""
         loader, intake = self._loader, self._loader.intake
         look = await loader.look()
+        self._tell(look.problems, patient=patient)
         serving = loader.serving()
         changed = changes(look, intake.stamps)
         gone = missing(look, serving & intake.scanned)
@@ -63,6 +68,18 @@ class Watcher:
             else:
                 await loader.drop(key)
         intake.forget(look.found.keys() | serving)
+
+    def _tell(self, problems: Iterable[Problem], *, patient: bool) -> None:
+        """Says what is wrong with what lies there: to who has asked, and else once, when two looks have found it."""
+        before, self._wrong = self._wrong, {(one.name, one.version): str(one.error) for one in problems}
+        said, self._said = self._said, {}
+        for one in problems:
+            key, text = (one.name, one.version), str(one.error)
+            if not patient or (said.get(key) != text and before.get(key) == text):
+                self._loader.intake.tell_failed(key, one.error)
+                self._said[key] = text
+            elif key in said:
+                self._said[key] = said[key]
 
 
 def changes(look: Look, stamps: Mapping[Key, Stamp]) -> dict[Key, Planned]:
