@@ -227,11 +227,3 @@ def test_data_in_memory_belongs_to_a_predictor(folder: Path) -> None:
     frame: Any = pa.table({"a": [1]})
     with pytest.raises(InvalidSetting, match=r"the data is no path.* foretell\.Predictor answers"):
         foretell.score(total, frame, folder / "out", key=None, version=3)
-
-
-def test_a_column_of_the_names_of_folders_is_told_as_one(folder: Path) -> None:
-    data = scoring.write_files(folder, files=1)
-    data.rename(folder / "year=2020")
-    for asked in ({"key": "year"}, {"where": "year = 2020"}):
-        with pytest.raises(InvalidInput, match=r"no column 'year' for .* it stands in the names of folders only"):
-            foretell.score(total, folder / "year=2020", folder / "out", mapping={"x": ["a", "b"]}, **asked)

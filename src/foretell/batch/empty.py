@@ -7,6 +7,7 @@ import numpy as np
 from foretell.batch.block import Scored
 from foretell.batch.job import ROW, Plan
 from foretell.batch.sources.csv_arrow import text_cells
+from foretell.batch.sources.jsonl import null_cells
 from foretell.batch.sources.source import Source
 from foretell.columns import Batch, Bytes, Column, Dense
 from foretell.forms.cells import Cells
@@ -17,7 +18,7 @@ def no_rows(plan: Plan, source: Source, outputs: ModelSpec) -> Scored | None:
     """None where the data or the model tell only row by row what a column holds. `outputs`: as they are written."""
     keys: dict[str, Cells] = {}
     for name in plan.keys:
-        cells = _numbered(name) if plan.row_numbers else source.empty(name)
+        cells = _cells(plan, source, name)
         if cells is None:
             return None
         keys[name] = cells
@@ -30,9 +31,10 @@ def no_rows(plan: Plan, source: Source, outputs: ModelSpec) -> Scored | None:
     return Scored(keys, Batch(columns, 0)) if columns else None
 
 
-def _numbered(name: str) -> Cells:
-    """Of the columns that tell rows apart where nobody has named a key."""
-    return np.arange(0) if name == ROW else text_cells([])
+def _cells(plan: Plan, source: Source, name: str) -> Cells | None:
+    if plan.row_numbers:
+        return np.arange(0) if name == ROW else text_cells([])
+    return null_cells(0, plan.folders[name]) if name in plan.folders else source.empty(name)
 
 
 def _column(tensor: TensorSpec) -> Column | None:

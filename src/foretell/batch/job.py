@@ -76,13 +76,20 @@ class Plan:
     """The conditions, with values of the kind of their column."""
     broken: Mapping[int, str] = field(default_factory=dict)
     """Files that cannot be read, by their number, and why. Each has a shard without rows."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """Columns that stand in the names of folders, and what they are: "int" or "text"."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Every column that must be read, each once."""
+        """Every column that is needed, each once."""
         inputs = [name for names in self.columns.values() for name in names]
         keys = () if self.row_numbers else self.keys
         return tuple(dict.fromkeys((*keys, *inputs, *(each.column for each in self.where))))
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Those of them that stand in the files."""
+        return tuple(name for name in self.wanted if name not in self.folders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from foretell.batch.folders import folder_fields, folder_kinds, without_match
+from foretell.batch.inputs import ROWS_ARE_FILES
 from foretell.batch.job import FILE, ROW, Data, Plan, Wish
 from foretell.batch.shards import Shard, ShardSize, numbered
 from foretell.batch.sources.source import Field, Source, Unreadable
+from foretell.batch.sql.naming import is_query
 from foretell.batch.where import absent, checked
 from foretell.engine.padded_calls import padded_inputs
 from foretell.errors import InvalidInput, InvalidSetting
@@ -50,19 +53,25 @@ def plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identit
 def _plan(source: Source, data: Data, wish: Wish, model: Model, identity: Identity) -> Plan:
     spec = model.spec
     _check_rows_alone(model, identity.name)
-    fields = source.fields()
+    in_files = source.fields()
+    folders = _folders(wish, spec, data, [field.name for field in in_files])
+    fields = (*in_files, *folder_fields(folders))
     names = [field.name for field in fields]
     keys, row_numbers = _keys(wish, source, data, names)
-    columns = _columns(fields, keys, wish, spec, source)
-    _check_kinds(fields, columns, spec, texts=source.cells_are_text)
+    # What stands in the names of folders is an input only by its name, and not as one of so many numbers.
+    by_name = _inputs(wish, spec)
+    columns = _columns([field for field in fields if field in in_files or field.name in by_name], keys, wish, spec,
+                       source)  # fmt: skip
+    _check_kinds(fields, columns, spec, texts=() if not source.cells_are_text else {each.name for each in in_files})
     source.suit(spec, columns)
     where = checked(wish.where, fields, data.files[0].path)
-    plan = Plan(identity, keys, columns, (), 1, row_numbers, where)
+    plan = Plan(identity, keys, columns, (), 1, row_numbers, where, folders=folders)
     twice = next((name for name in plan.wanted if names.count(name) > 1), None)
     if twice is not None:
         raise InvalidInput(f"there are two columns {twice!r}", where=data.files[0].path, fix="rename one of them")
-    source.check(plan.wanted)
-    source.narrow(where)
+    source.check(plan.read)
+    source.narrow([each for each in where if each.column not in folders])
+    source.unasked = without_match(data.files, folders, where)
     outputs = shown(spec, wish.top)
     _check_output(keys, wish, outputs)
     shards = source.shards(_size(spec, columns))
@@ -90,6 +99,21 @@ def _keys(wish: Wish, source: Source, data: Data, names: Sequence[str]) -> tuple
     return ((FILE, ROW) if len(data.files) > 1 else (ROW,)), True
 
 
+def _folders(wish: Wish, spec: ModelSpec, data: Data, in_files: Sequence[str]) -> dict[str, str]:
+    """The columns that are asked for by name, and that only the names of folders tell: files come first."""
+    asked = {*wish.keys, *(each.column for each in wish.where), *_inputs(wish, spec)} - set(in_files)
+    if not asked or data.kind in ROWS_ARE_FILES or is_query(data.files[0]):
+        return {}
+    return {name: kind for name, kind in folder_kinds(data.files).items() if name in asked}
+
+
+def _inputs(wish: Wish, spec: ModelSpec) -> set[str]:
+    """The names of columns that would be inputs."""
+    mapped = [name for names in (wish.mapping or {}).values() for name in names]
+    features = [name for names in (spec.features or {}).values() for name in names]
+    return {*mapped, *features, *(tensor.name for tensor in spec.inputs or ())}
+
+
 def _columns(
     fields: Sequence[Field], keys: Sequence[str], wish: Wish, spec: ModelSpec, source: Source
 ) -> Mapping[str, tuple[str, ...]]:
@@ -106,20 +130,20 @@ def _columns(
 
 
 def _check_kinds(
-    fields: Sequence[Field], columns: Mapping[str, Sequence[str]], spec: ModelSpec, *, texts: bool
+    fields: Sequence[Field], columns: Mapping[str, Sequence[str]], spec: ModelSpec, *, texts: Collection[str]
 ) -> None:
-    """Raises `InvalidInput` where a column cannot hold what its input takes."""
+    """Raises `InvalidInput` where a column cannot hold what its input takes. `texts`: columns whose cells are text."""
     known = {field.name: field for field in fields}
     for name, sources in columns.items():
         tensor = spec.input(name)
         if tensor is None or tensor.datatype is None:
             continue
         wrong = "number" if tensor.datatype is DataType.BYTES else "text"
-        if (texts or tensor.category) and tensor.datatype is DataType.BYTES:
-            continue
         for source in sources:
             field = known[source]
-            no_word = texts and tensor.datatype is DataType.BOOL and field.sort not in ("flag", "unknown")
+            if (source in texts or tensor.category) and tensor.datatype is DataType.BYTES:
+                continue
+            no_word = source in texts and tensor.datatype is DataType.BOOL and field.sort not in ("flag", "unknown")
             if no_word or field.kind == "time" or (field.kind == wrong and not field.flags):
                 raise InvalidInput(f"column {source!r} does not fit input {name!r}", expected=tensor.describe(),
                                    got=field.described or field.kind)  # fmt: skip

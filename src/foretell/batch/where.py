@@ -51,7 +51,7 @@ def absent(name: str, purpose: str, known: Sequence[str], path: str) -> InvalidI
     """The error of a column that is asked for and not there. `path`: of a file of the data."""
     fix = nearest(name, known)
     if f"/{name}=" in path:
-        fix = "it stands in the names of folders only, which are not read: write it into the files"
+        fix = "it stands in the names of folders, and not in those of all files"
     return InvalidInput(f"there is no column {name!r} for {purpose}", where=path, fix=fix)
 
 

@@ -21,6 +21,7 @@ from foretell.batch.careful import Care
 from foretell.batch.compression import compression_of
 from foretell.batch.empty import no_rows
 from foretell.batch.files import names_its_version
+from foretell.batch.folders import with_folders
 from foretell.batch.inputs import changed
 from foretell.batch.job import Commit, Data, Job, Plan, Wish, part_name
 from foretell.batch.keys.checking import check_keys
@@ -212,13 +213,16 @@ class _Work:
             lost.append(Lost(shard.file, 0, {}, why, None))
             return
         rows, at = self._read_rows, shard.first_row
+        folders, path = self._job.plan.folders, self._job.data.files[shard.file].path
+        read = [name for name in columns if name not in folders] or self._job.plan.read[:1]
         # Where shards are cut by rows, what stands before the place that cannot be read is found with smaller blocks.
         by_rows = shard.start == shard.first_row and shard.rows == shard.stop - shard.start
         while True:
             try:
                 rest = replace(shard, start=at, first_row=at) if by_rows else shard
-                for block in self._read(rest, care, columns, rows):
+                for block in self._read(rest, care, read, rows):
                     at = block.first_row + block.rows
+                    block = with_folders(block, folders, columns, path) if folders else block
                     if (wanted := asked_for(block, self._job.plan.where)) is not None:
                         yield wanted
                 return

@@ -70,7 +70,7 @@ class ArrowSource(Source):
         return next(iter(fields.values()))
 
     def shards(self, size: ShardSize) -> list[Shard]:
-        whole = self.whole
+        whole = self.asked
         counts = [self._rows(number) for number in whole]
         total, stored = sum(map(sum, counts)), sum(file.size for file in self.files)
         most = size.for_data(total, stored).rows_of(stored / max(1, total))

@@ -91,7 +91,7 @@ class NpySource(Source):
                                got=head.field.described, fix="write a table with named columns")  # fmt: skip
 
     def shards(self, size: ShardSize) -> list[Shard]:
-        whole = self.whole
+        whole = self.asked
         heads = [self._head(number) for number in whole]
         size = size.for_data(sum(head.shape[0] for head in heads), sum(file.size for file in self.files))
         made: list[Shard] = []

@@ -73,7 +73,7 @@ class ParquetSource(Source):
         )
 
     def shards(self, size: ShardSize) -> list[Shard]:
-        whole = self.whole
+        whole = self.asked
         metas = [self._file(number).metadata for number in whole]
         groups = [[meta.row_group(at) for at in range(meta.num_row_groups)] for meta in metas]
         rows = sum(meta.num_rows for meta in metas)

@@ -103,7 +103,7 @@ class RecordsSource(Source):
 
     def shards(self, size: ShardSize) -> list[Shard]:
         marks: dict[int, Marks] = {}
-        for number in self.whole:
+        for number in self.asked:
             file = self.files[number]
             start, lines = self.begin(number)
             with self.open(number) as stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -82,6 +82,8 @@ class Source(ABC):
         self.files, self.options = files, options
         self.broken: dict[int, str] = {}
         """Files that cannot be read, by their number, and why: as it was when the job was planned."""
+        self.unasked: Collection[int] = ()
+        """Files of which no row is asked for, by their number: `shards` leaves them out."""
         self.left_out: Mapping[int, RowError] = {}
         """Rows, by their number in the file, that ended a process while they were decoded: `read` does not try them."""
         self.decodes: Callable[[int], None] = _nothing
@@ -91,6 +93,11 @@ class Source(ABC):
     def whole(self) -> list[int]:
         """The numbers of the files that can be read, as far as is known."""
         return [number for number in range(len(self.files)) if number not in self.broken]
+
+    @property
+    def asked(self) -> list[int]:
+        """Those of them that may have rows that are asked for."""
+        return [number for number in self.whole if number not in self.unasked]
 
     def suit(self, spec: ModelSpec, columns: Mapping[str, Sequence[str]]) -> None:  # noqa: B027 (optional hook)
         """Told before `read` what the model takes, and which columns each of its inputs gets.
