@@ -121,6 +121,14 @@ def test_a_string_with_quotes_does_not_join_lines(tmp_path: Path) -> None:
     assert read(source_of(tmp_path, content), ["t", "x"]) == ([('"', 1.0), ("\n", 2.0)], {})
 
 
+def test_keys_are_text_where_they_are_to_be(tmp_path: Path) -> None:
+    cells = [b"7", b"0.5", b'"a"', b"true", b"null", b'[1, "b"]', b"18446744073709551616"]
+    files = source_of(tmp_path, b"".join(b'{"k": %s}\n' % cell for cell in cells)).files
+    rows, bad = read(open_source(Data("jsonl", tuple(files), {"text_keys": True})), ["k"])
+    assert [str(row[0]) for row in rows[:6]] == ["7", "0.5", "a", "true", "None", '[1,"b"]']
+    assert bad == {6: "line 7: column 'k': expected a number of at most 64 bits or a string, got a larger number"}
+
+
 def test_no_line_at_all_is_an_object(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"0\.jsonl, line 2: expected an object, got a list"):
         source_of(tmp_path, b"\n[1]\n[2]\n").fields()

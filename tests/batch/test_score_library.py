@@ -120,6 +120,20 @@ def test_what_stands_between_cells_is_part_of_the_job(folder: Path) -> None:
         foretell.score(total, scoring.write_files(folder, files=1), folder / "out", delimiter="tab", **ask)
 
 
+def test_a_key_that_changes_its_type_late_is_told_with_a_way_out(folder: Path) -> None:
+    data, rows = folder / "data.jsonl", 150_000
+    ids = [row if row < 140_000 else row + 0.5 for row in range(rows)]
+    data.write_text("".join(f'{{"id": {each}, "a": 1, "b": 2}}\n' for each in ids))
+    ask: dict[str, Any] = {"key": "id", "mapping": {"x": ["a", "b"]}, "version": "1"}
+    message = r"key 'id' has another type than in the rows before; expected int64, got double; .*\(--text-keys\)"
+    with pytest.raises(InvalidInput, match=message):
+        foretell.score(total, data, folder / "out.parquet", **ask)
+    with pytest.raises(InvalidInput, match=r"another job: the input is read in another way \(--text-keys\)"):
+        foretell.score(total, data, folder / "out.parquet", text_keys=True, **ask)
+    assert foretell.score(total, data, folder / "out.parquet", text_keys=True, fresh=True, **ask).rows == rows
+    assert pq.read_table(folder / "out.parquet")["id"].to_pylist() == [str(each) for each in ids]
+
+
 @pytest.mark.parametrize("out", ["data", "data/scores", "data/scores.csv"])
 def test_an_output_that_would_be_its_own_data_is_refused(folder: Path, out: str) -> None:
     data = scoring.write_files(folder, files=1)

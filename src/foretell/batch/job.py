@@ -20,6 +20,9 @@ from foretell.types import Identity
 ROW, FILE = "row", "file"
 """Columns of the output that tell rows apart where nobody has named a key."""
 
+AS_TEXT = "read the keys of JSON Lines as text (--text-keys), write JSON Lines, or choose another key"
+"""What to do about keys that are not of one type."""
+
 FORMAT = 2
 """Of the records; a job that another format was written for is not gone on with."""
 
@@ -189,9 +192,9 @@ def _changed_inputs(before: Sequence[InputFile], now: Sequence[InputFile]) -> st
 
 
 def _changed_options(before: Data, now: Data) -> str:
-    names = sorted(name for name in {**before.options, **now.options}
-                   if before.options.get(name) != now.options.get(name))  # fmt: skip
-    return f"the input is read in another way{f' (--{names[0]})' if names else ''}"
+    other = [name for name in {**before.options, **now.options} if before.options.get(name) != now.options.get(name)]
+    flag = f" (--{min(other).replace('_', '-')})" if other else ""
+    return f"the input is read in another way{flag}"
 
 
 def _digest(value: Any) -> str:

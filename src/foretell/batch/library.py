@@ -33,6 +33,7 @@ def score(
     format: str | None = None,
     output_format: str | None = None,
     delimiter: str | None = None,
+    text_keys: bool = False,
     source_options: Mapping[str, Any] | None = None,
     fresh: bool = False,
     retry: bool = False,
@@ -59,7 +60,9 @@ def score(
     columns = {name: tuple(names) for name, names in (mapping or {}).items()} or None
     conditions = tuple(parse(text) for text in ([where] if isinstance(where, str) else where))
     wish = Wish(output.format, keys, columns, conditions, top, stamp)
-    of_source = {**(source_options or {}), **({} if delimiter is None else {"delimiter": delimiter_of(delimiter)})}
+    of_source = {**(source_options or {}), **({"text_keys": True} if text_keys else {})}
+    if delimiter is not None:
+        of_source["delimiter"] = delimiter_of(delimiter)
     request = Request(source, known, number, settings, data, wish, job, format, fresh, of_source, retry=retry,
                       query=query)  # fmt: skip
     return run(request, output, onlooker)

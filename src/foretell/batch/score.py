@@ -237,7 +237,7 @@ class _Run:
                 plan = Job(ledger.name, self._parts, self._data, request.wish, made, _reference(request))
                 ledger.begin(plan)
             self._plan = plan
-            committed, totals = ledger.committed(), Totals()
+            committed, totals = ledger.committed(), Totals(keys=plan.plan.keys)
             for record in ledger.records():
                 totals.add(record)
             try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from foretell.batch.job import Commit
-from foretell.errors import ModelError
+from foretell.batch.job import AS_TEXT, Commit
+from foretell.errors import InferenceError, InvalidInput, ModelError
 
 
 @dataclass(slots=True)
@@ -21,15 +21,27 @@ class Totals:
     crashes: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     example: str = ""
+    keys: tuple[str, ...] = ()
+    """Columns of the data that stand in the output."""
 
     def add(self, commit: Commit) -> None:
-        """Raises `ModelError` where the outputs of the model are not what they were."""
+        """Raises `InvalidInput` where a key has another type than before, `ModelError` where an output has."""
         if commit.schema and self.schema and commit.schema != self.schema:
-            what = "the model changed the types of its outputs between shards"
-            raise ModelError(what, where=f"shard {commit.shard}", expected=self.schema, got=commit.schema)
+            raise self._changed(commit)
         self.schema = self.schema or commit.schema
         self.rows += commit.rows
         self.quarantined += commit.quarantined
         self.bytes += commit.bytes
         self.reasons.update(commit.reasons)
         self.example = self.example or commit.example
+
+    def _changed(self, commit: Commit) -> InferenceError:
+        where = f"shard {commit.shard}"
+        for before, now in zip(self.schema.split(", "), commit.schema.split(", "), strict=False):
+            name = next((key for key in self.keys if now.startswith(f"{key}: ")), None)
+            if before != now and name is not None:
+                what = f"key {name!r} has another type than in the rows before"
+                return InvalidInput(what, where=where, expected=before[len(name) + 2 :], got=now[len(name) + 2 :],
+                                    fix=AS_TEXT)  # fmt: skip
+        what = "the model changed the types of its outputs between shards"
+        return ModelError(what, where=where, expected=self.schema, got=commit.schema)

@@ -45,6 +45,9 @@ class RowFlags:
     delimiter: str | None = None
     """What stands between the cells of CSV, such as ";", "|" or tab. If not set: a comma, and a tab in .tsv files."""
 
+    text_keys: bool = False
+    """Read the keys of JSON Lines as text, where they are not of one type in all lines."""
+
     def wish(self, output: str) -> Wish:
         """Raises `InvalidSetting`."""
         from foretell.batch.conditions import parse
@@ -58,11 +61,12 @@ class RowFlags:
 
     def options(self) -> dict[str, Any]:
         """Of the source. Raises `InvalidSetting`."""
-        if self.delimiter is None:
-            return {}
-        from foretell.batch.delimiter import delimiter_of
+        given: dict[str, Any] = {"text_keys": True} if self.text_keys else {}
+        if self.delimiter is not None:
+            from foretell.batch.delimiter import delimiter_of
 
-        return {"delimiter": delimiter_of(self.delimiter)}
+            given["delimiter"] = delimiter_of(self.delimiter)
+        return given
 
 
 def score(

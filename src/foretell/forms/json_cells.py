@@ -67,6 +67,13 @@ def beyond_64_bits(keys: Sequence[Any]) -> dict[int, str]:
     return {row: wrong for row, key in enumerate(keys) if type(key) is float and not -(2.0**63) < key < 2.0**64}
 
 
+def as_texts(cells: Sequence[Any]) -> tuple[list[str | None], dict[int, str]]:
+    """Cells as text: strings as they are, all else as JSON has it; and what is wrong with numbers that are not what
+    stood there any more."""
+    texts = [cell if cell is None or isinstance(cell, str) else orjson.dumps(cell).decode() for cell in cells]
+    return texts, beyond_64_bits(cells)
+
+
 def sampled_kind(cells: Sequence[Any]) -> str:
     """Of a sample: what nearly all cells are that are no null ("int", "float", "flag", "text", "other"); "unknown"
     where all are."""

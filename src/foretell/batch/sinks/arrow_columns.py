@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from foretell.batch.job import AS_TEXT
 from foretell.columns import Array, Column, Dense, Ragged
 from foretell.errors import InvalidInput
 from foretell.forms.arrow_form import array_of
@@ -64,4 +65,4 @@ def key_array(name: str, cells: Cells) -> Any:
         return _plain(cells) if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf" else pa.array(cells)
     except (pa.ArrowException, TypeError, OverflowError) as error:
         what = f"the cells of key {name!r} have no common type: {str(error).partition(chr(10))[0]}"
-        raise InvalidInput(what, fix="write JSON Lines, which can hold them, or choose another key") from None
+        raise InvalidInput(what, fix=AS_TEXT) from None

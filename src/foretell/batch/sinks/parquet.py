@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from foretell.batch.block import Scored
+from foretell.batch.job import AS_TEXT
 from foretell.batch.sinks.sink import Part, Sink
 from foretell.errors import InvalidInput, ModelError, missing_extra
 from foretell.forms.plain import readable
@@ -84,9 +85,9 @@ class _ParquetPart(Part):
             nulls = [kind is not None and pa.types.is_null(kind) for kind in there]
             unknown = nulls[1] or (nulls[0] and self._writer is None)
             if there[0] != there[1] and not unknown:
-                kind = InvalidInput if name in keys else ModelError
+                kind, fix = (InvalidInput, AS_TEXT) if name in keys else (ModelError, "")
                 raise kind(f"column {name!r} has another type than in the rows before", expected=there[0] or "none",
-                           got=there[1] or "none")  # fmt: skip
+                           got=there[1] or "none", fix=fix)  # fmt: skip
         return pa.unify_schemas([known, other])
 
 

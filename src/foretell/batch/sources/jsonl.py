@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+from foretell.batch.sources.csv_arrow import text_cells
 from foretell.batch.sources.marks import MOST_RECORD_BYTES
 from foretell.batch.sources.mistaken import check_text
 from foretell.batch.sources.record_files import Parsed, RecordsSource, Sampled
 from foretell.batch.sources.records import Records, find_records
 from foretell.errors import InvalidInput
 from foretell.forms.cells import CellKind, Cells
-from foretell.forms.json_cells import objects, sampled_kind, typed
+from foretell.forms.json_cells import as_texts, objects, sampled_kind, typed
 from foretell.forms.typed import named
 
 _SAMPLE_BYTES = 2**18
@@ -19,7 +20,10 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class JsonLinesSource(RecordsSource):
-    """The columns are the fields that the first 256 KiB of the files have, in order of appearance."""
+    """The columns are the fields that the first 256 KiB of the files have, in order of appearance. A key is what it is
+    in each line; with the option `text_keys`, text."""
+
+    known_options: ClassVar[tuple[str, ...]] = ("text_keys",)
 
     def sample(self) -> Sampled:
         names: dict[str, None] = {}
@@ -42,6 +46,8 @@ class JsonLinesSource(RecordsSource):
                                        fix="leave the file out, or score it by itself")  # fmt: skip
 
     def empty(self, name: str) -> Cells | None:
+        if self._is_text(name):
+            return text_cells([])
         if name in self._tensors:
             return typed([], self.kind(name))[0]
         known = self.sampled.kind(name)
@@ -59,12 +65,19 @@ class JsonLinesSource(RecordsSource):
         made: dict[str, Cells] = {}
         for name, kind in columns.items():
             cells = [row.get(name) for row in rows]
+            if self._is_text(name):
+                texts, wrong = as_texts(cells)
+                made[name], bad = text_cells(texts), {**named(name, wrong), **bad}
+                continue
             if name not in self._tensors and not any(cell is not None for cell in cells):
                 made[name] = null_cells(len(cells), self.sampled.kind(name))
                 continue
             made[name], wrong = typed(cells, kind)
             bad = {**named(name, wrong), **bad}
         return Parsed(made, bad)
+
+    def _is_text(self, name: str) -> bool:
+        return bool(self.options.get("text_keys")) and name not in self._tensors
 
     def _sampled_rows(self, number: int) -> list[dict[str, Any]]:
         file = self.files[number]

@@ -27,7 +27,9 @@ def open_source(data: Data) -> Source:
         raise InvalidInput(f"there is no source {data.kind!r}", fix=nearest(data.kind, kinds))
     source = kinds[data.kind]()
     if idle := [name for name in data.options if name not in source.known_options]:
-        raise InvalidSetting(f"--{idle[0]} would do nothing: it is not for {data.kind}", fix="leave it out")
+        raise InvalidSetting(
+            f"--{idle[0].replace('_', '-')} would do nothing: it is not for {data.kind}", fix="leave it out"
+        )
     return source(data.files, data.options)
 
 
