@@ -188,3 +188,26 @@ def test_a_job_gives_the_bytes_of_the_text_and_puts_a_damaged_file_aside(tmp_pat
     told = (tmp_path / "out" / "_foretell" / "quarantine.jsonl").read_text()
     assert "0.csv.gz, line 8: column 'x': not a number: 'oops'" in told
     assert "1.csv.gz: the gzip data end too early" in told
+
+
+def test_damage_that_comes_after_the_plan_is_no_shorter_file(tmp_path: Path) -> None:
+    """Of the same size, and said to be as old: nothing but its rows tell."""
+    path = tmp_path / "data.csv.gz"
+    path.write_bytes(gzip.compress(TEXT))
+    with opened(path) as source:
+        source.fields()
+        shards = source.shards(SIZE)
+    path.write_bytes(gzip.compress(TEXT.replace(b"\n3", b"3")))
+    with (
+        opened(path) as source,
+        pytest.raises(InvalidInput, match=r"the input changed .* it had 500 rows from row 0 on, and has 400"),
+    ):
+        for shard in shards:
+            list(source.read(shard, ["id"], 3_000))
+
+
+def test_a_file_that_needs_too_much_memory_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv.xz"
+    path.write_bytes(lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 2**29}]))
+    with opened(path) as source, pytest.raises(Unreadable, match="the xz data need too much memory"):
+        source.fields()

@@ -154,6 +154,9 @@ class Expanded(io.RawIOBase):
     def _damaged(self, error: Exception) -> InvalidInput:
         member = f", in member {self._member:,}" if self._member > 1 else ""
         why = str(error).rpartition(": ")[2]
+        if "memory" in why.lower():
+            return self._wrong(f"the {self._kind} data need too much memory{member}: {why}",
+                               fix="compress it with a smaller window, or decompress it first")  # fmt: skip
         return self._wrong(f"the {self._kind} data are damaged{member}: {why}", fix="fetch or compress it again",
                            got=f"{self._expanded:,} bytes of text before")  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, cast
 
 from foretell.batch.block import Block
 from foretell.batch.compression import compression_of
-from foretell.batch.files import Files, read_on
+from foretell.batch.files import ChangedInput, Files, read_on
 from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.batch.sources.expanded import Expanded
 from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
@@ -127,6 +127,10 @@ class RecordsSource(Source):
                 if count:
                     yield Block(parsed.columns, count, shard.file, first, bad)
                 first, lines = first + count, lines + data.count(b"\n")
+        if first != shard.first_row + (shard.rows or 0):
+            what = f"it had {shard.rows:,} rows from row {shard.first_row:,} on, and has {first - shard.first_row:,}"
+            raise ChangedInput(f"the input changed while it was read: {what}", where=file.path,
+                               fix="run with --fresh once it is at rest, to score what it holds then")  # fmt: skip
 
     def close(self) -> None:
         self._sampled = None
