@@ -28,9 +28,6 @@ _FILES = [
     ("cases_onnx", "onnx-linear", True),
     ("cases_sklearn", "sklearn-skops", None),
     ("apart_jax", "jax-linear", None),
-]
-# Six processes import each of these, for half a minute: `make soak` has them. PyTorch stands further below.
-_HEAVY = [
     ("cases_huggingface", "huggingface-encoder", None),
     ("apart_tensorflow", "tensorflow-linear", None),
     ("apart_tensorflow", "keras-classifier-file", None),
@@ -83,11 +80,7 @@ def verify(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    ("module", "name", "identical"),
-    [pytest.param(*each, id=each[1]) for each in _FILES]
-    + [pytest.param(*each, id=each[1], marks=pytest.mark.soak) for each in _HEAVY],
-)
+@pytest.mark.parametrize(("module", "name", "identical"), [pytest.param(*each, id=each[1]) for each in _FILES])
 def test_every_backend_through_every_door(tmp_path: Path, module: str, name: str, identical: bool | None) -> None:
     source, digest, rows = built(module, name, tmp_path)
     certificate = verify(source, rows)
