@@ -87,6 +87,26 @@ def test_files_that_came_and_went_in_between_are_read_in_their_order(path: Path)
     assert once(path, follower.position).content == b""
 
 
+def test_that_a_file_beside_was_touched_leaves_no_event_out_and_repeats_none(path: Path) -> None:
+    Path(f"{path}.1").write_bytes(lines(0))
+    os.utime(f"{path}.1", ns=(5, 5))
+    position = once(path).position
+    add(path, lines(3))
+    Path(f"{path}.1").rename(f"{path}.3")
+    path.rename(f"{path}.2")
+    Path(f"{path}.1").write_bytes(lines(4, 5))
+    path.write_bytes(lines(6))
+    later = Path(f"{path}.1").stat().st_mtime_ns + 10**9
+    for touched in (2, 3):
+        os.utime(f"{path}.{touched}", ns=(later, later))
+    shutil.copy2(f"{path}.2", f"{path}.20")
+    Path(f"{path}.4").write_bytes(lines(99))  # unpacked by somebody, with the time that it had
+    os.utime(f"{path}.4", ns=(4, 4))
+    follower = once(path, position)
+    assert follower.content == lines(3, 4, 5, 6)
+    assert once(path, follower.position).content == b""
+
+
 @pytest.mark.parametrize("name", ["in.jsonl.1", "in.jsonl-20260102", "in.1.jsonl", "archived.jsonl"])
 def test_a_file_that_was_rotated_while_nobody_looked_is_found_beside(path: Path, name: str) -> None:
     position = once(path).position

@@ -12,8 +12,8 @@ from foretell.events.bell import Bell
 from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events, Position, Source
 from foretell.events.open_file import OpenFile, opened
-from foretell.events.place_in_file import Place
-from foretell.events.rotation import Beside, find, later
+from foretell.events.place_in_file import Older, Place
+from foretell.events.rotation import Beside, Left, find, later, marks
 from foretell.saying import Say, nobody
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
@@ -51,8 +51,10 @@ class FileSource(Source):
         self._bell = Bell()
         self._stopped = False
         self._file: OpenFile | None = None
-        self._left: os.stat_result | None = None
-        """Of the file that was read last, where others may have come after it and before the one called `path`."""
+        self._left: Left | None = None
+        """The file that was read last, where others may have come after it and before the one called `path`."""
+        self._older: Older | None = None
+        """Than the file that is open; None where that is not known."""
         self._done: set[tuple[int, int]] = set()
         """Files that were read since the one called `path` was last open."""
         self._pause_s = _PAUSE_S
@@ -64,6 +66,7 @@ class FileSource(Source):
             self._resume(Place.from_position(at))
         elif self._once or self._path.exists():
             self._file = self._opened(self._path)
+            self._look_beside(self._file)
         return None if self._file is None else self._file.place(self._file.offset).position()
 
     def poll(self, most: int) -> Events | None:
@@ -106,9 +109,12 @@ class FileSource(Source):
             self._say_cut_back(self._path, place.offset)
             found = self._come_back(place)
         if found is not None:
+            self._older = place.older
             self._file = self._opened(self._path if _is(self._path, found.status) else found.path)
             self._file.go_on(place.offset, place.lines, place.offset)
-            if not self._is_here(self._file):
+            if self._is_here(self._file):
+                self._look_beside(self._file)
+            else:
                 self._say(f"{self._path} was rotated; going on in {found.path}", event="rotated")
             return
         if self._once and not self._path.exists():
@@ -152,15 +158,17 @@ class FileSource(Source):
             self._stopped = True  # only with `once` is a file over that is still there
         else:
             self.rotations += 1
-            self._left = file.status()
+            self._left = Left(file.number, file.mark())
             self._done.add(file.number)
+            if self._older is not None:
+                self._older = self._older.and_one(self._left.mark)
         self._close_file()
 
     def _begin_next(self) -> bool:
         """Opens the next file, or waits for it. False where there will be none."""
         path = self._path
         if self._left is not None:
-            path = next(iter(later(self._path, self._left, self._avoid, self._done)), path)
+            path = next(iter(later(path, self._left, self._avoid, self._done, self._older)), path)
         if not path.exists():
             if self._once:
                 return False
@@ -180,7 +188,14 @@ class FileSource(Source):
         if self._is_here(self._file):
             self._left = None
             self._done.clear()
+            self._look_beside(self._file)
         return True
+
+    def _look_beside(self, file: OpenFile) -> None:
+        """The open file is the one called `path`, so all that it may have been before are older."""
+        since_ns, found = file.status().st_mtime_ns, marks(self._path, self._avoid)
+        if self._is_here(file):  # else some of them may have come after it by now
+            file.older = self._older = None if found is None else Older(since_ns, found)
 
     def _cut_off(self, file: OpenFile) -> None:
         """The file has other bytes than it had. What it held is looked for in a copy of it, or comes back."""
@@ -208,7 +223,9 @@ class FileSource(Source):
 
     def _opened(self, path: Path, cutter: Cutter | None = None) -> OpenFile:
         descriptor = opened(path)
-        return OpenFile(path, descriptor, cutter or Cutter(self._most))
+        file = OpenFile(path, descriptor, cutter or Cutter(self._most))
+        file.older = self._older
+        return file
 
     def _is_here(self, file: OpenFile) -> bool:
         """Whether it is the one that is called `path`, or no file is called so."""

@@ -10,7 +10,7 @@ from foretell.errors import InvalidInput, Unavailable
 from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events
 from foretell.events.line_events import LineEvents
-from foretell.events.place_in_file import LOOKED_AT_BYTES, Place, digest
+from foretell.events.place_in_file import LOOKED_AT_BYTES, Mark, Older, Place, digest
 
 _READ_BYTES = 2**20
 
@@ -33,6 +33,7 @@ class OpenFile:
         """All that it will ever have was read."""
         self.begins_again = False
         """It holds something else by now, which is to be read from its beginning."""
+        self.older: Older | None = None
         self._head = b""
         self._seen = b""
         """What was read last, and up to 1,024 bytes before it."""
@@ -82,7 +83,11 @@ class OpenFile:
         """`offset`: within what was read last, or behind it."""
         size, seen_from = min(LOOKED_AT_BYTES, offset), self.read_to - len(self._seen)
         tail = self._seen[offset - size - seen_from : offset - seen_from]
-        return Place(str(self.path), *self.number, offset, self.lines, digest(self._head[:size]), digest(tail))
+        return Place(str(self.path), *self.number, offset, self.lines, digest(self._head[:size]), digest(tail),
+                     self.older)  # fmt: skip
+
+    def mark(self) -> Mark:
+        return Mark.of(self._descriptor)
 
     def status(self) -> os.stat_result:
         return os.fstat(self._descriptor)

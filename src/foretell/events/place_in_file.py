@@ -15,11 +15,47 @@ LOOKED_AT_BYTES = 1024
 _DIGITS = 32
 
 
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """A file, as it is known again under another name, or as a copy. `head`: a digest of its first `size` bytes."""
+
+    inode: int
+    modified_ns: int
+    size: int
+    head: str
+
+    @classmethod
+    def of(cls, descriptor: int) -> Mark:
+        status = os.fstat(descriptor)
+        head = os.pread(descriptor, LOOKED_AT_BYTES, 0)
+        return cls(status.st_ino, status.st_mtime_ns, len(head), digest(head))
+
+    def begins(self, descriptor: int) -> bool:
+        """Whether an open file begins as it does. One that was empty begins nothing but empty files."""
+        return digest(os.pread(descriptor, self.size or 1, 0)) == self.head
+
+    def is_of(self, descriptor: int) -> bool:
+        status = os.fstat(descriptor)
+        return (status.st_ino == self.inode or status.st_mtime_ns == self.modified_ns) and self.begins(descriptor)
+
+
+class Older(msgspec.Struct, frozen=True, array_like=True):
+    """The files beside one that came before it. `since_ns`: when it was last written as they were looked at."""
+
+    since_ns: int
+    marks: tuple[Mark, ...]
+
+    def know(self, descriptor: int) -> bool:
+        return any(mark.is_of(descriptor) for mark in self.marks)
+
+    def and_one(self, mark: Mark) -> Older:
+        return Older(self.since_ns, (*self.marks, mark))
+
+
 class Place(msgspec.Struct, frozen=True):
     """`offset` bytes of a file were given out, in `lines` lines. `device` and `inode`: of the file.
 
     `head` and `tail`: digests of up to 1,024 bytes at its beginning and before `offset`: a file that has other bytes
-    there is another one, whatever it is called.
+    there is another one, whatever it is called. `older` None: not known.
     """
 
     path: str
@@ -29,6 +65,7 @@ class Place(msgspec.Struct, frozen=True):
     lines: int
     head: str
     tail: str
+    older: Older | None = None
 
     @classmethod
     def from_position(cls, position: Position) -> Place:

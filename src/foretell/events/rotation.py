@@ -5,21 +5,31 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from foretell.events.place_in_file import Place
+from foretell.events.place_in_file import Mark, Older, Place
 
 _ROTATED = r"[.-](\d[\d.:TZ_-]*)"
 """What is put into the name of a file that is rotated: a number or a time."""
 _LONGEST_NUMBER = 5
 """Digits of one that counts how often a file was rotated: the highest is the oldest. A longer one is a time."""
+_MOST_MARKS = 256
+
+Answer = TypeVar("Answer")
 
 
 class Beside(NamedTuple):
     path: Path
     status: os.stat_result
+
+
+class Left(NamedTuple):
+    """A file that was read to its end. `number`: its device and inode."""
+
+    number: tuple[int, int]
+    mark: Mark
 
 
 def rotated(path: Path, avoid: Collection[Path]) -> list[Beside]:
@@ -46,22 +56,45 @@ def find(path: Path, place: Place, avoid: Collection[Path]) -> Beside | None:
     same = [each for each in files if place.is_file(each.status) and each.path not in known]
     alike = [each for each in files if each.path == path] + rotated(path, avoid) if place.offset else []
     others = [each for each in alike if not place.is_file(each.status)]
-    return next((each for each in (*same, *others) if _fits(place, each.path)), None)
+    return next((each for each in (*same, *others) if _of_open(each.path, place.fits)), None)
 
 
-def later(path: Path, status: os.stat_result, avoid: Collection[Path], done: Collection[tuple[int, int]]) -> list[Path]:
-    """The files that were written after the one of `status` and rotated away since, the oldest first; not `path`.
+def marks(path: Path, avoid: Collection[Path]) -> tuple[Mark, ...] | None:
+    """Of all files that `path` may have been; None where they are too many, or change meanwhile."""
+    every = rotated(path, avoid)
+    found = [_of_open(each.path, Mark.of) for each in every[:_MOST_MARKS]]
+    made = tuple(each for each in found if each is not None)
+    return made if len(made) == len(every) else None
 
+
+def later(
+    path: Path, left: Left, avoid: Collection[Path], done: Collection[tuple[int, int]], older: Older | None
+) -> list[Path]:
+    """The files that came after the one that was `left` and were rotated away since, the oldest first; not `path`.
+
+    Those that were written after it, and, where the `older` ones are known, every other one that was written since
+    these were looked at: that somebody has touched the file that was left is no reason to leave out events.
     `done`: device and inode of files that are none of them.
     """
     every = rotated(path, avoid)
     numbers = [(each.status.st_dev, each.status.st_ino) for each in every]
-    number = (status.st_dev, status.st_ino)
-    if number in numbers:
-        first = numbers.index(number) + 1
+    if left.number in numbers:
+        first = numbers.index(left.number) + 1
     else:
-        first = sum(each.status.st_mtime_ns < status.st_mtime_ns for each in every)
-    return [each.path for each, its in zip(every[first:], numbers[first:], strict=True) if its not in done]
+        first = sum(each.status.st_mtime_ns < left.mark.modified_ns for each in every)
+    found = []
+    for at, (each, number) in enumerate(zip(every, numbers, strict=True)):
+        if number in done or number == left.number:
+            continue
+        if at >= first if older is None else _came_later(each, at >= first, left, older):
+            found.append(each.path)
+    return found
+
+
+def _came_later(file: Beside, written_later: bool, left: Left, older: Older) -> bool:
+    if _of_open(file.path, older.know):
+        return False
+    return written_later or (file.status.st_mtime_ns >= older.since_ns and not _of_open(file.path, left.mark.begins))
 
 
 def _age(pattern: re.Pattern[str], name: str) -> tuple[int, str]:
@@ -71,13 +104,16 @@ def _age(pattern: re.Pattern[str], name: str) -> tuple[int, str]:
     return (-int(mark), "") if mark.isdigit() and len(mark) <= _LONGEST_NUMBER else (0, mark)
 
 
-def _fits(place: Place, path: Path) -> bool:
+def _of_open(path: Path, ask: Callable[[int], Answer]) -> Answer | None:
+    """What `ask` says of the descriptor of a file; None where it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
-        return place.fits(descriptor)
+        return ask(descriptor)
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
 
