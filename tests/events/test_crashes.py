@@ -110,6 +110,24 @@ def test_a_stream_that_is_told_to_stop_commits_what_it_has_done(folder: Path, nu
     assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(150))
 
 
+def test_one_that_waits_for_its_source_to_come_back_is_told_to_stop(folder: Path) -> None:
+    (folder / "in.jsonl").write_bytes(eventing.events(range(100)))
+    eventing.run(folder)
+    os.truncate(folder / "in.jsonl", 10)
+    with eventing.started(folder, "--json") as process:
+        assert process.stderr is not None
+        while "is shorter than" not in process.stderr.readline():
+            assert process.poll() is None
+        process.terminate()
+        said, more = process.communicate(timeout=60)
+    assert (process.returncode, "starting at the beginning" in more) == (0, False)
+    report = json.loads(said)
+    assert (report["outcome"], report["events"], report["truncations"]) == ("stopped", 0, 0)
+    (folder / "in.jsonl").write_bytes(eventing.events(range(101)))
+    eventing.run(folder)
+    assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(101))
+
+
 def test_a_signal_that_does_not_end_the_wait_of_the_main_thread_still_stops_the_stream(folder: Path) -> None:
     """As one that comes just before the wait begins: Python notes it, and acts on it once that thread goes on."""
     (folder / "in.jsonl").write_bytes(eventing.events(range(3)))

@@ -108,6 +108,8 @@ class FileSource(Source):
         if found is None and place.may_come_back(self._path) and not self._once:
             self._say_cut_back(self._path, place.offset)
             found = self._come_back(place)
+            if self._stopped:
+                return
         if found is not None:
             self._older = place.older
             self._file = self._opened(self._path if _is(self._path, found.status) else found.path)

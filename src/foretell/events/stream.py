@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,8 +95,28 @@ def run(request: Request, ends: Ends, onlooker: Onlooker | None = None, stopper:
         made_from = _made_from(request, ends, caller)
         if record is not None:
             _check_same(record.made_from, made_from, ends)
+        halt = _Halt(ends.source)
+        if stopper is not None:
+            stack.enter_context(stopper(halt))
         began = _begin(request, ends, record, made_from, stack)
-        return _Run(request, ends, caller, began, clock, onlooker or Nobody(), record is not None).report(stopper)
+        return _Run(request, ends, caller, began, clock, onlooker or Nobody(), record is not None).report(halt)
+
+
+class _Halt:
+    """Stops a stream whatever it does: waits for its source to come back, or runs."""
+
+    def __init__(self, source: Source) -> None:
+        self._stop, self._asked = source.stop, False
+
+    def __call__(self) -> None:
+        self._asked = True
+        self._stop()
+
+    def now_by(self, stop: Callable[[], None]) -> None:
+        """From now on, and at once where it was asked for."""
+        self._stop = stop
+        if self._asked:
+            stop()
 
 
 def _begin(
@@ -203,9 +223,9 @@ class _Run:
         self._processor = Processor(ends.source, ends.sink, self._answering, self._writing, terms, kept,
                                     record.counts.events, clock, self._went_on)  # fmt: skip
 
-    def report(self, stopper: Stopper | None) -> Report:
-        with stopper(self._processor.stop) if stopper is not None else nullcontext():
-            self._processor.run()
+    def report(self, halt: _Halt) -> Report:
+        halt.now_by(self._processor.stop)
+        self._processor.run()
         ends, writing, identity = self._ends, self._writing, self._caller.identity
         source = ends.source
         return Report(
