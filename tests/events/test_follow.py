@@ -3,6 +3,7 @@ nobody does."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from foretell.clock import ManualClock
 from foretell.errors import InvalidInput
 from foretell.events.cutter import Cutter
 from foretell.events.follow import FileSource
+from foretell.events.stdio import PipeSource
 
 
 @pytest.fixture
@@ -85,6 +87,27 @@ def test_files_that_came_and_went_in_between_are_read_in_their_order(path: Path)
     follower = once(path, position)
     assert follower.content == lines(3, 4, 5, 6)
     assert once(path, follower.position).content == b""
+
+
+def test_what_is_no_text_is_refused_at_the_start(path: Path) -> None:
+    """And not later: an odd file among those that are rotated is told line by line, and holds nobody up."""
+    position = once(path).position
+    path.rename(f"{path}.1")
+    path.write_bytes(gzip.compress(lines(3)))
+    assert once(path, position).texts
+    with pytest.raises(InvalidInput, match=r"no JSON Lines.*got compressed by gzip; .*zcat FILE \| foretell stream"):
+        once(path)
+    path.write_bytes("{}".encode("utf-16"))
+    with pytest.raises(InvalidInput, match=r"in\.jsonl: .*got UTF-16 text"):
+        once(path)
+    come, go = os.pipe()
+    os.write(go, gzip.compress(lines(1)))
+    source = PipeSource(come)
+    with pytest.raises(InvalidInput, match=r"standard input: .*gzip"):
+        source.poll(9)
+    source.close()
+    for descriptor in (come, go):
+        os.close(descriptor)
 
 
 def test_that_a_file_beside_was_touched_leaves_no_event_out_and_repeats_none(path: Path) -> None:

@@ -66,6 +66,7 @@ class FileSource(Source):
             self._resume(Place.from_position(at))
         elif self._once or self._path.exists():
             self._file = self._opened(self._path)
+            self._file.check()
             self._look_beside(self._file)
         return None if self._file is None else self._file.place(self._file.offset).position()
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from foretell.events.cutter import Lines
 from foretell.events.interfaces import Events, Position
+from foretell.forms.mistaken import check_text
+
+_UNPACK = "give what unpacks it a pipe: zcat FILE | foretell stream MODEL"
 
 
 @dataclass(slots=True)
@@ -26,3 +29,8 @@ class LineEvents(Events):
         before, offset = (number, 0) if self.cut is None else (self.cut.number(number), self.cut.offset(number))
         named = {"file": self.path} if self.path else {}
         return {**named, "line": self.lines + before + 1, "offset": self.offset + offset}
+
+
+def check_lines(beginning: bytes, where: str) -> None:
+    """Raises `InvalidInput` for the beginning of something else: each piece of it would be a dead letter."""
+    check_text(beginning, where, "JSON Lines", _UNPACK)

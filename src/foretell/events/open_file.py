@@ -9,7 +9,7 @@ from pathlib import Path
 from foretell.errors import InvalidInput, Unavailable
 from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events
-from foretell.events.line_events import LineEvents
+from foretell.events.line_events import LineEvents, check_lines
 from foretell.events.place_in_file import LOOKED_AT_BYTES, Mark, Older, Place, digest
 
 _READ_BYTES = 2**20
@@ -44,6 +44,10 @@ class OpenFile:
         size = min(LOOKED_AT_BYTES, read_to)
         self._head = os.pread(self._descriptor, size, 0)
         self._seen = os.pread(self._descriptor, size, read_to - size)
+
+    def check(self) -> None:
+        """Raises `InvalidInput` where it begins as something else than lines of text."""
+        check_lines(os.pread(self._descriptor, LOOKED_AT_BYTES, 0), str(self.path))
 
     def read(self) -> bool:
         """Feeds the cutter with what follows. False where the file does not hold any more what was read last."""

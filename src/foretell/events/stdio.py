@@ -12,7 +12,7 @@ from foretell.errors import InvalidInput, Unavailable
 from foretell.events.bell import Bell
 from foretell.events.cutter import Cutter
 from foretell.events.interfaces import Events, Mark, Position, Sink, Source
-from foretell.events.line_events import LineEvents
+from foretell.events.line_events import LineEvents, check_lines
 from foretell.file_lock import NoRoom
 
 _READ_BYTES = 2**18
@@ -29,7 +29,7 @@ class PipeSource(Source):
     def __init__(self, descriptor: int, most_line_bytes: int = 2**20) -> None:
         self._descriptor, self._cutter = descriptor, Cutter(most_line_bytes)
         self._bell = Bell(descriptor)
-        self._stopped = self._ended = False
+        self._stopped = self._begun = self._ended = False
         self._offset = self._lines = 0
 
     def open(self, at: Position | None) -> Position | None:
@@ -64,6 +64,9 @@ class PipeSource(Source):
             what = f"it cannot be read: {error.strerror or error}"
             raise Unavailable(what, where="standard input") from None
         if data:
+            if not self._begun:
+                self._begun = True
+                check_lines(data, "standard input")
             self._cutter.feed(data)
         else:
             self._cutter.finish()

@@ -10,13 +10,13 @@ from foretell.batch.shards import InputFile
 from foretell.batch.sources.csv_arrow import columns_of, text_cells
 from foretell.batch.sources.csv_cells import NotCsv, cells_of, column, split
 from foretell.batch.sources.marks import MOST_RECORD_BYTES
-from foretell.batch.sources.mistaken import check_text
 from foretell.batch.sources.record_files import Parsed, RecordsSource, Sampled
 from foretell.batch.sources.records import Records, find_records
 from foretell.batch.sources.source import Field, same_fields, unreadable
 from foretell.errors import InvalidInput
 from foretell.forms.cells import CellKind, Cells
 from foretell.forms.files import check_header
+from foretell.forms.mistaken import check_text
 from foretell.forms.typed import flags, floats, integers, kind_of, named, texts
 
 _SAMPLE_BYTES = 2**16

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from foretell.batch.sources.csv_arrow import text_cells
 from foretell.batch.sources.marks import MOST_RECORD_BYTES
-from foretell.batch.sources.mistaken import check_text
 from foretell.batch.sources.record_files import Parsed, RecordsSource, Sampled
 from foretell.batch.sources.records import Records, find_records
 from foretell.errors import InvalidInput
 from foretell.forms.cells import CellKind, Cells
 from foretell.forms.json_cells import as_texts, objects, sampled_kind, typed
+from foretell.forms.mistaken import check_text
 from foretell.forms.typed import named
 
 _SAMPLE_BYTES = 2**18

@@ -14,13 +14,18 @@ _BY_NAME = {"compressed by gzip": ".gz", "compressed by zstd": ".zst", "compress
             "compressed by xz": ".xz"}  # fmt: skip
 
 
-def check_text(beginning: bytes, where: str, expected: str) -> None:
-    """Raises `InvalidInput` for the beginning of a file that is something else. `expected`: what it should be."""
+LOOKED_AT_BYTES = 16
+"""Of a file are enough."""
+
+
+def check_text(beginning: bytes, where: str, expected: str, unpack: str = "") -> None:
+    """Raises `InvalidInput` for the beginning of a file that is something else. `expected`: what it should be.
+    `unpack`: what to do with one that is compressed, where its name would not help."""
     got = next((what for magic, what in _BEGINNINGS.items() if beginning.startswith(magic)), "")
     if not got and b"\0" in beginning[:2]:
         got = "UTF-16 text without a mark, or no text"
     if got:
-        fix = _fix(got)
+        fix = unpack if unpack and got in _BY_NAME else _fix(got)
         raise InvalidInput(f"this is no {expected}", where=where, expected="UTF-8 text", got=got, fix=fix)
 
 
