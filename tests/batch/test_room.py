@@ -31,6 +31,15 @@ def test_rows_that_take_little_get_calls_of_any_size() -> None:
     assert grown(Room(300 * MIB, 100 * MIB, 16_384, scarce=True), 100 * MIB, 64)[-1] == 16_384
 
 
+def test_what_a_process_takes_once_is_no_rows() -> None:
+    """Nor is what it keeps between calls, when the last rows of a shard are few."""
+    room = Room(300 * MIB, 100 * MIB, 16_384, scarce=True)
+    assert grown(room, 160 * MIB, 64)[-1] == 16_384
+    room.saw(20, 162 * MIB)
+    room.saw(16_384, 162 * MIB)
+    assert room.rows == 16_384
+
+
 def test_where_memory_is_plenty_calls_are_large_until_one_takes_too_much() -> None:
     room = Room(300 * MIB, 100 * MIB, 16_384, scarce=False)
     assert room.rows == 16_384

@@ -17,14 +17,19 @@ class Room:
 
     def __init__(self, limit: int, begun: int, most: int, *, scarce: bool) -> None:
         self.limit, self._begun, self._most = limit, begun, most
-        self._row_bytes = 0.0
+        self._row_bytes, self._largest = 0.0, 0
         self.rows = min(most, _FIRST_ROWS) if scarce else most
         """The most rows of the next call."""
 
     def saw(self, rows: int, peak: int) -> bool:
         """Calls of up to `rows` rows took the process to `peak` bytes. Whether `rows` of the next call is another."""
         before = self.rows
-        self._row_bytes = max(self._row_bytes, (peak - self._begun) / max(1, rows))
+        taken = (peak - self._begun) / max(1, rows)
+        if rows > self._largest:
+            # What a process takes once, whatever rows come, weighs the less the more rows a call has.
+            self._largest, self._row_bytes = rows, taken
+        elif rows == self._largest or peak > self.limit:
+            self._row_bytes = max(self._row_bytes, taken)
         if peak > self.limit:
             self.rows = max(1, min(self._fitting(rows), rows // 2))
         elif rows >= self.rows:
