@@ -257,6 +257,7 @@ HEADERS: dict[str, tuple[bytes, str]] = {
     "gzip": (gzip.compress(b"x,t\n1,2\n"), "got compressed by gzip; let its name end in .gz"),
     "Latin-1": ("\xe4,t\n1,2\n".encode("latin-1"), "line 1: not UTF-8 text; save it as UTF-8"),
     "semicolons": (b"x;t\n1;2\n", "expected ',', got ';'; say --delimiter ';'"),
+    "Excel's first line": (b"sep=;\nx;t\n1;2\n", "tells Excel what stands between the cells"),
     "tabs": (b"x\tt\n1\t2\n", "name it .tsv, or say --delimiter tab"),
     "an open quote": (b'"x,t\n1,2\n', "line 1: not valid CSV: a quote is never closed"),
 }

@@ -22,6 +22,13 @@ def total(x: np.ndarray) -> np.ndarray:
     return x.sum(axis=1)
 
 
+class Typed:
+    inputs = (TensorSpec("x", DataType.FP32, (2,)),)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return x.sum(axis=1)
+
+
 def test_a_model_by_its_name_runs_in_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     scoring.write_files(folder, bad={7: -11.0})
@@ -113,6 +120,9 @@ def test_what_stands_between_cells_is_part_of_the_job(folder: Path) -> None:
     assert foretell.score(total, data, folder / "out.csv", delimiter=";", **ask).scored_now == 0
     with pytest.raises(InvalidInput, match=r"another job: the input is read in another way \(--delimiter\)"):
         foretell.score(total, data, folder / "out.csv", delimiter="|", **ask)
+    data.write_text("id;a;b\n1;2,5;3\n2;4;5\n")
+    with pytest.raises(InvalidInput, match="got text, such as '2,5', where numbers have a decimal point"):
+        foretell.score(Typed(), data, folder / "typed.csv", delimiter=";", **ask)
     for wrong in ("", "::", '"', "\n", "ü", "a"):
         with pytest.raises(InvalidSetting, match="--delimiter is no mark between cells"):
             foretell.score(total, data, folder / "out.csv", delimiter=wrong, **ask)

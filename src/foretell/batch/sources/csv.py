@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,6 +26,8 @@ _WELL_KNOWN = 16
 _MOST_HEADS = 64
 _BOM = b"\xef\xbb\xbf"
 _MARKS = (",", ";", "\t", "|")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_MOST_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class CsvSource(RecordsSource):
         self._in_words = set[str]()
 
     def sample(self) -> Sampled:
-        first, kinds = self.whole[0], list[dict[str, str]]()
+        first, kinds, examples = self.whole[0], list[dict[str, str]](), dict[str, str]()
         names = self._head(first).names
         for number, file in enumerate(self.files):
             if number in self.broken:
@@ -62,8 +65,11 @@ class CsvSource(RecordsSource):
             head = self._head(number)
             fields = [tuple(Field(name, "text") for name in each) for each in (names, head.names)]
             same_fields(fields[0], self.files[first].path, fields[1], file.path)
-            kinds.append(self._sampled_kinds(number, head))
-        return Sampled(names, tuple(kinds))
+            cells = self._sampled_cells(number, head)
+            kinds.append({name: kind_of(each) for name, each in cells.items()})
+            if number == first:
+                examples = {name: _example(each) for name, each in cells.items() if kinds[-1][name] == "text"}
+        return Sampled(names, tuple(kinds), examples)
 
     def begin(self, file: int) -> tuple[int, int]:
         head = self._head(file)
@@ -140,6 +146,9 @@ class CsvSource(RecordsSource):
         """Raises `InvalidInput` for an empty line where the header belongs, and for one that other marks cut."""
         if not names and rest.strip():
             raise InvalidInput("the first line is empty", where=where, expected="a header line of distinct names")
+        if names and names[0].startswith("sep="):
+            what = "the first line tells Excel what stands between the cells"
+            raise InvalidInput(what, where=where, fix="take it out, and say --delimiter")
         if len(names) != 1:
             return
         row = rest.partition(b"\n")[0].decode("utf-8", "replace")
@@ -149,7 +158,7 @@ class CsvSource(RecordsSource):
                 raise InvalidInput("the cells are separated by another mark", where=where,
                                    expected=repr(self.delimiter.decode()), got=repr(mark), fix=fix)  # fmt: skip
 
-    def _sampled_kinds(self, number: int, head: _Head) -> dict[str, str]:
+    def _sampled_cells(self, number: int, head: _Head) -> dict[str, list[str]]:
         most = _SAMPLE_BYTES if number < _WELL_KNOWN else _SMALL_SAMPLE_BYTES
         with self.open(number) as stream:
             stream.seek(head.offset)
@@ -158,8 +167,15 @@ class CsvSource(RecordsSource):
         whole = int(records.ends[-1]) if len(records.ends) else 0
         rows, bad = cells_of(data[:whole], records, len(head.names), self.delimiter)
         good = [row for at, row in enumerate(rows) if at not in bad]
-        return {name: kind_of([cell.decode("utf-8", "replace") for cell in column(good, at)])
+        return {name: [cell.decode("utf-8", "replace") for cell in column(good, at)]
                 for at, name in enumerate(head.names)}  # fmt: skip
+
+
+def _example(cells: Sequence[str]) -> str:
+    """The first cell that is text, for people; a comma in it may be meant for a decimal point."""
+    cell = next(cell for cell in cells if kind_of([cell]) == "text")
+    shown = repr(cell if len(cell) <= _MOST_SHOWN else f"{cell[:_MOST_SHOWN]} ...")
+    return f"{shown}, where numbers have a decimal point" if _DECIMAL_COMMA.fullmatch(cell.strip()) else shown
 
 
 class TsvSource(CsvSource):

@@ -42,6 +42,8 @@ class Sampled:
     names: tuple[str, ...]
     kinds: tuple[Mapping[str, str], ...]
     """For each file: column -> "int", "float", "flag", "text", "other", or "unknown" where all is empty."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """Column -> what makes it text, for people."""
 
     def kind(self, name: str) -> str:
         """Of the first file that tells."""
@@ -83,8 +85,10 @@ class RecordsSource(Source):
         flag = "text" if self.cells_are_text else "other"
         words: Mapping[str, Any] = {"int": "number", "float": "number", "flag": flag}
         kinds = {name: sampled.kind(name) for name in sampled.names}
+        told = {name: f"text, such as {example}" for name, example in sampled.examples.items()}
         return tuple(
-            Field(name, words.get(kind, kind), words.get(kind, kind), kind == "flag") for name, kind in kinds.items()
+            Field(name, words.get(kind, kind), told.get(name, words.get(kind, kind)), kind == "flag")
+            for name, kind in kinds.items()
         )
 
     def check(self, columns: Sequence[str]) -> None:
