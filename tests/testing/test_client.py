@@ -211,7 +211,7 @@ def test_tokens_are_needed_where_one_is_set() -> None:
         assert client.infer({"x": [[1]]}, headers=headers)["y"].tolist() == [[1]]
 
 
-@pytest.mark.parametrize("name", ["http_port", "host", "unix_socket", "tls_cert"])
+@pytest.mark.parametrize("name", ["http_port", "host", "unix_socket", "tls_cert", "workers", "watch", "log_format"])
 def test_settings_of_sockets_are_refused(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} would do nothing"):
         Client(Echo(), server={name: "1"})
@@ -235,6 +235,11 @@ def test_it_is_used_in_a_with_block() -> None:
             assert client.infer({"x": [[1]]})["y"].tolist() == [[1]]
     with pytest.raises(NotReady):
         client.request("GET", "/v2")
+
+
+async def test_it_is_used_in_an_async_with_block() -> None:
+    with pytest.raises(NotReady, match="use it in a with block"):
+        await AsyncClient({"echo": Echo()}).infer({"x": [[1]]})
 
 
 def test_the_model_is_closed_at_the_end() -> None:

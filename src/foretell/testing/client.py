@@ -34,6 +34,7 @@ from foretell.serve.loop import run_on_loop
 from foretell.testing.tensors import Array, decoded, encoded
 
 _OF_SOCKETS = ("host", "http_port", "unix_socket", "unix_socket_mode", "tls_cert", "tls_key", "tls_client_ca")
+_OF_PROCESSES = ("workers", "watch", "watch_interval_s", "log_format")
 _ERRORS: dict[int, type[InferenceError]] = {
     400: InvalidInput, 404: ModelNotFound, 429: Overloaded, 503: NotReady, 504: DeadlineExceeded,
 }  # fmt: skip
@@ -64,7 +65,8 @@ class AsyncClient:
 
     `models`: what `foretell serve` takes, or a live object as `Predictor` takes it; or a dict of them by name.
     `model` and `server`: settings by name, of every model and of the server. `token`: one that has every scope, as
-    `FORETELL_TOKEN` sets it; requests have to send it. Settings of sockets are refused: there are none.
+    `FORETELL_TOKEN` sets it; requests have to send it. Settings of sockets, and of what serves around a server, are
+    refused.
     """
 
     def __init__(
@@ -75,11 +77,10 @@ class AsyncClient:
         server: Mapping[str, Any] | None = None,
         token: str | None = None,
     ) -> None:
-        for name in server or {}:
-            if name in _OF_SOCKETS:
-                raise InvalidSetting(
-                    f"{name} would do nothing", where="server", fix="leave it out: there are no sockets"
-                )
+        for names, why in ((_OF_SOCKETS, "there are no sockets"), (_OF_PROCESSES, "it serves in this process")):
+            for name in names:
+                if name in (server or {}):
+                    raise InvalidSetting(f"{name} would do nothing", where="server", fix=f"leave it out: {why}")
         self._server = resolve(ServerSettings, [Layer("server", dict(server or {}))]).settings
         self._settings = resolve(ModelSettings, [Layer("model", dict(model or {}))]).settings
         self._sources = models if isinstance(models, Mapping) else {None: models}
@@ -115,11 +116,10 @@ class AsyncClient:
         self, method: str, path: str, *, body: bytes = b"", json: Any = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         """The reply to any request. `json`: a value to send as the body. Concurrent requests share batches."""
-        if self._application is None:
-            raise NotReady("the client has no server yet", fix="use it in a with block")
+        application = self._running()
         if json is not None:
             body = _json.dumps(json).encode()
-        connection = self._idle.pop() if self._idle else InProcess(self._application.server)
+        connection = self._idle.pop() if self._idle else InProcess(application.server)
         received = await connection.ask(_request(method, path, body, headers or {}), head=method == "HEAD")
         if not connection.is_closing() and len(self._idle) < _MOST_IDLE:
             self._idle.append(connection)
@@ -136,6 +136,7 @@ class AsyncClient:
     ) -> dict[str, Array]:
         """The outputs by name. `inputs`: arrays or nested lists with the axis of rows, by name; `model`: which one,
         where there are several. Raises what the server answers, as the `InferenceError` that it stands for."""
+        self._running()
         served = self._one(model)
         spec = served.spec
         tensors = [encoded(n, value, spec.input(n), rows=spec.batch is not None) for n, value in inputs.items()]
@@ -150,6 +151,11 @@ class AsyncClient:
             raise _ERRORS.get(response.status, ModelError)(response.json()["error"])
         length = response.headers.get("inference-header-content-length", len(response.body))
         return decoded(response.body, int(length))
+
+    def _running(self) -> Application:
+        if self._application is None:
+            raise NotReady("the client has no server yet", fix="use it in a with block")
+        return self._application
 
     def _one(self, name: str | None) -> Served:
         names = [served.name for served in self._served]
