@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
 from served_models import Echo, Gate
-from serving import Running, still_answers
+from serving import Running, served, still_answers
 from wire import chunked, http, infer, infer_body, values
 
+from foretell.config import ModelSettings
+from foretell.engine.work import Work
+from foretell.serve.exchange import Exchange
+from foretell.serve.large_body import LargeBody
 from foretell.types import DataType
 
 Serve = Callable[..., Running]
@@ -114,3 +119,35 @@ def test_every_way_out_gives_back(serve: Serve) -> None:
             wire.send(request).finish().rest()
     until_held(server, 0)
     assert "foretell_http_held_body_bytes 0.0" in server.ask(http("GET", "/metrics")).body.decode()
+
+
+@pytest.mark.parametrize("cache_size", [0, 10])
+def test_nothing_of_a_client_that_left_stays(serve: Serve, cache_size: int) -> None:
+    """Not even for the garbage collector, which a server lets rest: bodies may be large."""
+
+    def left() -> int:
+        return sum(isinstance(each, (Exchange, Work, LargeBody)) for each in gc.get_objects())
+
+    gate, size = Gate(Echo(DataType.FP32, (None,))), 50_000
+    server = serve(served(gate, "gate", settings=ModelSettings(cache_size=cache_size)))
+    gc.collect()
+    gc.disable()
+    try:
+        before = left()
+        with server.connect() as first:
+            first.send(infer("gate", [[1.0]], shape=[1, 1]))
+            gate.wait_entered()
+            with server.connect() as queued, server.connect() as halfway:
+                queued.send(infer("gate", [[0.5] * size], shape=[1, size]))
+                server.until(lambda: server.engine("gate").waiting_rows == 1)
+                halfway.send(http("POST", "/v2/models/gate/infer", headers={"Content-Length": 1_000_000}))
+                halfway.send(bytes(500_000))
+                until_held(server, len(infer_body([[0.5] * size], shape=[1, size])) + 500_000)
+            server.until(lambda: server.engine("gate").waiting_rows == 0)  # although the model still works
+            gate.open_gate()
+            assert values(first.answer()) == [1]
+        server.until(lambda: server.application.server.connections == 0)
+        assert left() == before
+    finally:
+        gc.enable()
+    assert gate.batches == [1]

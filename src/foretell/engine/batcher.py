@@ -271,11 +271,14 @@ class Batcher:
             self._idle = None
 
     def _sweep(self) -> None:
-        """Ends requests whose time is up, also those that a model still has: nobody waits past a limit."""
+        """Ends requests whose time is up, also those that a model still has: nobody waits past a limit. Those that
+        nobody waits for any more end before their turn: they take places, and the memory of their values."""
         self._sweeper = None
         now, later = self._clock.monotonic(), False
         running = [work for run in self._busy.runs for work in run.works]
-        for work in [*self._lanes, *self._again.works(), *running]:
+        waiting = [*self._lanes, *self._again.works()]
+        self.delivery.gave_up([work for work in waiting if work.cancelled])
+        for work in [*waiting, *running]:
             if work.deadline is None or work.ended:
                 continue
             if now >= work.deadline:

@@ -112,9 +112,10 @@ class CachedWork(Work):
         if answer.errors:
             self._record_and_end(row_failure(answer, 0, answer.rows))
             return
+        ran = self._ran
         self._stop(original)
         self._recorder.answered([original.arrived], self._clock.monotonic())
-        original.done(Completed(answer, self._ran, self._lookup.hits), 0)
+        original.done(Completed(answer, ran, self._lookup.hits), 0)
 
     def _expire(self) -> None:
         self._record_and_end(DeadlineExceeded("the time limit of the request passed"))
@@ -131,6 +132,7 @@ class CachedWork(Work):
 
     def _stop(self, original: Work) -> None:
         original.ended = True
+        original.child = self._ran = None  # they hold this as well, and the garbage collector is not free
         if self._timer is not None:
             self._timer.cancel()
 

@@ -53,7 +53,7 @@ class HttpConnection(ReplyWriter, asyncio.Protocol):
         self._closing = True
         for exchange in self._exchanges:
             exchange.abandon()
-        self._transport = None
+        self._transport = self._large = None
         self.server.closed(self)
         self._let_go()
         self._exchanges.clear()

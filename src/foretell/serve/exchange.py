@@ -103,6 +103,7 @@ class Exchange:
         self.release()
         if self.out is None and self.work is not None:
             self.work.cancel()
+        self.work = None  # see `_leave`
 
     def respond(self, reply: Reply) -> None:
         """Compressed where the client accepts that; a large body is compressed beside the loop, and leaves later."""
