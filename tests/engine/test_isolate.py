@@ -117,3 +117,11 @@ def test_failures_of_the_call_are_nobodys_row(kind: type[InferenceError]) -> Non
     with pytest.raises(kind):
         run_apart(64, run, join_answers)
     assert len(calls) < 80
+
+
+def test_no_error_leads_back_to_the_search() -> None:
+    """Its traceback would: both, with the rows they were about, would wait for the garbage collector."""
+    outcomes = Search(8, {3}).outcomes(budget(8))
+    failure = outcomes[3]
+    assert isinstance(failure, ModelError)
+    assert failure.__traceback__ is None

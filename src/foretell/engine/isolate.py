@@ -35,8 +35,8 @@ def isolate(
         try:
             results.append((group, run(group)))
         except InferenceError as failure:
-            if len(group) == 1:
-                results.append((group, failure))
+            if len(group) == 1:  # without its traceback, which leads to the list it is put in
+                results.append((group, failure.with_traceback(None)))
             else:
                 pending += _halves(group)
     return results

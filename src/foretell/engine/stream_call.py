@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -40,12 +41,14 @@ class StreamCall(Generic[ItemT]):
         self.batch = batch
         self.rows = max(1, batch.rows)
         self.deadline = context.deadline
-        self.context = Context(context.params, context.deadline, lambda: self.ended, context.sequence, context.device)
         self.arrived = clock.monotonic()
         self.started: float | None = None
         """When it got its place; None: it waits, or never got one."""
         self.ended = False
         """Whether no further item is wanted, or there is none."""
+        known = weakref.ref(self)  # which has the context: neither may keep the other
+        gone = lambda: (call := known()) is None or call.ended  # noqa: E731
+        self.context = Context(context.params, context.deadline, gone, context.sequence, context.device)
         self.error: InferenceError | None = None
         self.on_end: Callable[[StreamCall[ItemT]], None] | None = None
         """Called once, on the thread that ends it."""

@@ -21,6 +21,8 @@ _HIGH_WATER_BYTES = 1 << 20
 _LINGER_S = 5.0
 _QUIET_S = 1.0
 _PROBE_S = 0.1
+_NO_PARSER = httptools.HttpRequestParser(None)
+"""Of connections that are gone."""
 
 
 class HttpConnection(ReplyWriter, asyncio.Protocol):
@@ -54,6 +56,7 @@ class HttpConnection(ReplyWriter, asyncio.Protocol):
         for exchange in self._exchanges:
             exchange.abandon()
         self._transport = self._large = None
+        self._parser = _NO_PARSER  # the two hold each other, and the garbage collector is not free
         self.server.closed(self)
         self._let_go()
         self._exchanges.clear()

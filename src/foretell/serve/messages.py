@@ -80,6 +80,18 @@ def body_too_large(most_bytes: int) -> HttpError:
     return HttpError(413, f"the body is too large; expected at most {most_bytes} bytes")
 
 
+def why_of(error: Exception) -> InferenceError:
+    """Why a parser stopped with `error`: what a callback of ours raised, or what it found itself.
+
+    Nobody may keep it in a variable that its traceback leads to: both would stay, with the bytes that were read, for
+    the garbage collector.
+    """
+    cause = error.__context__
+    if isinstance(cause, InferenceError):
+        return cause.with_traceback(None)
+    return HttpError(400, f"not a valid HTTP/1.1 request: {error}")
+
+
 def error_status(error: InferenceError) -> tuple[int, tuple[tuple[bytes, bytes], ...]]:
     """Status and extra headers of an error."""
     if isinstance(error, HttpError):

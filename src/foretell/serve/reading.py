@@ -13,7 +13,7 @@ from foretell.serve.exchange import Exchange, is_plain
 from foretell.serve.heads import TEXT_LENGTH, Head, Headers, again
 from foretell.serve.held import SMALL_BYTES
 from foretell.serve.large_body import LARGE_BYTES, LargeBody
-from foretell.serve.messages import HttpError, body_too_large, head_too_large, too_many_headers, without_upgrade
+from foretell.serve.messages import HttpError, body_too_large, head_too_large, too_many_headers, why_of, without_upgrade
 from foretell.serve.templates import Template, changing, with_template
 
 if TYPE_CHECKING:
@@ -116,11 +116,7 @@ class RequestReader:
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            if isinstance(cause, InferenceError):
-                self._refuse(cause)
-            else:
-                self._refuse(HttpError(400, f"not a valid HTTP/1.1 request: {error}"))
+            self._refuse(why_of(error))
             return
         if self.state == "idle":
             if began and self._misses < _MOST_MISSES and self._exchanges:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from foretell.columns import Batch
 from foretell.engine.stream_call import StreamCall, expired
 from foretell.errors import DeadlineExceeded, InferenceError, InvalidInput, ModelError, NotReady
 from foretell.model import Context
@@ -22,7 +24,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class StreamReply:
-    """The work of an exchange whose answer comes in pieces. Everything but `_encode` and `_told` is the loop's.
+    """The work of an exchange whose answer comes in pieces. All of it is the loop's.
 
     `turn` is called when its exchange is the first of its connection and there is room to write, `cancel` when the
     client has gone.
@@ -32,23 +34,17 @@ class StreamReply:
     """Whether the head has left, so that an error can only be told as an event."""
 
     def __init__(self, exchange: Exchange, request: GenerateRequest, door: GenerateDoor) -> None:
-        self.exchange, self.door, self._id = exchange, door, request.id
+        self.exchange, self.door = exchange, door
         self._loop = asyncio.get_running_loop()
         now, asked_s = door.now(), request.parameters.timeout_s
         self._waits_since = now
         limit_s = door.timeout_s if asked_s is None else min(door.timeout_s, asked_s)
         context = Context(dict(request.parameters.rest), now + limit_s, sequence=request.parameters.sequence)
-        self.call: StreamCall[bytes] = StreamCall(request.batch, context, self._encode, door.clock, self._told)
+        encode = partial(door.codec.encode, request_id=request.id)
+        self.call: StreamCall[bytes] = StreamCall(request.batch, context, encode, door.clock, _teller(self, self._loop))
         self._timer: asyncio.TimerHandle | None = None
         self.call.take()  # nothing is there yet: it will tell when there is
         self._watch()
-
-    def _encode(self, piece: Batch) -> bytes:
-        return self.door.codec.encode(piece, self._id)
-
-    def _told(self) -> None:
-        with contextlib.suppress(RuntimeError):  # a loop that has closed has nobody waiting on it
-            self._loop.call_soon_threadsafe(self.turn)
 
     def turn(self) -> None:
         raise NotImplementedError
@@ -73,6 +69,12 @@ class StreamReply:
             door.application.handle(exchange)  # it had not begun: whoever answers for this model now, begins it
         else:
             exchange.respond(door.application.error_reply(error))
+
+    def _fail_as_told(self) -> None:
+        """With the error of the call, which keeps it no longer: its traceback leads to the call."""
+        error, self.call.error = self.call.error, None
+        if error is not None:
+            self.fail(error)
 
     @property
     def _connection(self) -> HttpConnection:
@@ -99,6 +101,19 @@ class StreamReply:
         else:
             next_look = min(deadline, self._waits_since + wait_s if waits else now + wait_s)
             self._timer = self._loop.call_later(max(0.001, next_look - now), self._watch)
+
+
+def _teller(reply: StreamReply, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Has `reply` take its turn, from any thread. Its call has this, and it has its call: neither may keep both."""
+    known = weakref.ref(reply)
+
+    def tell() -> None:
+        told = known()
+        if told is not None:
+            with contextlib.suppress(RuntimeError):  # a loop that has closed has nobody waiting on it
+                loop.call_soon_threadsafe(told.turn)
+
+    return tell
 
 
 class EventStream(StreamReply):
@@ -128,7 +143,7 @@ class EventStream(StreamReply):
             if len(pieces) > _MOST_PIECES:
                 self._loop.call_soon(self.turn)
         elif call.error is not None:
-            self.fail(call.error)
+            self._fail_as_told()
         else:
             self._rest()
             if not self.begun:
@@ -182,7 +197,7 @@ class SingleAnswer(StreamReply):
         if not call.over:
             return
         if call.error is not None:
-            self.fail(call.error)
+            self._fail_as_told()
         elif self._item is None:
             self.fail(ModelError("the model gave no item", where=self.door.where))
         else:
