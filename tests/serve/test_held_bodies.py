@@ -125,8 +125,8 @@ def test_every_way_out_gives_back(serve: Serve) -> None:
 def test_nothing_of_a_client_that_left_stays(serve: Serve, cache_size: int) -> None:
     """Not even for the garbage collector, which a server lets rest: bodies may be large."""
 
-    def left() -> int:
-        return sum(isinstance(each, (Exchange, Work, LargeBody)) for each in gc.get_objects())
+    def left() -> set[int]:
+        return {id(each) for each in gc.get_objects() if isinstance(each, (Exchange, Work, LargeBody))}
 
     gate, size = Gate(Echo(DataType.FP32, (None,))), 50_000
     server = serve(served(gate, "gate", settings=ModelSettings(cache_size=cache_size)))
@@ -147,7 +147,7 @@ def test_nothing_of_a_client_that_left_stays(serve: Serve, cache_size: int) -> N
             gate.open_gate()
             assert values(first.answer()) == [1]
         server.until(lambda: server.application.server.connections == 0)
-        assert left() == before
+        assert left() <= before
     finally:
         gc.enable()
     assert gate.batches == [1]
