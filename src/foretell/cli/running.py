@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from foretell.catalog import Catalog
+from foretell.cli.collector import Collector
 from foretell.cli.greeting import serving_on
 from foretell.cli.loading import loader_of
 from foretell.cli.notes import STOPPING
 from foretell.cli.telling import Teller
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError
+from foretell.observe.process import rss_bytes
 from foretell.repository.loader import Loader
 from foretell.repository.watching import Watcher
 from foretell.serve.application import Application
@@ -25,7 +26,6 @@ from foretell.serve.loop import run_on_loop
 from foretell.serve.tokens import ENVIRONMENT
 from foretell.workers.division import divided
 
-_GC_THRESHOLD = 50_000
 _LAST_LOAD_S = 5.0
 """A model that is still being loaded when all else has ended may go on for so long."""
 
@@ -118,8 +118,10 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: 
         await place.leave()
         return 0
     watching = loop.create_task(watcher.run())
-    _spare_the_collector()
+    collector = Collector(rss_bytes)
+    collector.start(loop)
     await stopping.wait()
+    collector.stop()
     place.stops()
     watcher.close()
     loader.close()
@@ -152,10 +154,3 @@ def _about(catalog: Catalog) -> list[str]:
             inputs = ", ".join(f"{t.name} {t.describe(rows=rows)}" for t in tensors) or "inputs not known yet"
             lines.append(f"{name} version {version} ({served.opened.framework}): {inputs}")
     return lines
-
-
-def _spare_the_collector() -> None:
-    """What is loaded by now stays: the garbage collector need not look at it again, nor after every few requests."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
