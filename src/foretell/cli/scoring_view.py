@@ -138,7 +138,7 @@ def say(line: str) -> None:
 
 def say_report(report: Report) -> None:
     """The end of a job."""
-    if not report.seconds:
+    if not report.shards_now and not report.scored_now and (report.rows or not report.seconds):
         print(f"{report.out}: nothing to do, all {report.rows:,} rows are there")
         if report.read_at is not None:
             print(f"the query was read at {report.read_at}; --fresh reads it again")
