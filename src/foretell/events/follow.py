@@ -14,6 +14,7 @@ from foretell.events.interfaces import Events, Position, Source
 from foretell.events.open_file import OpenFile, opened
 from foretell.events.place_in_file import Older, Place
 from foretell.events.rotation import Beside, Left, find, later, marks
+from foretell.events.unpacked import is_packed, unpacked
 from foretell.saying import Say, nobody
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
@@ -111,8 +112,12 @@ class FileSource(Source):
             found = self._come_back(place)
             if self._stopped:
                 return
+        self._older = place.older
+        came_after = self._after(place) if found is None or not place.offset else []
+        if came_after and not place.offset and (found is None or found.path in (self._path.resolve(), *came_after)):
+            return  # of a file of which nothing was read nothing tells; it is one of them, or there is nothing of it
         if found is not None:
-            self._older = place.older
+            self._left = None
             self._file = self._opened(self._path if _is(self._path, found.status) else found.path)
             self._file.go_on(place.offset, place.lines, place.offset)
             if self._is_here(self._file):
@@ -124,7 +129,15 @@ class FileSource(Source):
             raise InvalidInput("there is no such file", where=str(self._path))
         self.truncations += 1
         what = f"the file that was read up to byte {place.offset:,} is neither here nor beside"
-        self._say(f"{self._path}: {what}; starting at the beginning", event="truncated", level="warning")
+        then = "going on with what came after it" if came_after else "starting at the beginning"
+        self._say(f"{self._path}: {what}; {then}", event="truncated", level="warning")
+
+    def _after(self, place: Place) -> list[Path]:
+        """The files that came after the one of `place`, which are next."""
+        if place.older is None:
+            return []
+        self._left = Left.before(place, place.older)
+        return later(self._path, self._left, self._avoid, self._done, place.older)
 
     def _come_back(self, place: Place) -> Beside | None:
         """The file once it holds again what was read; None where it gets something else, or nothing in time."""
@@ -225,8 +238,9 @@ class FileSource(Source):
         self._file = copy
 
     def _opened(self, path: Path, cutter: Cutter | None = None) -> OpenFile:
-        descriptor = opened(path)
-        file = OpenFile(path, descriptor, cutter or Cutter(self._most))
+        packed = os.stat(path) if path != self._path and is_packed(path) else None
+        descriptor = unpacked(path) if packed else opened(path)
+        file = OpenFile(path, descriptor, cutter or Cutter(self._most), packed)
         file.older = self._older
         return file
 

@@ -18,9 +18,10 @@ _READ_BYTES = 2**20
 class OpenFile:
     """Reads a file from where it was read to. `offset`: bytes that were given out; `read_to`: that were read."""
 
-    def __init__(self, path: Path, descriptor: int, cutter: Cutter) -> None:
-        self.path, self.cutter, self._descriptor = path, cutter, descriptor
-        status = os.fstat(descriptor)
+    def __init__(self, path: Path, descriptor: int, cutter: Cutter, packed: os.stat_result | None = None) -> None:
+        """`packed`: of the file that `descriptor` was unpacked from."""
+        self.path, self.cutter, self._descriptor, self._packed = path, cutter, descriptor, packed
+        status = self.status()
         self.number = (status.st_dev, status.st_ino)
         self.offset = self.read_to = self.lines = 0
         self.grew = False
@@ -69,7 +70,7 @@ class OpenFile:
 
     def is_cut_back(self) -> bool:
         """Whether it holds nothing but what was read of it, be it less, as far as that is known."""
-        size, seen_from = self.status().st_size, self.read_to - len(self._seen)
+        size, seen_from = os.fstat(self._descriptor).st_size, self.read_to - len(self._seen)
         if not self._head.startswith(os.pread(self._descriptor, len(self._head), 0)):
             return False
         most = max(0, min(size, self.read_to) - seen_from)
@@ -91,10 +92,10 @@ class OpenFile:
                      self.older)  # fmt: skip
 
     def mark(self) -> Mark:
-        return Mark.of(self._descriptor)
+        return Mark.of(self._descriptor, self.status())
 
     def status(self) -> os.stat_result:
-        return os.fstat(self._descriptor)
+        return self._packed or os.fstat(self._descriptor)
 
     def close(self) -> None:
         os.close(self._descriptor)

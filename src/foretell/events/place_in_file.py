@@ -24,8 +24,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     head: str
 
     @classmethod
-    def of(cls, descriptor: int) -> Mark:
-        status = os.fstat(descriptor)
+    def of(cls, descriptor: int, status: os.stat_result) -> Mark:
         head = os.pread(descriptor, LOOKED_AT_BYTES, 0)
         return cls(status.st_ino, status.st_mtime_ns, len(head), digest(head))
 
@@ -33,8 +32,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         """Whether an open file begins as it does. One that was empty begins nothing but empty files."""
         return digest(os.pread(descriptor, self.size or 1, 0)) == self.head
 
-    def is_of(self, descriptor: int) -> bool:
-        status = os.fstat(descriptor)
+    def is_of(self, descriptor: int, status: os.stat_result) -> bool:
         return (status.st_ino == self.inode or status.st_mtime_ns == self.modified_ns) and self.begins(descriptor)
 
 
@@ -44,8 +42,8 @@ class Older(msgspec.Struct, frozen=True, array_like=True):
     since_ns: int
     marks: tuple[Mark, ...]
 
-    def know(self, descriptor: int) -> bool:
-        return any(mark.is_of(descriptor) for mark in self.marks)
+    def know(self, descriptor: int, status: os.stat_result) -> bool:
+        return any(mark.is_of(descriptor, status) for mark in self.marks)
 
     def and_one(self, mark: Mark) -> Older:
         return Older(self.since_ns, (*self.marks, mark))
@@ -83,10 +81,14 @@ class Place(msgspec.Struct, frozen=True):
         """Whether a file is the one that was read, as far as its number tells: the system uses these again."""
         return (status.st_dev, status.st_ino) == (self.device, self.inode)
 
+    def begins(self, descriptor: int) -> bool:
+        """Whether an open file begins as the one that was read, of which so much was looked at."""
+        return digest(os.pread(descriptor, min(LOOKED_AT_BYTES, self.offset), 0)) == self.head
+
     def fits(self, descriptor: int) -> bool:
         """Whether an open file begins with what was read."""
         size = min(LOOKED_AT_BYTES, self.offset)
-        if os.fstat(descriptor).st_size < self.offset or digest(os.pread(descriptor, size, 0)) != self.head:
+        if os.fstat(descriptor).st_size < self.offset or not self.begins(descriptor):
             return False
         return digest(os.pread(descriptor, size, self.offset - size)) == self.tail
 

@@ -6,10 +6,13 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from foretell.events.place_in_file import Mark, Older, Place
+from foretell.errors import InferenceError
+from foretell.events.place_in_file import LOOKED_AT_BYTES, Mark, Older, Place
+from foretell.events.unpacked import ENDINGS, is_packed, unpacked
 
 _ROTATED = r"[.-](\d[\d.:TZ_-]*)"
 """What is put into the name of a file that is rotated: a number or a time."""
@@ -31,19 +34,27 @@ class Left(NamedTuple):
     number: tuple[int, int]
     mark: Mark
 
+    @classmethod
+    def before(cls, place: Place, older: Older) -> Left:
+        """The one of `place`, which is nowhere any more, or cannot be told from others."""
+        mark = Mark(place.inode, older.since_ns, min(LOOKED_AT_BYTES, place.offset), place.head)
+        return cls((-1, -1), mark)
+
 
 def rotated(path: Path, avoid: Collection[Path]) -> list[Beside]:
-    """Files that `path` may have been, by their names: `name.1`, `name-20260102`, `name.1.jsonl`; the oldest first.
-
-    Compressed ones are none of them. `avoid`: files that are something else.
+    """Files that `path` may have been, by their names: `name.1`, `name-20260102`, `name.1.jsonl`, and these compressed;
+    the oldest first. `avoid`: files that are something else.
     """
     path = path.resolve()
     names = [re.escape(path.name) + _ROTATED]
     if path.suffix:
         names.append(re.escape(path.stem) + _ROTATED + re.escape(path.suffix))
-    pattern = re.compile("|".join(names))
+    packed = "|".join(map(re.escape, ENDINGS))
+    pattern = re.compile(f"(?:{'|'.join(names)})(?:{packed})?")
     known = {each.resolve() for each in avoid}
-    found = [each for each in _files(path.parent) if pattern.fullmatch(each.path.name) and each.path not in known]
+    files = [each for each in _files(path.parent) if pattern.fullmatch(each.path.name) and each.path not in known]
+    there = {each.path for each in files}
+    found = [each for each in files if not (is_packed(each.path) and each.path.with_suffix("") in there)]
     return sorted(found, key=lambda each: (each.status.st_mtime_ns, _age(pattern, each.path.name)))
 
 
@@ -56,13 +67,13 @@ def find(path: Path, place: Place, avoid: Collection[Path]) -> Beside | None:
     same = [each for each in files if place.is_file(each.status) and each.path not in known]
     alike = [each for each in files if each.path == path] + rotated(path, avoid) if place.offset else []
     others = [each for each in alike if not place.is_file(each.status)]
-    return next((each for each in (*same, *others) if _of_open(each.path, place.fits)), None)
+    return next((each for each in (*same, *others) if _holds(each.path, place)), None)
 
 
 def marks(path: Path, avoid: Collection[Path]) -> tuple[Mark, ...] | None:
     """Of all files that `path` may have been; None where they are too many, or change meanwhile."""
     every = rotated(path, avoid)
-    found = [_of_open(each.path, Mark.of) for each in every[:_MOST_MARKS]]
+    found = [_of_open(each.path, partial(Mark.of, status=each.status)) for each in every[:_MOST_MARKS]]
     made = tuple(each for each in found if each is not None)
     return made if len(made) == len(every) else None
 
@@ -92,7 +103,7 @@ def later(
 
 
 def _came_later(file: Beside, written_later: bool, left: Left, older: Older) -> bool:
-    if _of_open(file.path, older.know):
+    if _of_open(file.path, partial(older.know, status=file.status)):
         return False
     return written_later or (file.status.st_mtime_ns >= older.since_ns and not _of_open(file.path, left.mark.begins))
 
@@ -104,11 +115,18 @@ def _age(pattern: re.Pattern[str], name: str) -> tuple[int, str]:
     return (-int(mark), "") if mark.isdigit() and len(mark) <= _LONGEST_NUMBER else (0, mark)
 
 
-def _of_open(path: Path, ask: Callable[[int], Answer]) -> Answer | None:
-    """What `ask` says of the descriptor of a file; None where it cannot be read."""
+def _holds(path: Path, place: Place) -> bool:
+    """Whether a file has what was read."""
+    begins = _of_open(path, place.begins)
+    return bool(begins and _of_open(path, place.fits, most=place.offset))
+
+
+def _of_open(path: Path, ask: Callable[[int], Answer], most: int = LOOKED_AT_BYTES) -> Answer | None:
+    """What `ask` says of the descriptor of a file, or of the first `most` bytes of one that was compressed; None where
+    it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        descriptor = unpacked(path, most) if is_packed(path) else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (OSError, InferenceError):
         return None
     try:
         return ask(descriptor)
