@@ -48,3 +48,20 @@ def test_a_system_that_does_not_tell_is_none_that_grows() -> None:
     Collector(lambda: None).look()
     assert left() is not None
     gc.collect()
+
+
+@pytest.mark.usefixtures("resting")
+def test_a_model_of_the_start_is_let_go_when_it_has_left() -> None:
+    memory, gone = 0, 0
+    left = weakref.ref(Cycle())
+    collector = Collector(lambda: memory, lambda: gone)
+    gc.freeze()
+    try:
+        memory = 100 * MIB
+        collector.look()
+        assert left() is not None
+        memory, gone = 200 * MIB, 1
+        collector.look()
+        assert left() is None
+    finally:
+        gc.unfreeze()

@@ -13,11 +13,12 @@ _GROWN_BYTES = 64 * 2**20
 
 
 class Collector:
-    """Belongs to the thread of the loop. `memory`: bytes that this process has; None where the system does not tell."""
+    """Belongs to the thread of the loop. `memory`: bytes that this process has; None where the system does not tell.
+    `gone`: how many versions of models have left so far."""
 
-    def __init__(self, memory: Callable[[], int | None]) -> None:
-        self._memory = memory
-        self._after = 0
+    def __init__(self, memory: Callable[[], int | None], gone: Callable[[], int] = lambda: 0) -> None:
+        self._memory, self._gone = memory, gone
+        self._after = self._had_gone = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -34,10 +35,19 @@ class Collector:
 
     def look(self) -> None:
         """Collects where there is more memory than after the last time. What was needed once may be needed again: only
-        what goes beyond it is worth the pause."""
-        if (self._memory() or 0) > self._after + max(_GROWN_BYTES, self._after // 8):
+        what goes beyond it is worth the pause. What was loaded at the start is looked at where some of it has left."""
+        if not self._has_grown():
+            return
+        gc.collect()
+        if self._has_grown() and self._gone() > self._had_gone:
+            self._had_gone = self._gone()
+            gc.unfreeze()
             gc.collect()
-            self._after = self._memory() or 0
+            gc.freeze()
+        self._after = self._memory() or 0
+
+    def _has_grown(self) -> bool:
+        return (self._memory() or 0) > self._after + max(_GROWN_BYTES, self._after // 8)
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(_LOOK_S, self._look_again, loop)

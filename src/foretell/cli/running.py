@@ -118,7 +118,8 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: 
         await place.leave()
         return 0
     watching = loop.create_task(watcher.run())
-    collector = Collector(rss_bytes)
+    loads = loader.intake.loads
+    collector = Collector(rss_bytes, lambda: loads.outcomes["reloaded"] + loads.unloads)
     collector.start(loop)
     await stopping.wait()
     collector.stop()
