@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.batch.model_mark import mark_of
+from foretell.batch.model_mark import bytes_of, mark_of
 from foretell.config import ModelSettings
 
 
@@ -32,3 +32,11 @@ def test_weights_beside_the_file_belong_to_the_model(tmp_path: Path) -> None:
     before = mark_of(tmp_path / "m.onnx", ModelSettings(), "m", "1")
     (tmp_path / "m.onnx.data").write_bytes(b"other weights")
     assert mark_of(tmp_path / "m.onnx", ModelSettings(), "m", "1")["file"] != before["file"]
+
+
+@pytest.mark.parametrize("name", ["m.onnx.certificate.json", "m-scores.parquet", "m.csv", "m.prom"])
+def test_what_foretell_writes_beside_the_file_does_not(name: str, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"m")
+    before = mark_of(tmp_path / "m.onnx", ModelSettings(), "m", "1"), bytes_of(tmp_path / "m.onnx")
+    (tmp_path / name).write_bytes(b"answers")
+    assert (mark_of(tmp_path / "m.onnx", ModelSettings(), "m", "1"), bytes_of(tmp_path / "m.onnx")) == before

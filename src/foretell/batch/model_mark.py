@@ -15,12 +15,16 @@ from foretell.backends.artefact_bytes import bytes_of as artefact_bytes
 from foretell.backends.artefact_bytes import digest_of
 from foretell.backends.artefact_file import find_artefact, name_of
 from foretell.backends.python.source import is_reference
+from foretell.batch.sinks.registry import SUFFIXES
+from foretell.certificate import SUFFIX as CERTIFICATE
 from foretell.config import ModelSettings
 
 _RUNTIMES = (
     "onnxruntime", "scikit-learn", "skops", "numpy", "torch", "xgboost", "xgboost-cpu", "lightgbm", "catboost",
     "openvino", "tensorflow", "keras", "jax", "transformers", "sentence-transformers",
 )  # fmt: skip
+_NO_WEIGHTS = (CERTIFICATE, ".prom", *SUFFIXES)
+"""Endings of what `foretell verify` and jobs write: a job whose output is named as its model is the same job again."""
 MOST_ROWS = 32_768
 _DECIDE = (
     "precision", "optimizations", "batch", "pad", "device", "runtime", "model_class", "task", "compile",
@@ -94,7 +98,8 @@ def _digest(source: str | Path) -> str:
 def _beside(path: Path) -> list[Path]:
     if path.is_dir():
         return []
-    return sorted(each for each in path.parent.glob(f"{path.stem}*") if each.is_file() and each != path)
+    near = path.parent.glob(f"{path.stem}*")
+    return sorted(each for each in near if each.is_file() and each != path and not each.name.endswith(_NO_WEIGHTS))
 
 
 def _digest_of_module(name: str) -> str:
