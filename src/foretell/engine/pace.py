@@ -23,6 +23,8 @@ _CLEAR_CALLS, _CLEAR_S = 6, 0.01
 _LEAST_PAIRS, _MOST_PAIRS = 3, 12
 _BETTER, _SURELY_BETTER, _SURELY_NOT = math.log(1.05), math.log(1.02), math.log(1.08)
 """A gain is at least the second, or less than the third, with twice its standard error; in the end the first counts."""
+_CLEARLY_WORSE = math.log(0.8)
+"""And below this one pair is enough."""
 _LEAST_SPREAD = 0.03
 """Standard deviation of a gain, whatever a few of them look like."""
 
@@ -113,12 +115,14 @@ class _Trial:
     @property
     def better(self) -> bool | None:
         """Whether the way that is tried is better; None where that is not clear, and after each of its own rates."""
-        if len(self.rates) % 2 == 0 or len(self.rates) <= 2 * _LEAST_PAIRS:
+        if len(self.rates) % 2 == 0 or len(self.rates) == 1:
             return None
         rates = [math.log(rate) for rate in self.rates]
         around = zip(rates[::2], rates[1::2], rates[2::2], strict=False)
         gains = [tried - (before + after) / 2 for before, tried, after in around]
         gain = statistics.fmean(gains)
+        if len(gains) < _LEAST_PAIRS:
+            return False if gain < _CLEARLY_WORSE else None
         error = 2 * max(_LEAST_SPREAD, statistics.stdev(gains)) / math.sqrt(len(gains))
         if gain - error > _SURELY_BETTER:
             return True
