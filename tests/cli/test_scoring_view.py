@@ -183,6 +183,11 @@ def test_a_job_that_was_asleep_does_not_catch_up_on_its_lines(capsys: pytest.Cap
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_one_row_is_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    Lines().began(Progress(0.0, 0, 0, 1, 0, shards=1, shards_done=0, processes=1))
+    assert capsys.readouterr().err.startswith("foretell: 1 row in 1 shard; ")
+
+
 def test_names_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     Lines().left_out("a\x1b[2J\r\n\u202e.csv", RowError("model_error", "\x07it"))
     said = capsys.readouterr().err

@@ -52,10 +52,10 @@ def verify(
     doors
         Only these; repeat for more. If not set: all.
     max_rows
-        Of the data, from its begin.
+        Of the data, from its beginning; 256 if not given.
     tolerance
-        Numbers may differ by this much, absolute or relative, before the command ends with 1. With --batch-invariant
-        nothing may.
+        Numbers may differ by this much, absolute or relative, before the command ends with 1; 1e-5 if not given. With
+        --batch-invariant nothing may.
     map
         INPUT=COLUMN,COLUMN,... where column names differ; repeat for more inputs.
     format

@@ -350,7 +350,7 @@ class TestPasswords:
     def test_they_come_from_the_environment_too(self, folder: Path, postgres: Postgres) -> None:
         query = "select 1 as id, 2.0::float8 as a, 3.0::float8 as b"
         done = scoring_sql.score(folder, postgres.open_url, query=query, env={"PGPASSWORD": PASSWORD})
-        assert "1 rows" in done.stdout
+        assert "1 row in" in done.stdout
         again = scoring_sql.score(folder, postgres.url, query=query)
         assert "nothing to do" in again.stdout, "the same database, with a password or without"
 
