@@ -4,12 +4,62 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
-from served_models import Gate, InlineEcho
+from served_models import Echo, Gate, InlineEcho
 from wire import http, infer, values
+
+from foretell.columns import Batch, Dense
+from foretell.model import Context
+from foretell.serve.answer_sizes import AnswerSizes
+from foretell.serve.exchange import Exchange
+from foretell.types import DataType, ModelSpec, TensorSpec
 
 LARGE = http("GET", "/openapi.json")
 MOST_BYTES = 1 << 20
+
+
+class Widens(Echo):
+    """Answers each number with so many zeros that the answer has more bytes than may wait."""
+
+    spec = ModelSpec(inputs=(TensorSpec("x", DataType.FP32, (1,)),), outputs=(TensorSpec("y", DataType.FP32, (None,)),))
+
+    def __init__(self) -> None:
+        self.batches = []
+
+    def predict(self, batch: Batch, ctx: Context) -> Batch:
+        self.batches.append(batch.rows)
+        return Batch({"y": Dense(np.zeros((batch.rows, MOST_BYTES // 2), np.float32))}, batch.rows)
+
+
+def test_large_answers_that_nobody_reads_are_few(serve: Any) -> None:
+    """Once the server has had one of this model."""
+    model = Widens()
+    server = serve(wide=model)
+    assert server.ask(infer("wide", [1])).status == 200
+    for _ in range(2):
+        model.batches.clear()
+        with server.connect(receive_buffer=4096) as wire:
+            wire.send(infer("wide", [1]) * 8)
+            connection = server.only_connection()
+            server.until(lambda connection=connection: connection._full)
+            assert sum(model.batches) <= 2
+            assert [wire.answer().status for _ in range(8)] == [200] * 8
+        assert sum(model.batches) == 8
+        server.until(lambda: server.application.server.connections == 0)
+
+
+def test_targets_that_are_remembered_are_few(serve: Any) -> None:
+    sizes = AnswerSizes()
+    server = serve(quick=InlineEcho()).application.server
+    for number in range(3000):
+        exchange = Exchange(server.factory(), b"GET", b"/%d" % number, {}, b"", True, False)
+        exchange.out = b"HTTP/1.1 200 OK\r\n" + b" " * 83
+        sizes.learn(exchange)
+    assert sizes.fits(exchange, 9, 1000)
+    assert not sizes.fits(exchange, 10, 1000)
+    assert sizes.fits(exchange, 0, 1)
+    assert len(sizes._growth) < 3000
 
 
 @pytest.mark.parametrize("apart", [False, True])

@@ -13,6 +13,7 @@ from typing import Protocol
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError, NotReady
 from foretell.serve.access_log import AccessLog, LoggedExchange, access_log_of
+from foretell.serve.answer_sizes import AnswerSizes
 from foretell.serve.connection import HttpConnection
 from foretell.serve.cors import Cors, CorsConnection, with_preflight
 from foretell.serve.exchange import Exchange
@@ -73,6 +74,7 @@ class HttpServer:
             self.handle = with_preflight(cors, application.handle)
             self.factory = lambda: CorsConnection(self, cors)
         self.held = HeldBodies(max(settings.max_buffered_bytes, 2 * settings.max_body_bytes))
+        self.answer_sizes = AnswerSizes()
         self.packer = Packer()
         self._connections: set[HttpConnection] = set()
         self.alone = False

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
 
 _MOST_BEHIND_BYTES = 1 << 20
-"""Of replies that are there and wait for those before them; beyond it, nothing more is begun."""
+"""Of replies that are there and wait for those before them, or are to be expected; beyond it, nothing more is begun."""
+_LARGE_BYTES = 1 << 13
+"""Of a reply; so many smaller ones as a connection may usually ask for at once have room together."""
 _STREAM_WATER_BYTES = 1 << 16
 
 
@@ -32,7 +34,7 @@ class ReplyWriter(RequestReader):
         self._transport: asyncio.Transport | None = None
         self._dirty = self._crowded = self._full = False
         self._put_off: deque[Exchange] = deque()
-        """Requests that came with others in one read, when there was no room for their replies any more."""
+        """Requests that came behind others, when there was no room for their replies."""
         self._behind_bytes = 0
 
     def _close(self) -> None:
@@ -46,19 +48,39 @@ class ReplyWriter(RequestReader):
         if self._paused:
             self._put_off.append(exchange)
             return
-        if len(self._exchanges) >= self._settings.max_pipelined and exchange.keep_alive:
-            self._crowded = True
-            self._throttle()
-        self.server.handle(exchange)
+        begun = len(self._exchanges) - 1
+        puts_off = begun and (self._put_off or not self._fits(exchange, begun))
+        if begun + 1 >= self._settings.max_pipelined and exchange.keep_alive:
+            self._crowd()
+        if puts_off:
+            self._put_off.append(exchange)
+        else:
+            self.server.handle(exchange)
+
+    def _crowd(self) -> None:
+        """Nothing more is read nor begun until some of what waits is gone."""
+        self._crowded = True
+        self._throttle()
 
     def _go_on(self) -> None:
         """Begins what was put off, while there is room."""
         while self._put_off and not self._paused:
+            if not self._fits(self._put_off[0], self._begun):
+                if len(self._exchanges) >= self._settings.max_pipelined:
+                    self._crowd()
+                return
             exchange = self._put_off.popleft()
-            if len(self._exchanges) - len(self._put_off) >= self._settings.max_pipelined:
-                self._crowded = True
-                self._throttle()
+            if self._begun >= self._settings.max_pipelined:
+                self._crowd()
             self.server.handle(exchange)
+
+    @property
+    def _begun(self) -> int:
+        return len(self._exchanges) - len(self._put_off)
+
+    def _fits(self, exchange: Exchange, begun: int) -> bool:
+        """Whether its answer may wait beside those of what has begun."""
+        return self.server.answer_sizes.fits(exchange, begun, _MOST_BEHIND_BYTES)
 
     def wait_for(self, request: KnownRequest) -> None:
         """Takes the only request that it has now."""
@@ -108,6 +130,8 @@ class ReplyWriter(RequestReader):
 
     def replied(self, exchange: Exchange) -> None:
         """A reply is there; it leaves when those before it have left, with all others of this tick."""
+        if exchange.out is not None and len(exchange.out) > _LARGE_BYTES:
+            self.server.answer_sizes.learn(exchange)
         if self._exchanges and self._exchanges[0] is exchange:
             if not self._dirty:
                 self._dirty = True
@@ -115,8 +139,7 @@ class ReplyWriter(RequestReader):
         elif exchange.out is not None:
             self._behind_bytes += len(exchange.out)
             if self._behind_bytes > _MOST_BEHIND_BYTES and not self._crowded:
-                self._crowded = True
-                self._throttle()
+                self._crowd()
 
     def flush(self) -> None:
         """Writes every reply whose turn it is."""
@@ -138,6 +161,8 @@ class ReplyWriter(RequestReader):
         elif self._crowded and self._has_room():
             self._crowded = False
             self._throttle()
+        elif self._put_off:
+            self._go_on()
         if not exchanges and self.state == "idle":
             self.since = self.server.now
         elif exchanges and (stream := self._first_stream()) is not None:
@@ -145,8 +170,7 @@ class ReplyWriter(RequestReader):
 
     def _has_room(self) -> bool:
         """Whether half of what may wait is gone."""
-        begun = len(self._exchanges) - len(self._put_off)
-        return begun < self._settings.max_pipelined // 2 + 1 and self._behind_bytes <= _MOST_BEHIND_BYTES // 2
+        return self._begun < self._settings.max_pipelined // 2 + 1 and self._behind_bytes <= _MOST_BEHIND_BYTES // 2
 
     def pause_writing(self) -> None:
         self._full = True
