@@ -17,10 +17,10 @@ from foretell.batch.inputs import find_inputs
 from foretell.batch.job import Data
 from foretell.batch.library import score
 from foretell.batch.shards import Shard, ShardSize
-from foretell.batch.sources import expanded
 from foretell.batch.sources.registry import open_source
 from foretell.batch.sources.source import Source, Unreadable
 from foretell.errors import InvalidInput, MissingExtra
+from foretell.forms import expanded
 
 TEXT = ("id,x\n" + "".join(f"{row},{row / 4}\n" for row in range(60_000))).encode()
 HALF = TEXT.index(b"\n30000,") + 3

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
-import importlib
+import lzma
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from following import Follower, add, lines, once
 from hypothesis import given, settings
@@ -17,12 +20,19 @@ from hypothesis import strategies as st
 from foretell.errors import InvalidInput
 from foretell.events.follow import FileSource
 
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": lambda data: bz2.compress(data[:3]) + bz2.compress(data[3:]),  # in two streams, as pbzip2 does
+    "xz": lzma.compress,
+    "zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+}
 
-def pack(plain: Path, kind: str) -> None:
-    """As the program of that name does: with the time that the file had."""
+
+def pack(plain: Path, ending: str) -> None:
+    """As such programs do: with the time that the file had."""
     status = plain.stat()
-    made = Path(f"{plain}.{ {'gzip': 'gz', 'bz2': 'bz2', 'lzma': 'xz'}[kind] }")
-    made.write_bytes(importlib.import_module(kind).compress(plain.read_bytes()))
+    made = Path(f"{plain}.{ending}")
+    made.write_bytes(PACK[ending](plain.read_bytes()))
     os.utime(made, ns=(status.st_mtime_ns, status.st_mtime_ns))
     plain.unlink()
 
@@ -44,8 +54,8 @@ def test_files_that_came_and_went_in_between_are_read_in_their_order(path: Path)
     assert once(path, follower.position).content == b""
 
 
-@pytest.mark.parametrize("kind", ["gzip", "bz2", "lzma"])
-def test_what_was_compressed_when_it_was_rotated_is_read(path: Path, kind: str) -> None:
+@pytest.mark.parametrize("ending", PACK)
+def test_what_was_compressed_when_it_was_rotated_is_read(path: Path, ending: str) -> None:
     Path(f"{path}.1").write_bytes(lines(0))
     os.utime(f"{path}.1", ns=(5, 5))
     position = once(path).position
@@ -54,7 +64,7 @@ def test_what_was_compressed_when_it_was_rotated_is_read(path: Path, kind: str) 
     path.rename(f"{path}.2")
     Path(f"{path}.1").write_bytes(lines(4, 5))
     for rotated in (".3", ".2", ".1"):
-        pack(Path(f"{path}{rotated}"), kind)
+        pack(Path(f"{path}{rotated}"), ending)
     path.write_bytes(lines(6))
     follower = once(path, position)
     assert follower.content == lines(3, 4, 5, 6)
@@ -76,7 +86,7 @@ def test_a_file_that_was_compressed_and_is_damaged_is_named(path: Path) -> None:
     source = FileSource(path, once=True)
     source.open(position)
     assert source.poll(9) is not None
-    with pytest.raises(InvalidInput, match=r"in\.jsonl\.1\.gz: the compressed file is damaged"):
+    with pytest.raises(InvalidInput, match=r"in\.jsonl\.1\.gz: the gzip data end too early"):
         source.poll(9)
     source.close()
     Path(f"{path}.1").write_bytes(lines(4))
@@ -161,7 +171,7 @@ def test_every_line_comes_once_whatever_is_rotated_between_two_looks(steps: list
                 path.write_bytes(b"")
             elif step == "pack":
                 for each in list(path.parent.glob("*.[0-9]")):
-                    pack(each, "gzip")
+                    pack(each, "gz")
             elif step == "copy":
                 _shift(path)
                 shutil.copy(path, f"{path}.1")

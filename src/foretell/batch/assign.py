@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 
-from foretell.batch.compression import compression_of
 from foretell.batch.job import Job
+from foretell.forms.compression import compression_of
 
 
 def next_of(job: Job, missing: Sequence[int], last: int | None, reached: Collection[int]) -> int | None:

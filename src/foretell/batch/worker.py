@@ -18,7 +18,6 @@ from foretell.batch.block import Block
 from foretell.batch.board import Board
 from foretell.batch.call_size import CallSize
 from foretell.batch.careful import Care
-from foretell.batch.compression import compression_of
 from foretell.batch.empty import no_rows
 from foretell.batch.files import names_its_version
 from foretell.batch.folders import with_folders
@@ -43,6 +42,7 @@ from foretell.engine.ahead import rows_per_call
 from foretell.engine.padded_calls import padded_inputs
 from foretell.engine.replica import Replica
 from foretell.errors import InvalidInput, InvalidModel, RowError
+from foretell.forms.compression import compression_of
 from foretell.forms.top import best, shown
 from foretell.types import Identity
 

@@ -14,7 +14,8 @@ from foretell.events.interfaces import Events, Position, Source
 from foretell.events.open_file import OpenFile, opened
 from foretell.events.place_in_file import Older, Place
 from foretell.events.rotation import Beside, Left, find, later, marks
-from foretell.events.unpacked import is_packed, unpacked
+from foretell.events.unpacked import unpacked
+from foretell.forms.compression import compression_of
 from foretell.saying import Say, nobody
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
@@ -238,7 +239,7 @@ class FileSource(Source):
         self._file = copy
 
     def _opened(self, path: Path, cutter: Cutter | None = None) -> OpenFile:
-        packed = os.stat(path) if path != self._path and is_packed(path) else None
+        packed = os.stat(path) if path != self._path and compression_of(path.name) else None
         descriptor = unpacked(path) if packed else opened(path)
         file = OpenFile(path, descriptor, cutter or Cutter(self._most), packed)
         file.older = self._older

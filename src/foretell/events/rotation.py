@@ -12,7 +12,8 @@ from typing import NamedTuple, TypeVar
 
 from foretell.errors import InferenceError
 from foretell.events.place_in_file import LOOKED_AT_BYTES, Mark, Older, Place
-from foretell.events.unpacked import ENDINGS, is_packed, unpacked
+from foretell.events.unpacked import unpacked
+from foretell.forms.compression import ENDINGS, compression_of
 
 _ROTATED = r"[.-](\d[\d.:TZ_-]*)"
 """What is put into the name of a file that is rotated: a number or a time."""
@@ -54,7 +55,7 @@ def rotated(path: Path, avoid: Collection[Path]) -> list[Beside]:
     known = {each.resolve() for each in avoid}
     files = [each for each in _files(path.parent) if pattern.fullmatch(each.path.name) and each.path not in known]
     there = {each.path for each in files}
-    found = [each for each in files if not (is_packed(each.path) and each.path.with_suffix("") in there)]
+    found = [each for each in files if not (compression_of(each.path.name) and each.path.with_suffix("") in there)]
     return sorted(found, key=lambda each: (each.status.st_mtime_ns, _age(pattern, each.path.name)))
 
 
@@ -125,7 +126,7 @@ def _of_open(path: Path, ask: Callable[[int], Answer], most: int = LOOKED_AT_BYT
     """What `ask` says of the descriptor of a file, or of the first `most` bytes of one that was compressed; None where
     it cannot be read."""
     try:
-        descriptor = unpacked(path, most) if is_packed(path) else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = unpacked(path, most) if compression_of(path.name) else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, InferenceError):
         return None
     try:

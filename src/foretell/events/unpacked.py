@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import tempfile
-import zlib
 from pathlib import Path
-from typing import Any
 
-from foretell.errors import InvalidInput, Unavailable
+from foretell.errors import Unavailable
+from foretell.forms.compression import compression_of
+from foretell.forms.expanded import Expanded
 
-_KINDS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
-ENDINGS = tuple(_KINDS)
 _PIECE_BYTES = 2**20
 
 
-def is_packed(path: Path) -> bool:
-    """Whether its name says so."""
-    return path.suffix in _KINDS
-
-
 def unpacked(path: Path, most: int | None = None) -> int:
-    """A descriptor of what `path` holds, or of its first `most` bytes, on the disk.
+    """A descriptor of what `path`, whose name says that it is compressed, holds, or of its first `most` bytes.
 
     Raises `InvalidInput` where it is damaged or ends too early, `Unavailable` where it cannot be read, or there is no
     room for what it holds.
     """
-    kind: Any = importlib.import_module(_KINDS[path.suffix])
+    kind = compression_of(path.name) or ""
     try:
-        with kind.open(path, "rb") as packed, tempfile.TemporaryFile(buffering=0) as file:
-            while most is None or most > 0:
-                piece = packed.read(_PIECE_BYTES if most is None else min(most, _PIECE_BYTES))
-                if not piece:
-                    break
+        with (
+            Expanded(str(path), path.stat().st_size, kind, lambda: path.open("rb")) as text,
+            tempfile.TemporaryFile() as file,
+        ):
+            while piece := text.read(_PIECE_BYTES if most is None else min(most - file.tell(), _PIECE_BYTES)):
                 file.write(piece)
-                most = None if most is None else most - len(piece)
+            file.flush()
             return os.dup(file.fileno())
-    except (EOFError, zlib.error, getattr(kind, "LZMAError", EOFError), OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise Unavailable(f"the file cannot be unpacked: {error.strerror}", where=str(path)) from None
-        what, fix = f"the compressed file is damaged: {error}", "put what it holds beside it, and take it away"
-        raise InvalidInput(what, where=str(path), fix=fix) from None
+    except OSError as error:
+        raise Unavailable(f"the file cannot be unpacked: {error.strerror or error}", where=str(path)) from None

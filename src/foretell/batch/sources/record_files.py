@@ -11,15 +11,15 @@ from io import BufferedReader
 from typing import Any, ClassVar, cast
 
 from foretell.batch.block import Block
-from foretell.batch.compression import compression_of
 from foretell.batch.files import ChangedInput, Files, read_on
 from foretell.batch.shards import InputFile, Shard, ShardSize
-from foretell.batch.sources.expanded import Expanded
 from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
 from foretell.batch.sources.records import Records
 from foretell.batch.sources.source import Field, Source, unreadable
 from foretell.errors import InvalidInput, RowError
 from foretell.forms.cells import CellKind, Cells, cell_kind
+from foretell.forms.compression import compression_of
+from foretell.forms.expanded import Expanded
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 _MARGIN = 1.1
@@ -147,7 +147,14 @@ class RecordsSource(Source):
         kind = compression_of(file.path)
         if kind is None:
             return self._stored(number)
-        return BufferedReader(Expanded(file, number, kind, partial(self._stored, number)), _BUFFER_BYTES)
+        opened, said = partial(self._stored_whole, number), partial(unreadable, number)
+        expanded = Expanded(file.path, file.size, kind, opened, said)
+        return BufferedReader(expanded, _BUFFER_BYTES)
+
+    def _stored_whole(self, number: int) -> BufferedReader:
+        stream = self._stored(number)
+        read_on(stream, 0, self.files[number].size)
+        return stream
 
     @contextmanager
     def _kept_open(self, number: int) -> Iterator[BufferedReader]:

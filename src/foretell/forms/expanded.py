@@ -7,11 +7,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from foretell.batch.compression import BZIP2, GZIP, XZ, ZSTD, expanded_name
-from foretell.batch.files import read_on
-from foretell.batch.shards import InputFile
-from foretell.batch.sources.source import unreadable
 from foretell.errors import InvalidInput, missing_extra
+from foretell.forms.compression import BZIP2, GZIP, XZ, ZSTD, expanded_name
 
 _READ_BYTES, _PIECE_BYTES = 2**18, 2**20
 _MOST_XZ_BYTES = 2**27
@@ -26,12 +23,19 @@ class Expanded(io.RawIOBase):
     """The text of a compressed file, to be read and sought in: going back begins anew.
 
     All members or frames of it, one after the other. Its checksums are compared where the text they are of ends. Raises
-    `Unreadable` where it is of another kind than its name says, damaged, cut, or expands beyond reason.
+    `InvalidInput` where it is of another kind than its name says, damaged, cut, or expands beyond reason.
     """
 
-    def __init__(self, file: InputFile, number: int, kind: str, opened: Callable[[], BinaryIO]) -> None:
-        """`number`: of the file in the job. `opened` opens it as it is stored."""
-        self._file, self._number, self._kind, self._opened = file, number, kind, opened
+    def __init__(
+        self,
+        path: str,
+        size: int,
+        kind: str,
+        opened: Callable[[], BinaryIO],
+        said: Callable[[InvalidInput], InvalidInput] = lambda error: error,
+    ) -> None:
+        """`size`: bytes of the file. `opened` opens it as it is stored. `said` makes of an error what is raised."""
+        self._path, self._size, self._kind, self._opened, self._said = path, size, kind, opened, said
         self._stored: BinaryIO | None = None
         self._begin()
 
@@ -70,7 +74,6 @@ class Expanded(io.RawIOBase):
         if self._stored is not None:
             self._stored.close()
         self._stored = self._opened()
-        read_on(self._stored, 0, self._file.size)
         self._at, self._expanded, self._member = 0, 0, 1
         self._piece = memoryview(b"")
         pieces = self._frames if self._kind == ZSTD else self._members
@@ -83,9 +86,9 @@ class Expanded(io.RawIOBase):
             if piece is None:
                 return False
             self._expanded += len(piece)
-            if self._expanded > max(_FREE_BYTES, _MOST_RATIO * self._file.size):
+            if self._expanded > max(_FREE_BYTES, _MOST_RATIO * self._size):
                 raise self._wrong("the file expands beyond reason", fix="leave it out, or decompress it first",
-                                  expected=f"at most {_MOST_RATIO:,} times its {self._file.size:,} bytes")  # fmt: skip
+                                  expected=f"at most {_MOST_RATIO:,} times its {self._size:,} bytes")  # fmt: skip
             self._piece = memoryview(piece)
         return True
 
@@ -138,7 +141,7 @@ class Expanded(io.RawIOBase):
             yield piece
 
     def _check_magic(self, data: bytes) -> None:
-        """Raises `Unreadable` where what begins here is something else."""
+        """Raises `InvalidInput` where what begins here is something else."""
         if data.startswith(_MAGIC[self._kind]):
             return
         if self._member > 1:
@@ -146,7 +149,7 @@ class Expanded(io.RawIOBase):
                               got=f"{self._expanded:,} bytes of text, and then {data[:_LONGEST_MAGIC]!r}",
                               fix="cut it off, or compress the file again")  # fmt: skip
         other = next((kind for kind, magic in _MAGIC.items() if data.startswith(magic)), "")
-        name = expanded_name(self._file.path).rpartition("/")[2]
+        name = expanded_name(self._path).rpartition("/")[2]
         fix = "let its name end as its kind does" if other else f"where it is not compressed, name it {name}"
         raise self._wrong(f"this is no {self._kind} file", got=other or f"{data[:_LONGEST_MAGIC]!r} to begin with",
                           fix=fix)  # fmt: skip
@@ -161,7 +164,7 @@ class Expanded(io.RawIOBase):
                            got=f"{self._expanded:,} bytes of text before")  # fmt: skip
 
     def _wrong(self, what: str, **more: str) -> InvalidInput:
-        return unreadable(self._number, InvalidInput(what, where=self._file.path, **more))
+        return self._said(InvalidInput(what, where=self._path, **more))
 
 
 class _Gzip:
