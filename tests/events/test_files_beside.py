@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from foretell.errors import InvalidInput
 from foretell.events.follow import FileSource
+from foretell.events.interfaces import Position
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -35,6 +36,18 @@ def pack(plain: Path, ending: str) -> None:
     made.write_bytes(PACK[ending](plain.read_bytes()))
     os.utime(made, ns=(status.st_mtime_ns, status.st_mtime_ns))
     plain.unlink()
+
+
+def rotated_twice(path: Path) -> Position:
+    """Where it was read to before. `.2` goes on with a 3, `.1` has 4 and 5, and `.3` is older."""
+    Path(f"{path}.1").write_bytes(lines(0))
+    os.utime(f"{path}.1", ns=(5, 5))
+    position = once(path).position
+    add(path, lines(3))
+    Path(f"{path}.1").rename(f"{path}.3")
+    path.rename(f"{path}.2")
+    Path(f"{path}.1").write_bytes(lines(4, 5))
+    return position
 
 
 def test_files_that_came_and_went_in_between_are_read_in_their_order(path: Path) -> None:
@@ -56,13 +69,7 @@ def test_files_that_came_and_went_in_between_are_read_in_their_order(path: Path)
 
 @pytest.mark.parametrize("ending", PACK)
 def test_what_was_compressed_when_it_was_rotated_is_read(path: Path, ending: str) -> None:
-    Path(f"{path}.1").write_bytes(lines(0))
-    os.utime(f"{path}.1", ns=(5, 5))
-    position = once(path).position
-    add(path, lines(3))
-    Path(f"{path}.1").rename(f"{path}.3")
-    path.rename(f"{path}.2")
-    Path(f"{path}.1").write_bytes(lines(4, 5))
+    position = rotated_twice(path)
     for rotated in (".3", ".2", ".1"):
         pack(Path(f"{path}{rotated}"), ending)
     path.write_bytes(lines(6))
@@ -95,13 +102,7 @@ def test_a_file_that_was_compressed_and_is_damaged_is_named(path: Path) -> None:
 
 
 def test_that_a_file_beside_was_touched_leaves_no_event_out_and_repeats_none(path: Path) -> None:
-    Path(f"{path}.1").write_bytes(lines(0))
-    os.utime(f"{path}.1", ns=(5, 5))
-    position = once(path).position
-    add(path, lines(3))
-    Path(f"{path}.1").rename(f"{path}.3")
-    path.rename(f"{path}.2")
-    Path(f"{path}.1").write_bytes(lines(4, 5))
+    position = rotated_twice(path)
     path.write_bytes(lines(6))
     later = Path(f"{path}.1").stat().st_mtime_ns + 10**9
     for touched in (2, 3):

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 
 from foretell.batch.job import Job
-from foretell.forms.compression import compression_of
+from foretell.compression import compression_of
 
 
 def next_of(job: Job, missing: Sequence[int], last: int | None, reached: Collection[int]) -> int | None:

@@ -16,8 +16,8 @@ from foretell.batch.archives import is_archive, names_in
 from foretell.batch.listing import Listing, is_listing
 from foretell.batch.shards import InputFile
 from foretell.batch.sql.naming import is_query
+from foretell.compression import ENDINGS, compression_of, expanded_name
 from foretell.errors import InvalidInput, nearest
-from foretell.forms.compression import ENDINGS, compression_of, expanded_name
 
 SUFFIXES = {
     ".parquet": "parquet", ".pq": "parquet",

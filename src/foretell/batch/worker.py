@@ -38,11 +38,11 @@ from foretell.batch.sources.source import Source, Unreadable
 from foretell.batch.store import open_store, told
 from foretell.batch.watch import Watch
 from foretell.batch.where import asked_for
+from foretell.compression import compression_of
 from foretell.engine.ahead import rows_per_call
 from foretell.engine.padded_calls import padded_inputs
 from foretell.engine.replica import Replica
 from foretell.errors import InvalidInput, InvalidModel, RowError
-from foretell.forms.compression import compression_of
 from foretell.forms.top import best, shown
 from foretell.types import Identity
 

@@ -19,3 +19,8 @@ def visible(text: str) -> str:
 def one_line(message: Warning | str, *_: object, **__: object) -> None:
     """Shows a warning, as `warnings.showwarning`."""
     say(f"foretell: warning: {visible(str(message))}")
+
+
+def counted(number: int, one: str) -> str:
+    """Such as: 1 row, 1,000 rows."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from foretell.cli.notes import visible
+from foretell.cli.notes import counted, visible
 from foretell.clock import Clock, SystemClock
 from foretell.errors import RowError
 
@@ -46,8 +46,8 @@ class Lines:
 
     def began(self, progress: Progress) -> None:
         done = f", {progress.shards_done:,} of them done before" if progress.shards_done else ""
-        rows = f"{_counted(progress.total_rows, 'row')} in " if progress.total_rows is not None else ""
-        shards = _counted(progress.shards, "shard")
+        rows = f"{counted(progress.total_rows, 'row')} in " if progress.total_rows is not None else ""
+        shards = counted(progress.shards, "shard")
         say(f"{rows}{shards}{done}; {processes(progress)}")
 
     def went_on(self, progress: Progress) -> None:
@@ -130,10 +130,6 @@ def duplicates_line(duplicates: Duplicates) -> str:
     return f"{stand} more than once, in {duplicates.rows:,} rows: {duplicates.file}"
 
 
-def _counted(number: int, one: str) -> str:
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
-
-
 def say(line: str) -> None:
     """To people, beside the output of the command. Where nobody can be told, a job goes on all the same."""
     with suppress(OSError):
@@ -148,7 +144,7 @@ def say_report(report: Report) -> None:
             print(f"the query was read at {report.read_at}; --fresh reads it again")
     else:
         now = "" if report.scored_now == report.rows else f", {report.scored_now:,} of them now"
-        rows = _counted(report.rows, "row")
+        rows = counted(report.rows, "row")
         print(f"{report.out}: {rows}{now} in {duration(report.seconds)} ({report.rate:,.0f} rows/s)")
     if report.quarantined:
         reasons = ", ".join(f"{count:,} {code}" for code, count in sorted(report.reasons.items()))

@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from foretell.cli.notes import visible
+from foretell.cli.notes import counted, visible
 from foretell.clock import Clock, SystemClock
 from foretell.saying import Level
 
@@ -81,7 +81,7 @@ def line_of(progress: Progress, before: tuple[int, float]) -> str:
     passed = progress.seconds - before[1]
     rate = (progress.events - before[0]) / passed if passed > 0 else 0.0
     dead = f"; {progress.dead_letters:,} without an answer" if progress.dead_letters else ""
-    return f"{_counted(progress.events)}; {rate:,.0f} events/s{dead}"
+    return f"{counted(progress.events, 'event')}; {rate:,.0f} events/s{dead}"
 
 
 def told(report: Report, out: TextIO, *, json: bool) -> None:
@@ -94,7 +94,7 @@ def told(report: Report, out: TextIO, *, json: bool) -> None:
     total = f", {report.events_total:,} since its beginning" if report.resumed else ""
     head = "" if report.sink == "-" else f"{report.sink}: "
     speed = f"{report.seconds:.1f} s ({report.rate:,.0f} events/s)"
-    out.write(visible(f"{head}{_counted(report.events)} in {speed}{total}") + "\n")
+    out.write(visible(f"{head}{counted(report.events, 'event')} in {speed}{total}") + "\n")
     if report.dead_letters:
         reasons = ", ".join(f"{count:,} {code}" for code, count in sorted(report.reasons.items()))
         where = f": {report.dead_letter_file}" if report.dead_letter_file else ", in their places"
@@ -103,7 +103,3 @@ def told(report: Report, out: TextIO, *, json: bool) -> None:
     if report.crashes:
         times = "once" if report.crashes == 1 else f"{report.crashes:,} times"
         out.write(f"the model's process ended {times}, and was replaced\n")
-
-
-def _counted(events: int) -> str:
-    return "1 event" if events == 1 else f"{events:,} events"

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from foretell.clock import Clock, SystemClock
+from foretell.compression import compression_of
 from foretell.errors import InvalidInput
 from foretell.events.bell import Bell
 from foretell.events.cutter import Cutter
@@ -15,7 +16,6 @@ from foretell.events.open_file import OpenFile, opened
 from foretell.events.place_in_file import Older, Place
 from foretell.events.rotation import Beside, Left, find, later, marks
 from foretell.events.unpacked import unpacked
-from foretell.forms.compression import compression_of
 from foretell.saying import Say, nobody
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from foretell.compression import ENDINGS, compression_of
 from foretell.errors import InferenceError
 from foretell.events.place_in_file import LOOKED_AT_BYTES, Mark, Older, Place
 from foretell.events.unpacked import unpacked
-from foretell.forms.compression import ENDINGS, compression_of
 
 _ROTATED = r"[.-](\d[\d.:TZ_-]*)"
 """What is put into the name of a file that is rotated: a number or a time."""

@@ -6,8 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from foretell.compression import compression_of
 from foretell.errors import Unavailable
-from foretell.forms.compression import compression_of
 from foretell.forms.expanded import Expanded
 
 _PIECE_BYTES = 2**20

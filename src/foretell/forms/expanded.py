@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from foretell.compression import BZIP2, GZIP, XZ, ZSTD, expanded_name
 from foretell.errors import InvalidInput, missing_extra
-from foretell.forms.compression import BZIP2, GZIP, XZ, ZSTD, expanded_name
 
 _READ_BYTES, _PIECE_BYTES = 2**18, 2**20
 _MOST_XZ_BYTES = 2**27

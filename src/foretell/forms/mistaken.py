@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from foretell.compression import KINDS
 from foretell.errors import InvalidInput
 
 _BEGINNINGS = {
@@ -10,10 +11,7 @@ _BEGINNINGS = {
     b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"PAR1": "Parquet", b"ARROW1": "Arrow",
     b"\x93NUMPY": "npy", b"SQLite format 3": "a database of SQLite",
 }  # fmt: skip
-_BY_NAME = {"compressed by gzip": ".gz", "compressed by zstd": ".zst", "compressed by bzip2": ".bz2",
-            "compressed by xz": ".xz"}  # fmt: skip
-
-
+_BY_NAME = {f"compressed by {kind}": ending for ending, kind in KINDS.items()}
 LOOKED_AT_BYTES = 16
 """Of a file are enough."""
 

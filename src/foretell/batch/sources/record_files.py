@@ -16,9 +16,9 @@ from foretell.batch.shards import InputFile, Shard, ShardSize
 from foretell.batch.sources.marks import Marks, marks_of, pieces, shards_of, step_of
 from foretell.batch.sources.records import Records
 from foretell.batch.sources.source import Field, Source, unreadable
+from foretell.compression import compression_of
 from foretell.errors import InvalidInput, RowError
 from foretell.forms.cells import CellKind, Cells, cell_kind
-from foretell.forms.compression import compression_of
 from foretell.forms.expanded import Expanded
 from foretell.types import DataType, ModelSpec, TensorSpec
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 GZIP, BZIP2, XZ, ZSTD = "gzip", "bzip2", "xz", "zstd"
-_ENDINGS = {".gz": GZIP, ".bz2": BZIP2, ".xz": XZ, ".zst": ZSTD}
-ENDINGS = tuple(_ENDINGS)
+KINDS = {".gz": GZIP, ".bz2": BZIP2, ".xz": XZ, ".zst": ZSTD}
+"""By the ending of a name."""
+ENDINGS = tuple(KINDS)
 
 
 def compression_of(path: str) -> str | None:
     """What has compressed the file of this name; None where nothing has."""
-    return _ENDINGS.get(os.path.splitext(path)[1].lower())
+    return KINDS.get(os.path.splitext(path)[1].lower())
 
 
 def expanded_name(path: str) -> str:
