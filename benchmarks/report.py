@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 _COLUMNS = ("measure", "server", "median", "unit", "p50 ms", "p99 ms", "CPU", "RSS MB", "ours/this", "wanted", "raw")
 _WIDTHS = (38, 24, 11, 11, 8, 8, 5, 7, 9, 20, 0)
 _RIGHT = {"median", "p50 ms", "p99 ms", "CPU", "RSS MB", "ours/this"}
-_BUSY_LOAD = 0.3
+_BUSY, _WATCHED_S = 0.15, 0.5
+"""So much of all cores, over so long before a case, tells of somebody else who is at work."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,9 @@ class Report:
         self._case = case
         self.titles[case] = text
         print(f"\n== {case}: {text}   ({cores()} cores, {platform.machine()}, Python {platform.python_version()})")
-        load = os.getloadavg()[0]
-        if load > _BUSY_LOAD * cores():
-            self.note(f"{case}: the machine was busy before (load average {load:.2f}); do not trust these figures")
+        busy = psutil.cpu_percent(_WATCHED_S) / 100  # a load average would count the case before
+        if busy > _BUSY:
+            self.note(f"{case}: something else took {busy:.0%} of the cores before; do not trust these figures")
         print(_joined(_COLUMNS), flush=True)
 
     def add(self, row: Row) -> None:
