@@ -118,7 +118,7 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, batch: Batch, ctx: Context) -> Batch:
-        """The same rows in the same order, without side effects."""
+        """The same rows in the same order, without side effects, in memory that the model does not write to again."""
 
     def stream(self, batch: Batch, ctx: Context) -> Iterator[Batch]:
         """Answers in pieces, each of any number of rows; only called where `spec.streams`.

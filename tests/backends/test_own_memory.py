@@ -11,7 +11,7 @@ from live_models import loaded
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from foretell import BasePredictor, Predictor, TransientError
 from foretell.columns import Batch, Dense, Ragged
@@ -111,3 +111,38 @@ def test_hooks_of_a_served_predictor(rows: np.ndarray[Any, Any]) -> None:
     with Halves(Doubles()) as inner, Predictor(inner) as served:
         np.testing.assert_array_equal(np.asarray(served.predict(rows)), before)
     np.testing.assert_array_equal(rows, before)
+
+
+class Keeps:
+    """y = 2x, each time in the same array."""
+
+    def __init__(self) -> None:
+        self.kept = np.zeros((8, 2))
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.multiply(x, 2, out=self.kept[: len(x)])
+
+
+class KeepsColumn(Keeps):
+    def __call__(self, batch: Batch) -> Batch:
+        return Batch({"output": Dense(super().__call__(batch.dense("input")))}, batch.rows)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Keeps(), KeepsColumn(), FunctionTransformer(Keeps()).fit(np.zeros((1, 2)))],
+    ids=["array", "batch", "sklearn"],
+)
+def test_a_model_that_keeps_its_answer(model: Any) -> None:
+    rows = np.arange(12.0).reshape(6, 2)
+    with Predictor(model) as predictor:
+        together = as_array(predictor.predict_batch(rows, batch_size=2))
+        np.testing.assert_array_equal(together, 2 * rows)
+        first = as_array(predictor.predict(rows))
+        first[:] = -1
+        np.testing.assert_array_equal(as_array(predictor.predict(rows)), 2 * rows)
+        assert (first == -1).all()
+
+
+def as_array(answer: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(next(iter(answer.values())) if isinstance(answer, dict) else answer)

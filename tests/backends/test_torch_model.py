@@ -203,3 +203,17 @@ def test_the_same_answers_on_a_gpu() -> None:
     for precision, tolerance in ((None, 1e-5), ("fp16", 1e-2)):
         with Predictor(module, device="cuda", precision=precision) as predictor:
             np.testing.assert_allclose(predictor.predict(rows(50))["scores"], here, rtol=tolerance, atol=tolerance)
+
+
+def test_a_module_that_keeps_its_answer() -> None:
+    class Keeps(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("kept", torch.zeros(4, 2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.mul(x, 2, out=self.kept[: len(x)])
+
+    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+    with Predictor(Keeps()) as predictor:
+        np.testing.assert_array_equal(predictor.predict_batch(rows, batch_size=2), 2 * rows)

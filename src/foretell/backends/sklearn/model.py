@@ -15,7 +15,7 @@ from foretell.backends.sklearn.answers import Answers, answers_of, class_names
 from foretell.backends.sklearn.columns import steps_of
 from foretell.backends.sklearn.inputs import Inputs, read_inputs, without_names
 from foretell.backends.text_rows import answer_others, rows_without_text
-from foretell.columns import Array, Batch, Column
+from foretell.columns import Array, Batch, Column, copied
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, NotReady, Unavailable, missing_extra
 from foretell.forms.values import to_column
@@ -90,7 +90,8 @@ class SklearnModel(Model):
         except Exception as error:
             raise self._raised(error) from error
         columns = to_columns(answers, self._where)
-        return Batch(self._learn(columns), batch.rows, batch.errors)
+        answer = Batch(self._learn(columns), batch.rows, batch.errors)
+        return answer if self._standard else copied(answer)  # others may answer with an array that they keep
 
     def variant(self) -> Mapping[str, str]:
         import sklearn

@@ -87,5 +87,5 @@ def array_of(tensor: torch.Tensor, name: str) -> Array:
         raise ModelError("the output cannot be served", where=f"output {name!r}", expected=expected, got=got)
     if tensor.dtype is torch.bfloat16:
         tensor = tensor.float()
-    array: Array = tensor.detach().resolve_conj().resolve_neg().contiguous().cpu().numpy()
-    return array
+    # A copy: what a module answers may be a buffer of its own, where it writes its next answer.
+    return np.array(tensor.detach().resolve_conj().resolve_neg().cpu().numpy(), order="C")
