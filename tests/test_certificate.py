@@ -41,6 +41,17 @@ def test_its_words() -> None:
     assert made(check(x=SAME, failed=1)).verdict() == "different answers"
 
 
+def test_nothing_compared_proves_nothing() -> None:
+    assert not made().identical
+    assert made().verdict() == "nothing compared"
+
+
+def test_it_lies_beside_the_model() -> None:
+    assert place_of("a/net.onnx") == Path("a/net.onnx.certificate.json")
+    assert place_of("a/code.py:Net") == Path("a/code.py:Net.certificate.json")
+    assert place_of(".") == Path.cwd().with_name(f"{Path.cwd().name}.certificate.json")
+
+
 def test_the_worst_of_each_output_and_where() -> None:
     near, far = check(x=NEAR), check("stream", x=Difference(1, 3e-7, 1e-9, 0))
     assert made(check(x=SAME), near, far).worst() == {"x": (far.outputs["x"], far)}

@@ -6,6 +6,7 @@ what decides the numbers. Another identity has no certificate by it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,13 @@ class Certificate(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
     price: dict[str, float] | None = None
     """Of batch-invariant mode: how many times as long rows take, in small calls and in large ones."""
+    left_out: dict[str, str] = {}
+    """Doors that were asked for and could not be compared, and why."""
 
     @property
     def identical(self) -> bool:
-        """Whether every check gave the same bits."""
-        return all(check.identical for check in self.checks)
+        """Whether every check gave the same bits, and there was one."""
+        return bool(self.checks) and all(check.identical for check in self.checks)
 
     @property
     def doors(self) -> tuple[str, ...]:
@@ -93,6 +96,8 @@ class Certificate(msgspec.Struct, frozen=True):
 
     def verdict(self) -> str:
         """In a few words."""
+        if not self.checks:
+            return "nothing compared"
         if self.identical:
             return "bit-identical"
         worst = [difference for difference, _ in self.worst().values()]
@@ -101,16 +106,21 @@ class Certificate(msgspec.Struct, frozen=True):
         return f"within {max(each.absolute or 0.0 for each in worst):.2g}"
 
 
-def place_of(source: Path) -> Path:
-    """Where the certificate of a file or folder of a model lies: beside it."""
-    return source.with_name(f"{source.name}{SUFFIX}")
+def place_of(source: str | Path) -> Path:
+    """Where the certificate of a model lies: beside its file or folder, under the name that it was opened by."""
+    path = Path(source)
+    path = path.resolve() if path.name in ("", "..") else path
+    return path.with_name(f"{path.name}{SUFFIX}")
 
 
 def write(certificate: Certificate, path: Path) -> None:
     """In one step: whoever reads it sees all of it. Raises `OSError`."""
-    made = path.with_name(f".{path.name}.new")
-    made.write_bytes(msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n")
-    made.replace(path)
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        made.write_bytes(msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n")
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Certificate:
@@ -129,7 +139,7 @@ def read(path: Path) -> Certificate:
 def found_for(source: str, identity: Identity) -> Certificate | None:
     """The certificate that lies beside a model and is of this very identity; None where there is none."""
     try:
-        path = place_of(Path(source))
+        path = place_of(source)
         certificate = read(path) if path.is_file() else None
     except (OSError, ValueError, InvalidModel):
         return None

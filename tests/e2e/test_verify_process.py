@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import onnx_build
 import onnxruntime
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from onnx import TensorProto
 
 from foretell.certificate import Certificate, place_of, read
 
@@ -73,8 +76,7 @@ def verify(
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, cwd=cwd, env=environment)
     assert done.returncode == expect, done.stderr
     printed = json.loads(done.stdout)
-    path = place_of(Path(source)) if Path(source).exists() else (cwd or Path()) / f"{printed['model']}.certificate.json"
-    found = read(path)
+    found = read((cwd or Path()) / place_of(source))
     assert [check["way"] for check in printed["checks"]] == [check.way for check in found.checks]
     return found
 
@@ -202,6 +204,48 @@ def test_wrong_use(code: Path, flags: list[str], told: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=code)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+ODD = """
+import numpy as np
+from foretell import DataType, TensorSpec
+
+class Odd:
+    '''Endless and missing numbers, rows of no length, whole numbers that are not there, and a row that fails.'''
+
+    inputs = (TensorSpec("x", DataType.FP64, (2,)), TensorSpec("n", DataType.INT64, ()))
+
+    def predict(self, x, n):
+        if (n == 3).any():
+            raise ValueError("three")
+        return {"same": x, "over": np.where(x[:, 0] > 2, np.inf, -np.inf),
+                "long": [np.arange(each, dtype=np.float32) / 3 for each in n]}
+"""
+
+
+def test_odd_rows_and_answers_are_the_same_at_every_door(code: Path) -> None:
+    """What one door has no form for is left out by name, or refused there, and no difference of the model."""
+    (code / "models.py").write_text(ODD)
+    rows = [[0, 0.1, 2], [1, np.nan, 0], [2, 5e-324, 1], [3, 1, 3], [np.inf, 4, 2], [5, -0.0, np.nan]]
+    table = pa.table({"x": [row[:2] for row in rows], "n": pa.array([row[2] for row in rows], from_pandas=True)})
+    pq.write_table(table, code / "rows.parquet")
+    certificate = verify("models.py:Odd", code / "rows.parquet", cwd=code)
+    assert certificate.identical
+    rows_of = {check.door: check.rows for check in certificate.checks}
+    assert rows_of == {"python": 6, "server": 6, "batch": 5, "stream": 5}
+    ways = {check.way for check in certificate.checks}
+    assert "6 in a call, in smaller ones where these were refused" in ways
+    assert "as it is, 5 rows: JSON Lines have no form for the others" in ways
+
+
+@pytest.mark.parametrize("kind", ["bf16", "no axis"])
+def test_tensors_that_differ_from_usual_ones(tmp_path: Path, kind: str) -> None:
+    of, dims = (TensorProto.FLOAT, [2]) if kind == "no axis" else (TensorProto.BFLOAT16, ["n", 2])
+    path = onnx_build.save(onnx_build.identity(dims, of), tmp_path, "net.onnx")
+    (tmp_path / "rows.json").write_text('[{"x": [1.5, 2]}, {"x": [3, 4]}, {"x": [5, 6]}]')
+    certificate = verify(path, tmp_path / "rows.json", "--doors", "python", "--doors", "server")
+    assert certificate.identical
+    assert certificate.doors == ("python", "server")
 
 
 def test_rows_that_the_model_refuses_fail_at_every_door(code: Path) -> None:

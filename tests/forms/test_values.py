@@ -271,3 +271,13 @@ def test_rows_that_are_null_are_as_wide_alone_as_beside_others(datatype, value):
     beside = column([None, None, other], tensor).slice(0, 2)
     assert alone.row_shape == beside.row_shape == (2,)
     assert to_python(alone) == to_python(beside) == [None, None] or np.isnan(to_numpy(alone)).all()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int8, np.bool_])
+def test_arrays_of_different_length_keep_their_type(kind):
+    """As those of one length do: the type of an answer would else depend on the rows beside it."""
+    rows = [np.array([1, 0], kind), np.array([], kind), np.array([1], kind)]
+    made = column(rows)
+    assert made.values.data.dtype == kind
+    assert to_python(made) == [row.tolist() for row in rows]
+    assert column([np.zeros((1, 2), kind), np.ones((2, 2), kind)]).values.data.shape == (3, 2)

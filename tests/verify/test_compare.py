@@ -74,6 +74,20 @@ def test_what_is_no_matter_of_size(one: Column, other: Column) -> None:
     assert found.rows in (1, 2)
 
 
+def test_a_null_is_no_zero_and_the_same_as_nan() -> None:
+    valid = np.array([True, False])
+    zeros, null, nan = Dense(np.zeros(2)), Dense(np.zeros(2), valid), Dense(np.array([0.0, np.nan]))
+    for one, other, rows in [(zeros, null, 1), (null, zeros, 1), (null, null, 0), (null, nan, 0)]:
+        assert whole(Batch({"x": one}, 2), Batch({"x": other}, 2)).rows == rows
+    texts = Bytes.of(["a", None]), Bytes.of(["a", ""])
+    assert whole(Batch({"x": texts[0]}, 2), Batch({"x": texts[1]}, 2)).rows == 1
+
+
+def test_the_largest_numbers_have_a_finite_distance() -> None:
+    found = whole(Batch.of(x=np.array([1.5e308])), Batch.of(x=np.array([-1.5e308])))
+    assert found.absolute == np.finfo(np.float64).max
+
+
 def test_rows_of_different_length_are_compared_one_by_one() -> None:
     reference = Batch({"x": Ragged(Dense(np.array([1.0, 2.0, 3.0])), np.array([0, 1, 3]))}, 2)
     calls = [(np.array([1]), Batch.of(x=np.array([[2.0, 3.5]]))), (np.array([0]), Batch.of(x=np.array([[1.0]])))]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from foretell import certificate
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.cli.data import read_data, to_intake
+from foretell.cli.ended import like_ctrl_c
 from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags, read_mapping, words_of
 from foretell.cli.loading import load
 from foretell.cli.meant import only, settings_of
-from foretell.cli.output import print_json, print_table
-from foretell.errors import InvalidSetting
+from foretell.cli.output import print_json, print_table, print_text
+from foretell.errors import InferenceError, InvalidSetting
 
 if TYPE_CHECKING:
     from foretell.certificate import Certificate, Check, Difference
@@ -49,6 +52,7 @@ def verify(
         JSON itself.
     out
         Where the certificate is written. If not set: beside the file of the model; of "module:Class", in this folder.
+        Only there do `foretell inspect` and a server find it.
     doors
         Only these; repeat for more. If not set: all.
     max_rows
@@ -63,22 +67,16 @@ def verify(
     json
         Print the certificate as JSON.
     """
-    from msgspec import to_builtins
-
-    from foretell import certificate
-
     if max_rows < 1:
         raise InvalidSetting("--max-rows is out of range", expected="1 or more", got=max_rows)
     if not tolerance >= 0:
         raise InvalidSetting("--tolerance is out of range", expected="0 or more", got=tolerance)
     asked, read = _asked(source, data, format, map, max_rows, model)
-    found = _made(asked, read, doors, quiet=json)
-    path = _place(out, asked.source, asked.name)
-    certificate.write(found, path)
-    if json:
-        print_json(to_builtins(found))
-    else:
-        _print(found, path)
+    path = certificate.place_of(asked.source) if out is None else Path(out)
+    _check_place(path)
+    with like_ctrl_c():
+        found = _made(asked, read, doors, quiet=json)
+    _end(found, path, json=json)
     kept = found.identical if asked.settings.batch_invariant else found.within(tolerance)
     return 0 if kept else 1
 
@@ -114,13 +112,43 @@ def _asked(
     return asked, {"source": data if len(data) < 200 else "the command line"}
 
 
-def _place(out: str | None, source: str, name: str) -> Path:
-    from foretell.certificate import SUFFIX, place_of
+def _check_place(path: Path) -> None:
+    """Raises `InvalidSetting` before the work is done where no certificate can be put there, or something else lies
+    there: it would be replaced, were it the model itself."""
+    fix = "name another file with --out"
+    if not path.name or path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InvalidSetting("the certificate cannot be written there", where=str(path), expected="a file", fix=fix)
+    if path.exists() and not _is_replaceable(path):
+        raise InvalidSetting("the certificate would take the place of something else", where=str(path), fix=fix)
 
-    if out is not None:
-        return Path(out)
-    path = Path(source)
-    return place_of(path) if path.exists() else Path(f"{name}{SUFFIX}")
+
+def _is_replaceable(path: Path) -> bool:
+    if not path.is_file() or path.name.endswith(certificate.SUFFIX) or not path.stat().st_size:
+        return path.is_file()
+    try:
+        certificate.read(path)
+    except InferenceError:
+        return False
+    return True
+
+
+def _end(found: Certificate, path: Path, *, json: bool) -> None:
+    """Writes and prints it. Raises `InferenceError` where it cannot be written, after it was printed."""
+    from msgspec import to_builtins
+
+    unwritten = None
+    try:
+        certificate.write(found, path)
+    except OSError as error:
+        unwritten = InferenceError("the certificate cannot be written", where=str(path), got=error.strerror)
+    if json:
+        print_json(to_builtins(found))
+    else:
+        _print(found)
+    if unwritten is not None:
+        raise unwritten
+    if not json:
+        print(f"certificate: {path}")
 
 
 def _say(check: Check) -> None:
@@ -146,7 +174,7 @@ def _gap(difference: Difference) -> str:
     return "differs" if difference.absolute is None else f"differs by {difference.absolute:.2g}"
 
 
-def _print(found: Certificate, path: Path) -> None:
+def _print(found: Certificate) -> None:
     rows = []
     for door in found.doors:
         checks = [check for check in found.checks if check.door == door]
@@ -159,7 +187,8 @@ def _print(found: Certificate, path: Path) -> None:
     print(f"compared with {found.reference}; {rows_of} row{'s' if rows_of > 1 else ''}; {found.machine['cpu']}")
     if found.price is not None:
         print(f"the price of --batch-invariant: {_price(found.price)}")
-    print(f"certificate: {path}")
+    for door, why in found.left_out.items():
+        print_text(f"{door} is left out: {why}")
 
 
 def _price(price: dict[str, float]) -> str:

@@ -82,6 +82,9 @@ def _nested(items: Sequence[Any], kinds: set[str], where: str, spec: TensorSpec 
     masked = any(isinstance(item, np.ma.MaskedArray) for item in items)
     if kinds == {"array"} and not masked and len({(item.shape, item.dtype) for item in items}) == 1:
         return read_array(np.stack([np.asarray(item) for item in items]), where)
+    if kinds == {"array"} and not masked and len({(item.shape[1:], item.dtype) for item in items}) == 1:
+        whole = read_array(np.concatenate([np.asarray(item) for item in items]), where)
+        return Raw(whole.data, whole.nulls, np.cumsum([0, *map(len, items)]))
     rows: list[Any] = [item.tolist() if isinstance(item, np.ndarray) else item for item in items]
     lengths = np.array([-1 if _is_null(row) else len(row) for row in rows], np.int64)
     known = set(lengths.tolist()) - {-1}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +15,62 @@ import orjson
 from foretell.columns import Array, Batch, Bytes, Column, Dense, Index, Ragged
 from foretell.errors import InvalidInput, ModelError, RowError
 from foretell.forms.values import to_python
-from foretell.types import DataType, ModelSpec, TensorSpec
+from foretell.types import ModelSpec
 from foretell.verify.asked import Asked
-from foretell.verify.compare import Answered
+from foretell.verify.compare import Answered, values_of
 
 _START = "import sys; from foretell.cli import main; sys.exit(main())"
 _ROW = "foretell_row"
 _DONE = (0, 3)
 _TIMEOUT_S = 3600.0
 _LAST_WORDS = 600
+_KINDS: dict[str, set[type]] = {"f": {float, type(None)}, "i": {int}, "u": {int}, "b": {bool}}
+"""What JSON has for the kinds of NumPy."""
 
 
-def as_batch(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> Iterator[tuple[str, Answered]]:
+def as_batch(asked: Asked, data: Path, reference: Batch) -> Iterator[tuple[str, Answered]]:
     """A job as it is by default: it tunes the size of its calls by itself, and has a process for each core."""
     out = data.with_name("batch.jsonl")
     answer_of(["score", asked.words, str(data), "-o", str(out), "--key", _ROW, "--max-quarantined", "1000000",
                *asked.flags])  # fmt: skip
-    yield "as it is", _read(out, reference, spec)
+    yield "as it is", _read(out, data, reference)
 
 
-def as_stream(asked: Asked, data: Path, reference: Batch, spec: ModelSpec) -> Iterator[tuple[str, Answered]]:
+def as_stream(asked: Asked, data: Path, reference: Batch) -> Iterator[tuple[str, Answered]]:
     """A stream from file to file, to the end of what is there."""
     out = data.with_name("stream.jsonl")
-    answer_of(["stream", asked.words, "--source", str(data), "--sink", str(out), "--once", "--key", _ROW, *asked.flags])
-    yield "file to file", _read(out, reference, spec)
+    answer_of(["stream", asked.words, "--source", str(data), "--sink", str(out), "--once", "--key", _ROW,
+               "--max-line-bytes", str(max(2**20, data.stat().st_size)), *asked.flags])  # fmt: skip
+    yield "file to file", _read(out, data, reference)
 
 
-def write_rows(rows: Batch, path: Path, spec: ModelSpec | None = None, *, numbered: bool = True) -> None:
+def write_rows(rows: Batch, path: Path, spec: ModelSpec | None = None, *, numbered: bool = True) -> int:
     """One JSON object a line: each input under its name, beside the number of the row if wanted. `spec` tells which of
-    them are BF16, whose bits are written as the numbers they mean."""
+    them are BF16, whose bits are written as the numbers they mean. Gives the number of lines: a row of which JSON has
+    no form, for an infinity or for bytes that are no text, has none."""
     tensors = {tensor.name: tensor.datatype for tensor in (spec.inputs if spec else None) or ()}
     columns = {name: to_python(column, tensors.get(name)) for name, column in rows.columns.items()}
+    lines = 0
     with path.open("wb") as file:
         for row in range(rows.rows):
-            number = {_ROW: row} if numbered else {}
-            values = {**number, **{name: column[row] for name, column in columns.items()}}
-            file.write(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+            values = {name: column[row] for name, column in columns.items()}
+            if not all(map(_has_json, values.values())):
+                continue
+            lines += 1
+            file.write(orjson.dumps({**({_ROW: row} if numbered else {}), **values}) + b"\n")
+    return lines
+
+
+def is_text(column: Column) -> bool:
+    """Whether it holds no bytes that are no text: of these, JSON has no form."""
+    inner = column.values if isinstance(column, Ragged) else column
+    return not isinstance(inner, Bytes) or all(map(_has_json, to_python(inner)))
+
+
+def _has_json(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_has_json, value))
+    return not isinstance(value, bytes) and not (isinstance(value, float) and math.isinf(value))
 
 
 def answer_of(words: Sequence[str]) -> bytes:
@@ -62,58 +83,65 @@ def answer_of(words: Sequence[str]) -> bytes:
     return done.stdout
 
 
-def _read(path: Path, reference: Batch, spec: ModelSpec) -> list[tuple[Index, Batch]]:
+def _read(path: Path, data: Path, reference: Batch) -> list[tuple[Index, Batch]]:
     """One call for all lines that are there; the rows that are not failed."""
-    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    asked, lines = ([orjson.loads(line) for line in file.read_bytes().splitlines()] for file in (data, path))
     rows = np.array([line[_ROW] for line in lines], np.int64)
     if len(set(rows.tolist())) != len(rows):
         raise ModelError("a row was answered twice", where=str(path))
-    answers = Batch({name: _column(name, column, spec.output(name), lines, rows)
-                     for name, column in reference.columns.items()}, len(lines))  # fmt: skip
-    missing = np.setdiff1d(np.arange(reference.rows), rows)
-    error = RowError(InvalidInput.code, "no answer")
-    return [(rows, answers), (missing, Batch({}, len(missing), dict.fromkeys(range(len(missing)), error)))]
+    missing = np.setdiff1d([line[_ROW] for line in asked], rows)
+    failed = missing, Batch({}, len(missing), dict.fromkeys(range(len(missing)), RowError(InvalidInput.code, "none")))
+    if not lines:
+        return [failed]
+    names = set(lines[0]).intersection(*lines) - {_ROW}
+    others = {name: Dense(np.zeros(len(lines))) for name in names - set(reference.columns)}
+    answers = {name: column_of(column.take(rows), [line[name] for line in lines])
+               for name, column in reference.columns.items() if name in names}  # fmt: skip
+    return [(rows, Batch({**answers, **others}, len(lines))), failed]
 
 
-def _column(
-    name: str, expected: Column, tensor: TensorSpec | None, lines: Sequence[Mapping[str, Any]], rows: Index
-) -> Column:
-    """What the lines hold of an output, in the type that the reference has. Rows of one value stand there as that
-    value."""
-    values = [line.get(name) for line in lines]
+def column_of(expected: Column, values: Sequence[Any]) -> Column:
+    """What lines hold of an output, in the type that was expected of it; what cannot have that type stays as it is.
+    Rows of one value stand there as that value. JSON has neither NaN nor infinities: a null may be any of them."""
+    inner = expected.values if isinstance(expected, Ragged) else expected
     if not isinstance(expected, Ragged) and expected.row_shape == (1,):
         values = [value if isinstance(value, list) else [value] for value in values]
-    if isinstance(expected, Bytes) or (isinstance(expected, Ragged) and isinstance(expected.values, Bytes)):
+    if isinstance(inner, Bytes):
         return _texts(values)
-    inner = expected.values if isinstance(expected, Ragged) else expected
-    if not isinstance(inner, Dense):
-        raise TypeError(name)
-    halves = tensor is not None and tensor.datatype is DataType.BF16
-    arrays = [_bits(value) if halves else _numbers(value, inner.data.dtype) for value in values]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) == 1:
-        return Dense(np.stack(arrays))
-    offsets = np.cumsum([0, *[len(array) if array.ndim else 1 for array in arrays]])
-    return Ragged(Dense(np.concatenate([np.atleast_1d(array) for array in arrays])), offsets)
+    rows = values_of(expected)
+    found = [_numbers(value, inner.data.dtype, row) for value, row in zip(values, rows, strict=True)]
+    valid = np.array([array is not None for array in found])
+    blank = next((np.zeros_like(array) for array in found if array is not None), np.zeros(()))
+    arrays = [blank if array is None else array for array in found]
+    if len({array.shape for array in arrays}) == 1:
+        return Dense(np.stack(arrays), None if valid.all() else valid)
+    arrays = [np.atleast_1d(array) for array in arrays]
+    return Ragged(Dense(np.concatenate(arrays)), np.cumsum([0, *map(len, arrays)]))
 
 
-def _numbers(value: Any, dtype: np.dtype[Any]) -> Array:
-    """JSON has no NaN: a null among numbers is one."""
+def _numbers(value: Any, dtype: np.dtype[Any], expected: Array | None) -> Array | None:
+    """None for a null where there is no NaN."""
     array = np.array(value, object)
-    if dtype.kind == "f":
-        array[array == None] = np.nan  # noqa: E711 (element by element)
-    return array.astype(dtype)
-
-
-def _bits(value: Any) -> Array:
-    """Of BF16, whose numbers are those of 32 bits with zeros behind."""
-    return (_numbers(value, np.dtype(np.float32)).view(np.uint32) >> 16).astype(np.uint16)
+    kinds: set[type] = set(map(type, array.reshape(-1)))
+    if not kinds <= _KINDS.get(dtype.kind, set()):
+        return None if value is None else array
+    gone = array == None  # noqa: E711 (element by element)
+    array[gone] = np.nan
+    try:
+        made: Array = array.astype(dtype)
+    except OverflowError:
+        return array
+    if expected is not None and expected.shape == made.shape:
+        made = np.where(gone & np.isinf(expected), expected, made)
+    return made
 
 
 def _texts(values: Sequence[Any]) -> Column:
     if all(isinstance(value, str) for value in values):
         return Bytes.of(list(values), ())
     inner = [list(np.array(value, object).reshape(-1)) for value in values]
+    if not all(text is None or isinstance(text, str) for row in inner for text in row):
+        return Dense(np.array(inner, object))
     shapes = {np.array(value, object).shape for value in values}
     if len(shapes) == 1:
         return Bytes.of([text for row in inner for text in row], next(iter(shapes)))

@@ -1,4 +1,7 @@
-"""How far answers to the same rows are apart. Pure, and small enough to be done again by another script."""
+"""How far answers to the same rows are apart. Pure, and small enough to be done again by another script.
+
+A row without a value (a null) is as one with NaN: floats have no other null. All NaN are one.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +40,10 @@ def difference(expected: Column | None, got: Column | None, rows: Index, places:
     if expected is None or got is None:
         return Difference(len(rows), None, None, int(rows[0]))
     first, second = expected.take(rows), got.take(places)
-    if isinstance(first, Dense) and isinstance(second, Dense) and first.data.shape == second.data.shape:
+    plain = first.valid is None and second.valid is None
+    if plain and isinstance(first, Dense) and isinstance(second, Dense) and first.data.shape == second.data.shape:
         return _of_arrays(first.data, second.data, rows)
-    pairs = zip(_values(first), _values(second), rows, strict=True)
+    pairs = zip(values_of(first), values_of(second), rows, strict=True)
     return reduce(merged, [_of_values(one, other, row) for one, other, row in pairs], _SAME)
 
 
@@ -72,14 +76,18 @@ def _of_arrays(first: Array, second: Array, rows: Sequence[int] | Index) -> Diff
         at = int(np.flatnonzero(~comparable.all(axis=1))[0])
         return Difference(len(differing), None, None, int(rows[differing[at]]))
     wide = [np.where(same, 0.0, each.astype(np.float64)) for each in (first, second)]
-    gap, size = np.abs(wide[0] - wide[1]), np.maximum(np.abs(wide[0]), np.abs(wide[1]))
+    size = np.maximum(np.abs(wide[0]), np.abs(wide[1]))
+    with np.errstate(over="ignore"):  # of the largest numbers; a certificate has no infinity
+        gap = np.minimum(np.abs(wide[0] - wide[1]), np.finfo(np.float64).max)
     relative = np.divide(gap, size, out=np.zeros_like(gap), where=size > 0)
     worst = int(gap.max(axis=1).argmax())
     return Difference(len(differing), float(gap.max()), float(relative.max()), int(rows[differing[worst]]))
 
 
-def _of_values(one: Array, other: Array, row: int) -> Difference:
-    """Of one row, where rows differ in length, or are strings."""
+def _of_values(one: Array | None, other: Array | None, row: int) -> Difference:
+    """Of one row, where rows differ in length, are strings, or are null."""
+    if one is None or other is None:
+        return _SAME if _is_none(one) and _is_none(other) else Difference(1, None, None, int(row))
     if one.shape == other.shape and "O" not in (one.dtype.kind, other.dtype.kind):
         return _of_arrays(one[None], other[None], [row])
     same = one.shape == other.shape and one.tolist() == other.tolist()
@@ -95,12 +103,17 @@ def _same_bits(first: Array, second: Array) -> Mask:
     return np.asarray(bits | (np.isnan(first) & np.isnan(second)))
 
 
-def _values(column: Column) -> list[Array]:
-    """One array for each row."""
+def _is_none(value: Array | None) -> bool:
+    return value is None or (value.dtype.kind == "f" and value.size > 0 and bool(np.isnan(value).all()))
+
+
+def values_of(column: Column) -> list[Array | None]:
+    """One array for each row; None for a null."""
     if isinstance(column, Ragged):
         inner = _flat(column.values)
         return [inner[start:stop] for start, stop in zip(column.offsets[:-1], column.offsets[1:], strict=True)]
-    return [np.asarray(each) for each in _flat(column)]
+    valid = [True] * len(column) if column.valid is None else column.valid.tolist()
+    return [np.asarray(each) if is_value else None for each, is_value in zip(_flat(column), valid, strict=True)]
 
 
 def _flat(column: Dense | Bytes) -> Array:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from foretell.columns import Batch, Index
+from foretell.columns import Batch, Column, Dense, Index, Ragged
 from foretell.config import ModelSettings
 from foretell.engine.engine import Engine
+from foretell.forms.fit import bfloat16_floats
 from foretell.remote.opening import Opener
+from foretell.types import DataType
 from foretell.verify.asked import Asked
 from foretell.verify.ways import Way
 
@@ -30,7 +32,21 @@ def opened(asked: Asked, settings: ModelSettings | None = None) -> Iterator[Engi
 
 def answered(engine: Engine, rows: Batch, way: Way) -> list[tuple[Index, Batch]]:
     """The answers of all calls of a way. A row that fails fails alone."""
-    return [(call, engine.run(rows.take(call), apart=True)) for call in way.calls]
+    return [(call, answer_to(engine, rows.take(call))) for call in way.calls]
+
+
+def answer_to(engine: Engine, rows: Batch) -> Batch:
+    """Of one call; BF16 as the numbers that its bits mean, as every other door gives them."""
+    answer = engine.run(rows, apart=True)
+    halves = {tensor.name for tensor in engine.spec.outputs or () if tensor.datatype is DataType.BF16}
+    return answer.with_columns({name: _floats(column) if name in halves else column
+                                for name, column in answer.columns.items()})  # fmt: skip
+
+
+def _floats(column: Column) -> Column:
+    if isinstance(column, Ragged) and isinstance(column.values, Dense):
+        return Ragged(Dense(bfloat16_floats(column.values.data)), column.offsets)
+    return Dense(bfloat16_floats(column.data), column.valid) if isinstance(column, Dense) else column
 
 
 def takes_splits(engine: Engine) -> bool:

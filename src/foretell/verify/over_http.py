@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ import numpy as np
 from foretell.columns import Array, Batch, Bytes, Dense, Index, Ragged
 from foretell.demo.server import serving
 from foretell.errors import InferenceError, InvalidInput, ModelError, RowError
+from foretell.forms.values import to_numpy
 from foretell.testing.tensors import decoded, encoded
 from foretell.types import ModelSpec
 from foretell.verify.asked import Asked
@@ -22,39 +23,49 @@ from foretell.verify.ways import Way
 
 _AT_A_TIME = 16
 _TIMEOUT_S = 600.0
+_DIVIDED = ", in smaller ones where these were refused"
 
 
-def over_http(asked: Asked, spec: ModelSpec, ways: Sequence[Way], *, singles: bool) -> Iterator[tuple[str, Answered]]:
+def over_http(
+    asked: Asked, spec: ModelSpec, ways: Sequence[Way], failing: Collection[int], *, singles: bool
+) -> Iterator[tuple[str, Answered]]:
     """The name of each way, and its answers.
 
-    Calls whose rows have different lengths are asked row by row: a request has one shape. With `singles` the last
-    way sends single rows, sixteen at a time, which share the model's batches.
+    Rows that have no answer by themselves (`failing`) are asked alone: no call could show anything with them. Where a
+    request has one row by its form (rows of different lengths, a model without an axis of rows), so are all, in one
+    way. With `singles` the last way sends single rows, sixteen at a time, which share the model's batches.
     """
     with serving([asked.words, *asked.flags]) as (host, port):
         client = _Client(host, port, asked, spec)
         for way in ways:
-            calls = [piece for call in way.calls for piece in _of_one_shape(asked.rows, call)]
-            yield way.name, [each for call in calls for each in client.ask(call)]
+            client.divided = False
+            answers = [each for call in way.calls for piece in _pieces(call, failing) for each in client.ask(piece)]
+            yield f"{way.name}{_DIVIDED if client.divided else ''}", answers
         if not singles:
             return
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            answers = list(pool.map(client.ask, [np.array([row]) for row in range(asked.rows.rows)]))
-        yield f"single rows, {_AT_A_TIME} at a time", [each for answer in answers for each in answer]
+            replies = list(pool.map(client.ask, [np.array([row]) for row in range(asked.rows.rows)]))
+        yield f"single rows, {_AT_A_TIME} at a time", [each for reply in replies for each in reply]
 
 
 class _Client:
     def __init__(self, host: str, port: int, asked: Asked, spec: ModelSpec) -> None:
         self._host, self._port, self._rows, self._spec = host, port, asked.rows, spec
+        self.divided = False
+        """Whether a request of several rows was refused since this was set to False."""
         self._path = f"/v2/models/{quote(asked.name)}/versions/{asked.version}/infer"
 
     def ask(self, rows: Index) -> list[tuple[Index, Batch]]:
-        """The answer to a request of these rows; where it is refused for one of them, to each of them alone."""
+        """The answer to a request of these rows; where it is refused, to each half of them, and in the end to each."""
+        if len(rows) == 1 and int(rows[0]) in self._rows.errors:
+            return [(rows, Batch({}, 1, {0: self._rows.errors[int(rows[0])]}))]
         try:
             return [(rows, self._answer(self._request(self._rows.take(rows)), len(rows)))]
         except (InvalidInput, ModelError) as error:
             if len(rows) == 1:
                 return [(rows, Batch({}, 1, {0: RowError.of(error)}))]
-            return [each for at in range(len(rows)) for each in self.ask(rows[at : at + 1])]
+            self.divided = True
+            return [each for half in np.array_split(rows, 2) for each in self.ask(half)]
 
     def _request(self, batch: Batch) -> tuple[bytes, int]:
         heads, blobs = [], []
@@ -85,12 +96,20 @@ class _Client:
         return Batch(columns, rows)
 
 
-def _of_one_shape(rows: Batch, call: Index) -> list[Index]:
-    ragged = any(isinstance(column, Ragged) for column in rows.columns.values())
-    return [call[at : at + 1] for at in range(len(call))] if ragged else [call]
+def is_single(rows: Batch, spec: ModelSpec) -> bool:
+    """Whether a request has one row by its form."""
+    return spec.batch is None or any(isinstance(column, Ragged) for column in rows.columns.values())
+
+
+def _pieces(call: Index, failing: Collection[int]) -> list[Index]:
+    alone = [row for row in call.tolist() if row in failing]
+    good = np.array([row for row in call.tolist() if row not in failing], np.int64)
+    return [*([good] if len(good) else []), *(np.array([row]) for row in alone)]
 
 
 def _array(column: Dense | Bytes | Ragged) -> Array:
+    if column.valid is not None:
+        return to_numpy(column)  # with None, which has no tensor form, so that its row is refused as by a client
     if isinstance(column, Ragged):
         return _array(column.values.slice(int(column.offsets[0]), int(column.offsets[-1])))[None]
     if isinstance(column, Dense):

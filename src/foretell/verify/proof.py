@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 import foretell
@@ -22,16 +23,18 @@ from foretell.engine.identity import variant_of
 from foretell.errors import InvalidInput
 from foretell.forms.values import to_python
 from foretell.types import ModelSpec
-from foretell.verify.as_jobs import as_batch, as_stream, write_rows
+from foretell.verify.as_jobs import as_batch, as_stream, is_text, write_rows
 from foretell.verify.asked import Asked
 from foretell.verify.compare import Answered, compare
-from foretell.verify.in_python import answered, opened, takes_splits
+from foretell.verify.in_python import answer_to, answered, opened, takes_splits
 from foretell.verify.machine import machine
-from foretell.verify.over_http import over_http
+from foretell.verify.over_http import is_single, over_http
 from foretell.verify.ways import Way, threads_to_try, ways
 
 Told = Callable[[Check], None]
+Job = Callable[[Asked, Path, Batch], Iterator[tuple[str, Answered]]]
 DOORS = ("python", "server", "batch", "stream")
+_JOBS: Mapping[str, Job] = {"batch": as_batch, "stream": as_stream}
 _ALONE = "each row alone, in Python"
 _WHOLE = "all rows in one call, in Python"
 
@@ -44,23 +47,32 @@ def proof(
     The reference is each row alone; of a model whose rows depend on each other, all of them in one call. Raises what
     opening the model raises, `InvalidInput` where no row has an answer, `ModelError` where a door does not open.
     """
+    if not asked.rows.rows:
+        raise InvalidInput("the sample has no rows", expected="at least one")
     with opened(asked) as engine:
         splits = takes_splits(engine)
         reference = _reference(engine, asked.rows, splits=splits)
         spec, identity = engine.spec, engine.identity
         variant = variant_of(engine.model, engine.settings)
         checks = list(_told(_of_python(asked, engine, reference, splits=splits), told)) if "python" in doors else []
-    others = [door for door in doors if door != "python"]
-    checks += _told(_of_others(asked, spec, reference, others, splits=splits), told)
+    left_out: dict[str, str] = {}
+    if "server" in doors:
+        checks += _told(_of_server(asked, spec, reference, left_out, splits=splits), told)
+    jobs = {door: job for door, job in _JOBS.items() if door in doors}
+    if jobs:
+        checks += _told(_of_jobs(asked, spec, reference, jobs, left_out, splits=splits), told)
+    if not checks:
+        raise InvalidInput("there is nothing to compare", got="; ".join(f"{k}: {why}" for k, why in left_out.items()))
     return Certificate(
         FORMAT, foretell.__version__, datetime.now(UTC).isoformat(timespec="seconds"), asked.name, asked.version,
         identity.artefact_digest, identity.variant_digest, variant, machine(), {**data, "rows": asked.rows.rows,
-        "sha256": digest_of(asked.rows)}, _ALONE if splits else _WHOLE, tuple(checks),
+        "sha256": digest_of(asked.rows)}, _ALONE if splits else _WHOLE, tuple(checks), left_out=left_out,
     )  # fmt: skip
 
 
 def digest_of(rows: Batch) -> str:
-    """Of the rows as the model got them: of the JSON text of all columns in order of name."""
+    """Of the rows as the model got them: of what Python's `repr` makes of (name, rows as nested lists) of each column,
+    in order of name."""
     whole = hashlib.sha256()
     for name in sorted(rows.columns):
         whole.update(repr((name, to_python(rows.columns[name]))).encode())
@@ -69,7 +81,7 @@ def digest_of(rows: Batch) -> str:
 
 def _reference(engine: Engine, rows: Batch, *, splits: bool) -> Batch:
     size = 1 if splits else rows.rows
-    pieces = [engine.run(rows.slice(at, at + size), apart=True) for at in range(0, rows.rows, size)]
+    pieces = [answer_to(engine, rows.slice(at, at + size)) for at in range(0, rows.rows, size)]
     reference = engine.join(pieces)
     if len(reference.errors) == rows.rows:
         what = f"no row of the sample has an answer; the first: {reference.errors[0].message}"
@@ -90,22 +102,37 @@ def _of_python(asked: Asked, engine: Engine, reference: Batch, *, splits: bool) 
                 yield _check("python", name, reference, answered(other, rows, way))
 
 
-def _of_others(
-    asked: Asked, spec: ModelSpec, reference: Batch, doors: Sequence[str], *, splits: bool
+def _of_server(
+    asked: Asked, spec: ModelSpec, reference: Batch, left_out: dict[str, str], *, splits: bool
 ) -> Iterator[Check]:
-    if "server" in doors:
-        some = list(ways(asked.rows.rows, few=True)) if splits else [_whole(asked.rows)]
-        for way, answers in over_http(asked, spec, some, singles=splits):
-            yield _check("server", way, reference, answers)
-    jobs = {"batch": as_batch, "stream": as_stream}
+    single = is_single(asked.rows, spec)
+    if single and not splits and asked.rows.rows > 1:
+        left_out["server"] = "one request cannot hold all the rows, which depend on each other"
+        return
+    some = list(ways(asked.rows.rows, few=True)) if splits else [_whole(asked.rows)]
+    for way, answers in over_http(asked, spec, some[:1] if single else some, reference.errors, singles=splits):
+        yield _check("server", way, reference, answers)
+
+
+def _of_jobs(
+    asked: Asked, spec: ModelSpec, reference: Batch, jobs: Mapping[str, Job], left_out: dict[str, str], *, splits: bool
+) -> Iterator[Check]:
     if not splits:
+        left_out.update(dict.fromkeys(jobs, "it would split the rows, which depend on each other"))
+        return
+    if not all(map(is_text, reference.columns.values())):
+        left_out.update(dict.fromkeys(jobs, "JSON Lines have no form for bytes that are no text, as answers are"))
         return
     with tempfile.TemporaryDirectory(prefix="foretell-verify-") as folder:
         data = Path(folder) / "rows.jsonl"
-        write_rows(asked.rows, data, spec)
-        for door in [door for door in jobs if door in doors]:
-            for way, answers in jobs[door](asked, data, reference, spec):
-                yield _check(door, way, reference, answers)
+        rows = write_rows(asked.rows, data, spec)
+        if not rows:
+            left_out.update(dict.fromkeys(jobs, "JSON Lines have no form for any of the rows"))
+            return
+        some = "" if rows == asked.rows.rows else f", {rows} rows: JSON Lines have no form for the others"
+        for door, job in jobs.items():
+            for way, answers in job(asked, data, reference):
+                yield msgspec.structs.replace(_check(door, f"{way}{some}", reference, answers), rows=rows)
 
 
 def _told(checks: Iterator[Check], told: Told) -> Iterator[Check]:
