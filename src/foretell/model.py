@@ -69,6 +69,9 @@ class Model(ABC):
     apart: ClassVar[bool] = False
     """True: calls run in another process, which may end by itself (`ReplicaLost`)."""
 
+    forks = False
+    """True: nothing of it keeps threads, so that a child of this process may `load` another one of the same."""
+
     loss: Loss | None = None
     """Why that process has ended by itself, once it has."""
 

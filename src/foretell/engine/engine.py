@@ -118,8 +118,7 @@ class Engine:
 
     @property
     def waiting_rows(self) -> int:
-        batchers = sum(batcher.waiting_rows for batcher in list(self._batchers.values()))
-        return batchers + (self.streams.waiting_rows if self.streams else 0)
+        return sum(each.waiting_rows for each in (*self.batchers, self.streams) if each is not None)
 
     def load(self) -> Engine:
         """Loads and warms up the model. Raises what the model raises, as an `InferenceError`."""
@@ -137,11 +136,12 @@ class Engine:
             if isinstance(error, InferenceError):
                 raise
             raise NotReady(f"loading failed: {said(error)}", where=self._where) from error
-        first = self.pool.make(self._model, self.settings.devices[0])
+        me = weakref.proxy(self)
         self._direct = Direct(
-            self.pool, lambda: self.spec, self._cache, lambda: self.identity, self.settings, self.recorder, self.clock,
+            self.pool, lambda: me.spec, self._cache, lambda: me.identity, self.settings, self.recorder, self.clock,
             self._where,
         )  # fmt: skip
+        first = self.pool.make(self._model, self.settings.devices[0])
         self.pool.add(first)
         if self.spec.streams:
             self.streams = Streams(self.pool, self.settings, self.recorder, self.clock, self._where)

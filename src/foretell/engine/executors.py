@@ -6,6 +6,7 @@ import math
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol
@@ -29,17 +30,22 @@ class Executor(Protocol):
 
 
 class ThreadExecutor:
-    """Runs on one worker thread, in the order of submission. For runtimes that release the GIL, and for slow calls."""
+    """Runs on one worker thread, in the order of submission. For runtimes that release the GIL, and for slow calls.
+
+    The thread ends with `close`, and where nobody has the executor any more: it keeps no model that nobody closed.
+    """
 
     def __init__(self, replica: Replica, name: str) -> None:
         self._replica = replica
-        self._jobs: queue.SimpleQueue[_Job | _Rest | None] = queue.SimpleQueue()
+        self._jobs: _Jobs = queue.SimpleQueue()
         self._closed = False
         self.calls = 0
         """Calls that have ended."""
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name=f"foretell-{name}", daemon=True)
+        work = (self._jobs, weakref.ref(self))
+        self._thread = threading.Thread(target=_work, args=work, name=f"foretell-{name}", daemon=True)
         self._thread.start()
+        weakref.finalize(self, self._jobs.put, None).atexit = False
 
     def submit(
         self,
@@ -108,15 +114,6 @@ class ThreadExecutor:
         if threading.current_thread() is not self._thread:
             self._thread.join(patience_s)
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if isinstance(job, _Rest):
-                time.sleep(job.pause_s)
-                job.on_free()
-            elif job.future.set_running_or_notify_cancel():
-                self._run(job)
-            del job  # an idle thread holds no batch
-
     def _run(self, job: _Job) -> None:
         try:
             if self._closed:
@@ -138,6 +135,20 @@ class ThreadExecutor:
         finally:
             self.calls += 1
             del job  # an error holds this frame, and the frame would hold the job, and the job the error
+
+
+def _work(jobs: _Jobs, executor: weakref.ref[ThreadExecutor]) -> None:
+    while (job := jobs.get()) is not None:
+        if isinstance(job, _Rest):
+            time.sleep(job.pause_s)
+            job.on_free()
+        elif job.future.set_running_or_notify_cancel():
+            if (runs := executor()) is None:
+                job.future.set_exception(NotReady("the model is closed"))
+            else:
+                runs._run(job)
+            del runs
+        del job  # an idle thread holds no batch
 
 
 class _Rest(NamedTuple):
@@ -162,3 +173,6 @@ class _Job:
     def take(self) -> tuple[Batch, Context]:
         """What it is given."""
         return self._held[0]()
+
+
+_Jobs = queue.SimpleQueue[_Job | _Rest | None]

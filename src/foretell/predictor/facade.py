@@ -10,8 +10,6 @@ from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.opened import refuse_idle_permissions
 from foretell.columns import Batch, row_bytes
@@ -25,9 +23,11 @@ from foretell.observe.process import process_memory
 from foretell.observe.stats import Stats
 from foretell.observe.summary import cache_summary, summary
 from foretell.predictor.chunked import ROWS_OF_UNKNOWN_SIZE, OnRowError, Run, size_for
+from foretell.predictor.forked import same, watch_forks
 from foretell.predictor.hooked import HookedModel
-from foretell.predictor.options import read_options
+from foretell.predictor.options import read_options, whole
 from foretell.predictor.streaming import drawn_in_threads, stream
+from foretell.predictor.unclosed import closed_with
 from foretell.remote.opening import open_any
 from foretell.types import Identity, ModelSpec
 
@@ -48,25 +48,38 @@ class BasePredictor:
         if self._options.optimize is not False and self.overrides("_optimize_model"):
             optimized = self.guarded("_optimize_model", self._optimize_model)
             self.model = self.model if optimized is None else optimized
+        self._stats = Stats()
+        self.optimizations: tuple[str, ...] = ()
+        """The optimisations that are applied."""
+        self.engine = self.opened_engine()
+        watch_forks(self)
+        if self._options.optimize and not self.optimizations and not self.overrides("_optimize_model"):
+            what = "there is no optimisation for it here; it runs as it is"
+            warnings.warn(f"model {self.engine.name!r}: {what}", stacklevel=2)
+
+    def opened_engine(self) -> Engine:
+        """An engine of the model, loaded. Raises what opening and loading raise."""
         given = self._options
         opened, again = open_any(self.model, given.model, given.name, given.example)
-        refuse_idle_permissions(asdict(self._options.model), [opened])
-        self.optimizations: tuple[str, ...] = opened.passes
-        """The optimisations that are applied."""
-        if self._options.optimize and not opened.passes and not self.overrides("_optimize_model"):
-            kind = f"{opened.framework} model {opened.name!r}"
-            warnings.warn(f"{kind}: there is no optimisation for it here; it runs as it is", stacklevel=2)
-        self._stats = Stats()
-        self.engine = Engine(
-            opened.model,
-            self._options.model,
-            name=self._options.name or opened.name,
-            version=self._options.version,
-            digest=opened.digest,
-            recorder=self._stats,
-            again=again,
-        ).load()
-        self.optimizations += tuple(each.name for each in self.engine.model.trials if each.kept)
+        refuse_idle_permissions(asdict(given.model), [opened])
+        engine = Engine(
+            opened.model, given.model, name=given.name or opened.name, version=given.version, digest=opened.digest,
+            recorder=self._stats, again=again,
+        ).load()  # fmt: skip
+        if again is not None:  # a live object stays its owner's
+            closed_with(self, engine)
+        self.optimizations = opened.passes + tuple(each.name for each in engine.model.trials if each.kept)
+        return engine
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, or for another process, which opens the model by itself."""
+        return {**self.__dict__, "engine": self.identity, "_stats": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises what opening the model raises, and `InvalidModel` where it has become another since."""
+        self.__dict__.update(state, _stats=Stats())
+        self.engine = same(self.opened_engine(), state["engine"])
+        watch_forks(self)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A subclass's own `predict` raises `InferenceError`s like ours, however it is called."""
@@ -116,8 +129,8 @@ class BasePredictor:
         answer for each item, in order, computed as it is drawn. `on_row_error(row, error)` is told of each row that
         has no answer, whose place then holds a null; without it such a row raises.
         """
-        size = _whole("batch_size", batch_size, 1) or self._options.job.batch_size
-        threads = self._threads(_whole("num_workers", num_workers, 0), data)
+        size = whole("batch_size", batch_size, 1) or self._options.job.batch_size
+        threads = self._threads(whole("num_workers", num_workers, 0), data)
         if on_row_error is not None and self.overrides("predict"):
             what = f"on_row_error cannot see into the predict of {type(self).__name__}"
             raise InvalidSetting(what, fix="override preprocess and postprocess instead, or leave on_row_error out")
@@ -302,12 +315,3 @@ class Predictor(BasePredictor):
 
 def _unreadable(error: Exception) -> InvalidInput:
     return InvalidInput(f"it cannot be read: {type(error).__name__}: {error}")
-
-
-def _whole(name: str, value: Any, least: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        expected = f"a whole number, {least} or more"
-        raise InvalidSetting(f"{name} is out of range", expected=expected, got=repr(value))
-    return int(value)

@@ -34,7 +34,7 @@ class HookedModel(Model):
         self._where = f"predictor {type(predictor).__name__!r}"
         self._replaces_predict = predictor.overrides("predict")
         self.bare_output = False
-        self.transient = inner.transient
+        self.transient, self.forks = inner.transient, inner.forks
         self._predict = inner.predict
 
     @property

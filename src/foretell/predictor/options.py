@@ -96,3 +96,13 @@ def _same(one: Any, other: Any) -> bool:
         return bool(one == other)
     except ValueError:  # arrays, which are not equal as a whole
         return one is other
+
+
+def whole(name: str, value: Any, least: int) -> int | None:
+    """A number of rows or threads, None for none. Raises `InvalidSetting`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        expected = f"a whole number, {least} or more"
+        raise InvalidSetting(f"{name} is out of range", expected=expected, got=repr(value))
+    return int(value)

@@ -36,6 +36,7 @@ class RemoteModel(Model):
     """
 
     apart = True
+    forks = True
 
     def __init__(self, recipe: Recipe, *, digest: str | None = None, clock: Clock | None = None) -> None:
         self.recipe, self._digest = recipe, digest

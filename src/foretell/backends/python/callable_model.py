@@ -35,6 +35,8 @@ class CallableModel(Model):
     `predict` written with `yield` streams; so does a method `stream`, which may stand beside a `predict`.
     """
 
+    forks = True
+
     def __init__(self, target: object, name: str, settings: ModelSettings, *, example: object = None) -> None:
         self._target = target
         self._name = name

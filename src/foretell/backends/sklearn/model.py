@@ -31,6 +31,8 @@ class SklearnModel(Model):
     several threads where every step is scikit-learn's own: `predict` and `transform` only read what `fit` left.
     """
 
+    forks = True
+
     def __init__(self, read: Callable[[], Any], where: str, settings: ModelSettings) -> None:
         refuse_tuning(settings, "a scikit-learn model")
         self._read = read
