@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,6 +135,7 @@ def test_the_command_that_scores_works(demo: Ran) -> None:
     assert len(lines) > 10
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_the_server_and_the_requests_to_it_work(demo: Ran) -> None:
     lines = [line for line in demo.commands if " serve " in line or line.startswith("curl ")]
     assert len(lines) == 4

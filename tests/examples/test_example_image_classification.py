@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def test_the_command_line_gives_its_class_the_file(folder: Path, run: Any) -> No
     assert json.loads(done.stdout)["labels"][0] == "seven", done.stderr
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_it_serves_as_its_readme_says(folder: Path, served: Any, blocks: Any) -> None:
     _, serve, curl = blocks(folder)
     with served(serve, folder) as paste:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,7 @@ def test_ctrl_c_ends_it_without_a_traceback(folder: Path) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_it_serves_as_its_readme_says(folder: Path, served: Any, blocks: Any) -> None:
     _, serve, curl, *_ = blocks(folder)
     with served(serve, folder) as paste:

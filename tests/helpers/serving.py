@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -160,7 +161,8 @@ class Running:
 
     def close(self) -> None:
         if self._thread.is_alive() and not self._up.exception(WAIT_S):
-            self.stop()
+            with contextlib.suppress(RuntimeError):  # a test has stopped it: its loop may close right now
+                self.stop()
         self.join()
         for name in self.catalog.names():
             for version in self.catalog.versions(name):
