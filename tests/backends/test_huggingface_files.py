@@ -180,8 +180,8 @@ def test_an_encoder_puts_its_prompt_before_texts_and_cuts_its_vectors(encoder: P
 
 
 def test_what_gives_no_vector_for_a_text_is_refused(encoder: Path) -> None:
-    change(encoder / "config_sentence_transformers.json", model_type="CrossEncoder")
-    assert "expected SentenceTransformer, got CrossEncoder" in refusal(encoder, InvalidModel)
+    change(encoder / "config_sentence_transformers.json", model_type="SparseEncoder")
+    assert "expected SentenceTransformer or CrossEncoder, got SparseEncoder" in refusal(encoder, InvalidModel)
 
 
 def test_a_head_that_nobody_has_trained_is_refused(folder: Path) -> None:

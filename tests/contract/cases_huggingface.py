@@ -15,7 +15,7 @@ import torch
 import transformers
 from contract_case import Case
 from PIL import Image
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from sklearn.datasets import load_sample_images
@@ -36,7 +36,7 @@ TEXTS = [
 
 
 def cases() -> list[Case]:
-    return [encoder(), sentiment(), tokens(), pictures()]
+    return [encoder(), sentiment(), pairs(), tokens(), pictures()]
 
 
 def case(name: str, open: Callable[[Path], Opened], batch: Batch, expected: dict[str, Any]) -> Case:
@@ -88,6 +88,23 @@ def sentiment() -> Case:
     return case("text-classification", open, texts(), expected)
 
 
+def pairs() -> Case:
+    network, tokenizer = small_bert(classes=1)
+
+    def save(folder: Path) -> Path:
+        network.save_pretrained(folder / "network")
+        tokenizer.save_pretrained(folder / "network")
+        CrossEncoder(str(folder / "network"), device="cpu").save_pretrained(str(folder / "pairs"))
+        return folder / "pairs"
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = CrossEncoder(str(save(Path(folder))), device="cpu")
+        scores = [made.predict([pair])[0] for pair in zip(TEXTS, TEXTS[::-1], strict=True)]
+    batch = Batch({"text": Bytes.of(TEXTS), "text_pair": Bytes.of(TEXTS[::-1])}, len(TEXTS))
+    return case("text-ranking", lambda folder: open_model(save(folder), ModelSettings()), batch,
+                {"score": np.array(scores, np.float32)})  # fmt: skip
+
+
 def tokens() -> Case:
     network, tokenizer = small_bert()
     pipeline = transformers.pipeline("feature-extraction", model=network.bert, tokenizer=tokenizer, device="cpu")
@@ -134,12 +151,12 @@ def png(image: Image.Image) -> bytes:
 
 
 @cache
-def small_bert() -> tuple[Any, Any]:
+def small_bert(classes: int = 3) -> tuple[Any, Any]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(ENCODER)
     config = transformers.BertConfig(
         vocab_size=tokenizer.vocab_size, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=64, id2label={0: "bad", 1: "middling", 2: "good"},
-        label2id={"bad": 0, "middling": 1, "good": 2},
+        intermediate_size=32, max_position_embeddings=64,
+        id2label=dict(enumerate(("bad", "middling", "good")[:classes])),
     )  # fmt: skip
     torch.manual_seed(1)
     return transformers.BertForSequenceClassification(config).eval(), tokenizer

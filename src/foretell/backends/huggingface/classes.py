@@ -1,4 +1,4 @@
-"""The classes of a model, and how its network's numbers become probabilities: as the pipelines do it."""
+"""The classes or the score of a model, and how its network's numbers become them: as the libraries do it."""
 
 from __future__ import annotations
 
@@ -51,3 +51,25 @@ class Classes:
             return batch
         labels = Bytes.of([self.names[at] for at in found.data.argmax(axis=1).tolist()])
         return Batch({"label": labels, "probabilities": found}, batch.rows, batch.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well two texts fit: one number, as a cross-encoder gives it. `activation`: "Sigmoid" or "Identity"."""
+
+    activation: str
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("score", DataType.FP32, ()),)
+
+    def labels(self) -> None:
+        """There are none."""
+
+    def told(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What leaves the model. `logits`: [rows, 1]."""
+        score = logits.float()[:, 0]
+        return {"score": score.sigmoid() if self.activation == "Sigmoid" else score}
+
+    def labelled(self, batch: Batch) -> Batch:
+        """As it is."""
+        return batch

@@ -14,13 +14,16 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 _OWN = "sentence_transformers."
 
-_ENCODER = "SentenceTransformer"
+_ENCODER, _CROSS_ENCODER = "SentenceTransformer", "CrossEncoder"
 
-TASKS = ("text-classification", "feature-extraction", "image-classification", "image-feature-extraction")
+RANKING = "text-ranking"
+TASKS = ("text-classification", RANKING, "feature-extraction", "image-classification", "image-feature-extraction")
 _BY_PART = (
     ("ForSequenceClassification", "text-classification"),
     ("ForImageClassification", "image-classification"),
 )
+_OF_CROSS_ENCODERS = ("sentence_transformers", "sbert_ce_default_activation_function")
+"""Settings that older releases of sentence-transformers have left in the configuration of the network."""
 _WORDS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
@@ -46,7 +49,7 @@ def check_folder(path: Path) -> Mapping[str, Any]:
 
 
 def check_modules(path: Path) -> None:
-    """The steps of a sentence encoder are those of the library. Raises `UnsafeModel` and `InvalidModel`."""
+    """The steps of an encoder are those of the library. Raises `UnsafeModel` and `InvalidModel`."""
     modules = _json(path / "modules.json")
     if not isinstance(modules, list) or not modules:
         raise InvalidModel("its modules.json lists no steps", where=str(path))
@@ -58,10 +61,10 @@ def check_modules(path: Path) -> None:
             raise UnsafeModel("one of its steps is code from elsewhere", where=str(path), got=repr(kind)[:80], fix=fix)
         if not isinstance(folder, str) or Path(folder).is_absolute() or ".." in Path(folder).parts:
             raise UnsafeModel("one of its steps lies outside", where=str(path), got=repr(folder)[:80])
-    told = _told(path, "config_sentence_transformers.json").get("model_type", _ENCODER)
-    if told != _ENCODER:
-        what = "it is no encoder that gives one vector for a text"
-        raise InvalidModel(what, where=str(path), expected=_ENCODER, got=str(told)[:80])
+    told = _sentences(path).get("model_type", _ENCODER)
+    if told not in (_ENCODER, _CROSS_ENCODER):
+        what = "it is no encoder that gives one vector for a text, nor one number for two"
+        raise InvalidModel(what, where=str(path), expected=f"{_ENCODER} or {_CROSS_ENCODER}", got=str(told)[:80])
     for module in modules:
         if module["type"].endswith(".Dense"):
             _check_activation(path / module.get("path", ""))
@@ -70,6 +73,30 @@ def check_modules(path: Path) -> None:
         what = "its first step is no transformer whose files stand in the folder itself"
         raise InvalidModel(what, where=str(path), got=f"{first} in {modules[0].get('path') or 'the folder itself'!r}",
                            fix="save it anew with a current sentence-transformers")  # fmt: skip
+    if told == _CROSS_ENCODER and len(modules) > 1:
+        what, got = "its network is followed by steps of its own", str(modules[1]["type"])[:80]
+        raise InvalidModel(what, where=str(path), expected="a network that gives the score itself", got=got)
+
+
+def is_cross_encoder(path: Path) -> bool:
+    """Whether sentence-transformers has saved it as one that takes two texts."""
+    return (path / "modules.json").is_file() and _sentences(path).get("model_type") == _CROSS_ENCODER
+
+
+def activation_of(config: Mapping[str, Any], path: Path) -> str:
+    """What makes the score of a cross-encoder out of its network's number: "Sigmoid" or "Identity". Raises
+    `InvalidModel` for others, and for texts that would have to stand before each."""
+    saved = _sentences(path)
+    if saved.get("default_prompt_name"):
+        what = "a prompt stands before its texts, which foretell would leave out"
+        raise InvalidModel(what, where=str(path), got=str(saved["default_prompt_name"])[:80])
+    within, older = (config.get(name) for name in _OF_CROSS_ENCODERS)
+    said = saved.get("activation_fn") or (within.get("activation_fn") if isinstance(within, dict) else older)
+    name = str(said or "Sigmoid").rpartition(".")[2]
+    if name not in ("Sigmoid", "Identity"):
+        what = "its activation is none that foretell has"
+        raise InvalidModel(what, where=str(path), expected="Sigmoid or Identity", got=str(said)[:80])
+    return name
 
 
 def _check_activation(step: Path) -> None:
@@ -81,7 +108,7 @@ def _check_activation(step: Path) -> None:
 
 
 def task_of(config: Mapping[str, Any], wanted: str | None, path: Path) -> str:
-    """What the model is for: what is `wanted`, or what its architecture says. Raises `InvalidModel`."""
+    """What the model is for: what is `wanted`, or what its settings and its architecture say. Raises `InvalidModel`."""
     where = str(path)
     if wanted is not None:
         if wanted not in TASKS:
@@ -89,6 +116,8 @@ def task_of(config: Mapping[str, Any], wanted: str | None, path: Path) -> str:
                 "this task is none that foretell has", where=where, expected=", ".join(TASKS), got=wanted
             )
         return wanted
+    if is_cross_encoder(path) or any(name in config for name in _OF_CROSS_ENCODERS):
+        return RANKING
     architectures = config.get("architectures")
     names = [str(name) for name in architectures] if isinstance(architectures, list) else []
     for name in names:
@@ -100,6 +129,10 @@ def task_of(config: Mapping[str, Any], wanted: str | None, path: Path) -> str:
         return "image-feature-extraction" if pictures else "feature-extraction"
     got = ", ".join(names)
     raise InvalidModel("what it is for is not known", where=where, got=got, fix=f"name it: --task {' or '.join(TASKS)}")
+
+
+def _sentences(folder: Path) -> Mapping[str, Any]:
+    return _told(folder, "config_sentence_transformers.json")
 
 
 def _told(folder: Path, name: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from foretell.backends.artefact_bytes import bytes_of, check_digest, digest_of
-from foretell.backends.huggingface.folder import check_folder, check_modules, task_of
+from foretell.backends.huggingface.folder import check_folder, check_modules, is_cross_encoder, task_of
 from foretell.backends.opened import Opened
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting, missing_extra
@@ -38,8 +38,11 @@ def open_transformers(path: Path, settings: ModelSettings) -> Opened:
 
 
 def open_sentences(path: Path, settings: ModelSettings) -> Opened:
-    """A sentence encoder. Raises as `open_transformers`."""
+    """A sentence encoder, or a cross-encoder, which is a network of `transformers` for two texts. Raises as
+    `open_transformers`."""
     check_modules(path)
+    if is_cross_encoder(path):
+        return open_transformers(path, settings)
     check_folder(path)
     if settings.task is not None:
         fix = "leave it out"

@@ -12,7 +12,8 @@ import torch
 import transformers
 
 from foretell.backends.huggingface.alone import FEATURES
-from foretell.backends.huggingface.classes import Classes
+from foretell.backends.huggingface.classes import Classes, Score
+from foretell.backends.huggingface.folder import RANKING, activation_of
 from foretell.backends.huggingface.network import LOCAL, SPARE, Network, quiet, whole_network
 from foretell.backends.huggingface.tokens import MASK, columns_of, plain_texts
 from foretell.backends.text_rows import answer_others, rows_without_text
@@ -30,20 +31,23 @@ _POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "w
 
 
 class TextModel(Network):
-    """Input: `text` BYTES. Outputs: of text-classification `label` BYTES and `probabilities` FP32 [classes], as its
-    pipeline computes them (sigmoid where several classes may hold, else softmax), of a regression `prediction` FP32;
-    of feature-extraction `features` FP32 [tokens, width]. Longer texts are cut off at what the model takes."""
+    """Input: `text` BYTES; of text-ranking `text_pair` BYTES, too. Outputs: of text-classification `label` BYTES and
+    `probabilities` FP32 [classes], as its pipeline computes them (sigmoid where several classes may hold, else
+    softmax), of a regression `prediction` FP32; of text-ranking `score` FP32, as `CrossEncoder.predict` gives it, and
+    as of text-classification where the pair has classes; of feature-extraction `features` FP32 [tokens, width]. Longer
+    texts are cut off at what the model takes, of a pair the longer one first."""
 
     def __init__(self, path: Path, settings: ModelSettings, task: str) -> None:
         super().__init__(path, settings)
         self._task = task
         self._tokenizer: Any = None
-        self._classes: Classes | None = None
+        self._inputs = ("text", "text_pair") if task == RANKING else ("text",)
+        self._classes: Classes | Score | None = None
         self._most: int | None = None
         self._takes: frozenset[str] = frozenset()
 
     def _read(self, dtype: torch.dtype) -> tuple[Any, ModelSpec]:
-        classifies = self._task == "text-classification"
+        classifies = self._task in ("text-classification", RANKING)
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._path, **LOCAL)
         kind = transformers.AutoModelForSequenceClassification if classifies else _encoder_of(self._path)
         network = whole_network(kind, self._path, dtype, spare=() if classifies else SPARE)
@@ -55,25 +59,29 @@ class TextModel(Network):
         names = [name for name in self._tokenizer.model_input_names if name != MASK]
         fill = dict.fromkeys((*names, MASK), 0.0)
         fill["input_ids"] = float(self._tokenizer.pad_token_id or 0)
-        text = (TensorSpec("text", DataType.BYTES, ()),)
+        texts = tuple(TensorSpec(name, DataType.BYTES, ()) for name in self._inputs)
         if not classifies:
             features = TensorSpec(FEATURES, DataType.FP32, (None, getattr(network.config, "hidden_size", None)))
-            return network, ModelSpec(text, (features,), pad=fill)
-        self._classes = Classes.of(network.config)
-        return network, ModelSpec(text, self._classes.outputs(), pad=fill, labels=self._classes.labels())
+            return network, ModelSpec(texts, (features,), pad=fill)
+        if self._task == RANKING and network.config.num_labels == 1:
+            self._classes = Score(activation_of(network.config.to_dict(), self._path))
+        else:
+            self._classes = Classes.of(network.config)
+        return network, ModelSpec(texts, self._classes.outputs(), pad=fill, labels=self._classes.labels())
 
     def _plain(self) -> Batch:
-        return plain_texts()
+        one = plain_texts().columns["text"]
+        return Batch(dict.fromkeys(self._inputs, one), 2)
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._network is None:
             raise NotReady("the model is not loaded, or closed", where=self._where)
-        return answer_others(batch, rows_without_text(batch, ("text",)), self._tokens)
+        return answer_others(batch, rows_without_text(batch, self._inputs), self._tokens)
 
     def _tokens(self, batch: Batch) -> Batch:
-        texts = to_python(batch.columns["text"])
+        texts = [to_python(batch.columns[name]) or [""] for name in self._inputs]
         with quiet():
-            made = self._tokenizer(texts or [""], padding=True, truncation=self._most is not None,
+            made = self._tokenizer(*texts, padding=True, truncation=self._most is not None,
                                    max_length=self._most, return_attention_mask=True, return_tensors="np")  # fmt: skip
         names = self._tokenizer.model_input_names
         tokens = {name: np.asarray(made[name], np.int64) for name in dict.fromkeys((*names, MASK)) if name in made}
