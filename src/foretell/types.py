@@ -140,6 +140,8 @@ class ModelSpec:
     pad: Mapping[str, float] | None = None
     labels: Mapping[str, tuple[str, ...]] | None = None
     features: Mapping[str, tuple[str, ...]] | None = None
+    unused: frozenset[str] = frozenset()
+    """Columns that a table may have beside the inputs: the model was trained on them, and does not look at them."""
 
     @property
     def mergeable(self) -> bool:

@@ -50,6 +50,24 @@ def test_a_tuple_is_one_value_for_each_declared_output() -> None:
     assert lists(answer(Two())) == {"a": [0, 2, 4], "b": [1, 3, 5]}
 
 
+@pytest.mark.parametrize(
+    "returned",
+    [
+        lambda x: tuple(np.asarray(x, float).T),
+        lambda x: (x[:, 0], x[:, 1], pd.Series(x[:, 0])),
+        lambda x: pd.DataFrame(x, columns=["a", "a"]),
+        lambda x: pd.DataFrame(x, columns=[1, "1"]),
+    ],
+)
+def test_outputs_that_could_be_rows_or_each_other_are_refused(returned: Any) -> None:
+    with pytest.raises(ModelError, match=r"may be outputs or rows|two columns of its answer are named '(a|1)'"):
+        answer(returned)
+
+
+def test_a_tuple_of_plain_rows_is_rows() -> None:
+    assert lists(answer(lambda x: tuple(map(tuple, x.tolist())))) == {"output": [[0, 1], [2, 3], [4, 5]]}
+
+
 def test_rows_of_different_length_are_ragged() -> None:
     model = loaded(lambda x: [[1], [1, 2], []])
     assert isinstance(answer(model).columns["output"], Ragged)

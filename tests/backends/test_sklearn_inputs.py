@@ -258,3 +258,17 @@ def test_what_sees_encoded_columns_among_others_does_not_guess_their_kind() -> N
     with Predictor(estimator) as predictor:
         got = np.stack(predictor.predict(frame)["probabilities"].tolist())
     np.testing.assert_allclose(got, estimator.predict_proba(frame))
+
+
+@pytest.mark.parametrize("chosen", [["a"], ["a", "town"]], ids=str)
+def test_columns_that_it_drops_may_come_along_whatever_they_hold(chosen: list[str]) -> None:
+    some = ColumnTransformer([(name, OneHotEncoder() if name == "town" else "passthrough", [name]) for name in chosen])
+    estimator = make_pipeline(some, LogisticRegression()).fit(TOWNS, IN_BATH)
+    with Predictor(estimator) as predictor:
+        assert predictor.spec.inputs is not None
+        assert {each.name for each in predictor.spec.inputs} == set(chosen)
+        for rows in (TOWNS, TOWNS[chosen], TOWNS.assign(ok=None)):
+            got = np.stack(predictor.predict(rows)["probabilities"].tolist())
+            np.testing.assert_allclose(got, estimator.predict_proba(TOWNS))
+        with pytest.raises(InvalidInput, match=r"extra \['more'\]"):
+            predictor.predict(TOWNS.assign(more=1))

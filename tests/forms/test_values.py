@@ -217,6 +217,12 @@ def test_no_rows_take_what_the_model_wants():
     assert column([[]], spec("INT64", None)).data.shape == (1, 0)
 
 
+@pytest.mark.parametrize("kind", ["INT8", "INT64", "UINT64"])
+def test_halves_become_integers_without_a_warning(kind):
+    made = to_column(np.float16([1, 0, 100]), where="x", spec=spec(kind))
+    assert made.data.tolist() == [1, 0, 100]
+
+
 def test_bfloat16_is_its_bits_rounded_to_even():
     values = [1.0, -2.5, 1 + 2**-8, 1 + 3 * 2**-8, float("inf"), float("nan")]
     made = column(values, spec("BF16"))

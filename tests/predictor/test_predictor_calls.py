@@ -307,3 +307,15 @@ async def test_closing_in_the_middle_of_an_iterator_is_said_at_the_next_answer()
     predictor.close()
     with pytest.raises(NotReady, match="closed"):
         list(answers)
+
+
+def test_a_model_may_ask_the_predictor_that_runs_it() -> None:
+    def down(x: np.ndarray) -> np.ndarray:
+        return predictor.predict(x - 1) + 1 if x.max() > 0 else x
+
+    with Predictor(down) as predictor:
+        answered: list[Any] = []
+        caller = threading.Thread(target=lambda: answered.append(predictor.predict(np.array([3.0]))), daemon=True)
+        caller.start()
+        caller.join(WAIT_S)
+        assert [answer.tolist() for answer in answered] == [[3.0]]

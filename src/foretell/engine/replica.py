@@ -48,7 +48,8 @@ class Replica:
         self.clock = clock
         self._where = where
         self._rng = random.Random()
-        self._lock: AbstractContextManager[object] = Turns() if model.spec.streams else threading.Lock()
+        # One that may be taken again: a model may ask the predictor that runs it.
+        self._lock: AbstractContextManager[object] = Turns() if model.spec.streams else threading.RLock()
         self._calls = CallsUnderWay(where)
         kind = type(model)
         self._before = model.preprocess if model.prepares else None

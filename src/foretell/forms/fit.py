@@ -122,6 +122,8 @@ def _integers(data: Array, nulls: Mask | None, to: DataType, where: str) -> tupl
         bad = data != np.trunc(data)
         if bad.any():
             raise _bad_value("a number has a fraction", bad, data, to, where)
+    if data.dtype == np.float16:
+        data = data.astype(np.float32)  # which the ends of every type of integers fit into
     if data.dtype.kind == "f" or not np.can_cast(data.dtype, target):
         info = np.iinfo(target)
         # A float of 2**63 equals int64's upper end plus one, so the end is tested as "below max + 1".

@@ -59,6 +59,7 @@ class HookedModel(Model):
             pad=None if changed_in else inner.pad,
             labels=declared.labels if not changed_out or hasattr(self._predictor, "labels") else None,
             features=None if changed_in else inner.features,
+            unused=frozenset() if changed_in else inner.unused,
         )
         engine = self._predictor.engine
         calls = calls_of(self._inner, engine.settings, engine.clock, self._where)

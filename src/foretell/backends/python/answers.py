@@ -84,13 +84,24 @@ def _named(returned: Any, rows: int, specs: Sequence[TensorSpec] | None, where: 
     if isinstance(returned, tuple) and hasattr(returned, "_fields"):
         return dict(zip(returned._fields, returned, strict=True))
     if type(returned).__name__ == "DataFrame" and hasattr(returned, "columns"):
-        return {str(name): returned[name].to_numpy() for name in returned.columns}
+        return _of_frame(returned, where)
     if isinstance(returned, (list, tuple)):
         if any(isinstance(row, Mapping) for row in returned):
             return _records(returned, rows, where)
         if specs is not None and len(specs) > 1 and isinstance(returned, tuple) and len(returned) == len(specs):
             return dict(zip((spec.name for spec in specs), returned, strict=True))
+        if specs is None and isinstance(returned, tuple) and all(getattr(each, "ndim", 0) for each in returned):
+            # With as many rows as arrays, outputs would pass for rows.
+            what, fix = "a tuple of arrays may be outputs or rows", "answer with a dict of outputs, or a list of rows"
+            raise ModelError(what, where=where, expected=_ACCEPTED, got=f"{len(returned)} arrays", fix=fix)
     return None
+
+
+def _of_frame(returned: Any, where: str) -> dict[str, Any]:
+    names = [str(name) for name in returned.columns]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ModelError(f"two columns of its answer are named {twice!r}", where=where, fix="rename one")
+    return {name: returned[column].to_numpy() for name, column in zip(names, returned.columns, strict=True)}
 
 
 def _with_text_names(returned: Mapping[Any, Any], where: str) -> Mapping[str, Any]:

@@ -47,7 +47,10 @@ def find(reference: str) -> Found:
     for part in name.split("."):
         if not hasattr(value, part):
             known = [known for known in vars(value) if not known.startswith("_")] if hasattr(value, "__dict__") else []
-            raise InvalidModel(f"there is no {name!r} in {place}", where=reference, fix=nearest(part, known))
+            fix = (
+                nearest(part, known) if place != "__main__" else "every process has its own: give path/to/file.py:name"
+            )
+            raise InvalidModel(f"there is no {name!r} in {place}", where=reference, fix=fix)
         value = getattr(value, part)
     digest, size = _digest(module, value, name)
     return Found(value, name.rpartition(".")[2], digest, size)

@@ -33,6 +33,8 @@ class Inputs:
     layout: Literal["text", "array", "columns", "dicts"]
     names: tuple[str, ...] | None = None
     features: Mapping[str, tuple[str, ...]] | None = None
+    unused: frozenset[str] = frozenset()
+    """Columns of the table it was fitted on that it drops."""
 
     def arrange(self, batch: Batch) -> Any:
         """What the estimator takes. Raises `InvalidInput` for a missing column."""
@@ -77,7 +79,7 @@ def read_inputs(estimator: Any, where: str) -> Inputs:
         return Inputs((TensorSpec("input"),), "array")
     told = told_columns(estimator, count, names)
     kinds = {each.datatype for each in told if each.used}
-    if names is None or kinds <= {DataType.FP64}:
+    if names is None or (kinds <= {DataType.FP64} and all(each.used for each in told)):
         datatype = (
             DataType.FP64 if kinds <= {DataType.FP64, DataType.BOOL} else kinds.pop() if len(kinds) == 1 else None
         )
@@ -90,7 +92,8 @@ def read_inputs(estimator: Any, where: str) -> Inputs:
         for name, each in zip(names, told, strict=True)
         if each.used
     ]
-    return Inputs(tuple(specs), "columns")
+    unused = frozenset(name for name, each in zip(names, told, strict=True) if not each.used)
+    return Inputs(tuple(specs), "columns", unused=unused)
 
 
 def without_names(estimator: Any) -> Any:

@@ -68,6 +68,7 @@ class SklearnModel(Model):
             concurrent=self._standard,
             labels={"probabilities": names} if names is not None and wide else None,
             features=self._inputs.features,
+            unused=self._inputs.unused,
         )
         self.spec = with_settings(spec, self._settings)
 
