@@ -30,8 +30,8 @@ def plan(
     model's feature names, in their order; (c) for a single input of width n, exactly n numeric columns, in the order
     of the table, where no feature name occurs. A blank in a column's name may be "_" in the model's, as LightGBM writes
     it. Columns of booleans count as numeric where those of numbers are not n, and alone for an input of booleans.
-    `ignore` names columns that are no inputs, such as a key; so does `spec.unused`. Columns that nothing asks for are an
-    error, except beside a `mapping`, and with `extras` where the others are found by name.
+    `ignore` names columns that are no inputs, such as a key; so does `spec.unused`. Columns that nothing asks for are
+    an error, except beside a `mapping`, and with `extras` where the others are found by name.
     Where the inputs are not known, every column is one.
     Raises `InvalidInput`, which shows both sides.
     """
