@@ -54,6 +54,23 @@ def test_the_screen_labels_what_it_shows(foretell: Any) -> None:
     assert "passes" not in shown
 
 
+def test_names_in_a_model_do_not_reach_the_terminal_as_they_are(foretell: Any, folder: Path) -> None:
+    (folder / "sly.py").write_text(
+        "import numpy as np\n"
+        "from foretell import DataType, TensorSpec\n"
+        "class Sly:\n"
+        "    inputs = (TensorSpec('x', DataType.FP32, (2,)),)\n"
+        "    outputs = (TensorSpec('p', DataType.FP32, (2,)),)\n"
+        "    labels = {'p': ('a\\x1b[2Jb', 'c')}\n"
+        "    def predict(self, x):\n"
+        "        return x\n"
+    )
+    for words in (["inspect", "sly.py:Sly"], ["predict", "sly.py:Sly", "[1, 2]", "--top", "2"]):
+        shown = foretell(*words).out
+        assert "a\\u001b[2Jb" in shown
+        assert "\x1b[2J" not in shown
+
+
 def test_the_screen_of_a_predictor_shows_no_inner_names(foretell: Any, folder: Path) -> None:
     (folder / "own.py").write_text(
         "from foretell import BasePredictor, DataType, TensorSpec\n"

@@ -47,6 +47,13 @@ def test_inspect_shows_the_certificate_of_a_class(code: Path, capsys: pytest.Cap
     assert main(["inspect", "code.py:Sum", "--json"]) == 0
     shown: Any = json.loads(capsys.readouterr().out)
     assert shown["certificate"]["verdict"] == "bit-identical"
+    path = code / "code.py:Sum.certificate.json"
+    for machine, told in ((lambda cpu: cpu, False), (lambda cpu: "another", True)):
+        made = json.loads(path.read_text())
+        made["machine"]["cpu"] = machine(made["machine"]["cpu"])
+        path.write_text(json.dumps(made))
+        assert main(["inspect", "code.py:Sum"]) == 0
+        assert ("another machine" in " ".join(capsys.readouterr().out.replace("│", " ").split())) is told
     (code / "code.py").write_text(CODE.replace("x.sum(1)", "x.sum(1) + 1"))
     assert main(["inspect", "code.py:Sum", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["certificate"] is None

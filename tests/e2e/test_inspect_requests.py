@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx_build
 import pytest
 from program import Server, run
 
@@ -18,15 +19,17 @@ PORT = "127.0.0.1:8000"
 
 @pytest.fixture
 def inspected(folder: Path) -> dict[str, Any]:
+    onnx_build.save(onnx_build.identity(["n", 3, 224, 224]), folder, "image.onnx")
     return {
         source: json.loads(run("inspect", source, "--json", cwd=folder).stdout)
-        for source in ("iris.onnx", "models.py:Strict", "models.py:shout", "mein Modell ö=iris.onnx")
+        for source in ("iris.onnx", "models.py:Strict", "models.py:shout", "mein Modell ö=iris.onnx", "image.onnx")
     }
 
 
 def test_the_requests_it_prints_work(inspected: dict[str, Any], serve: Callable[..., Server]) -> None:
     server = serve(*inspected)
     for described in inspected.values():
+        assert len(described["python"]) + len(described["curl"]) < 10_000
         script = described["python"].replace(PORT, f"127.0.0.1:{server.port}")
         python = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
         assert "'outputs': [{" in python.stdout

@@ -8,7 +8,7 @@ from pyarrow import parquet
 from foretell.errors import InvalidInput
 from foretell.forms import to_batch, to_python
 from foretell.forms.files import read
-from foretell.types import ModelSpec
+from foretell.types import DataType, ModelSpec, TensorSpec
 
 
 @pytest.fixture
@@ -46,6 +46,13 @@ def write(tmp_path):
 )
 def test_files_become_values(write, name, content, value):
     assert read(write(name, content)) == value
+
+
+def test_a_table_of_lists_without_rows():
+    spec = ModelSpec((TensorSpec("x", DataType.FP32, (2,)), TensorSpec("t", DataType.BYTES, (3,))))
+    table = pa.table({"x": pa.array([], pa.list_(pa.float64())), "t": pa.array([], pa.list_(pa.string()))})
+    batch = to_batch(table, spec).batch
+    assert (batch.rows, batch.dense("x").shape, batch.columns["t"].row_shape) == (0, (0, 2), (3,))
 
 
 def test_parquet_becomes_a_table(write):

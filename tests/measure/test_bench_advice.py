@@ -32,23 +32,29 @@ def test_an_objective_leaves_out_calls_that_take_more_than_half_of_it() -> None:
     points = [point("batched", 8, 500, 4), point("batched", 64, 1000, 6)]
     assert flags(*points, slo_ms=10) == ["--max-batch-size 8"]
     assert flags(*points, slo_ms=12) == ["--max-batch-size 64"]
-    assert flags(*points, slo_ms=1) == ["--max-batch-size 1"]
+    assert flags(*points, slo_ms=2) == ["--max-batch-size 1"]
+    (none,) = advise([ALONE, *points], slo_ms=1)
+    assert (none.flag, none.why) == ("", "no call, were it of one row, leaves half of 1 ms for the wait: 1 ms at best")
+
+
+def test_nothing_is_said_of_what_was_not_measured() -> None:
+    assert advise([ALONE, point("micro-batched", 1, 90)]) == []
 
 
 def test_callers_within_the_objective() -> None:
     together = [point("micro-batched", 4, 300, 2), point("micro-batched", 64, 900, 9)]
-    assert "64 callers at a time get most: 900 rows/s" in advise([ALONE, *together])[1].why
-    said = advise([ALONE, *together], 5)[1]
+    assert "64 callers at a time get most: 900 rows/s" in advise([ALONE, *together])[0].why
+    said = advise([ALONE, *together], 5)[0]
     assert said.flag == "--slo-ms 5"
     assert said.why.startswith("4 callers at a time get most")
-    assert "cannot be had: 2 ms at best" in advise([ALONE, *together], 1)[1].why
+    assert "cannot be had: 2 ms at best" in advise([ALONE, *together], 1)[0].why
 
 
 def test_threads_that_pay_and_threads_that_do_not() -> None:
     def tried(one: float, all_of_them: float) -> list[Point]:
         return [point("batched", 8, one, threads=1), point("batched", 8, all_of_them, threads=4)]
 
-    assert flags(*tried(100, 105))[-1] == "--threads 1 --replicas 4"
+    assert flags(*tried(100, 105))[-1] == "--threads 1"
     assert flags(*tried(100, 250))[-1] == "--threads 4"
 
 

@@ -73,8 +73,66 @@ def test_rows_of_ones_own(iris: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["points"][0]["mode"] == "one by one"
 
 
+CODE = """
+import os
+import numpy as np
+from foretell import DataType, TensorSpec
+
+class Odd:
+    inputs = (TensorSpec("x", DataType.FP32, (2,)),)
+
+    def predict(self, x):
+        os.write(1, b"hello")
+        if (x[:, 0] == 3).any():
+            raise ValueError("three")
+        return x.sum(1)
+"""
+
+
+def test_rows_that_fail_are_no_fast_answers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """And what a model prints is no part of the JSON."""
+    (tmp_path / "odd.py").write_text(CODE)
+    words = [f"{tmp_path}/odd.py:Odd", "--seconds", 0.001, "--size", 2, "--json", "--data"]
+    assert run(*words, '{"x": [[3, 1], [1, 2]]}') == 0
+    printed = capfd.readouterr()
+    assert json.loads(printed.out)["points"][0]["size"] == 2
+    assert "1 row left out, without an answer; row 0: Odd.predict: ValueError: three" in printed.err
+    assert "hello" in printed.err
+    assert run(*words, '{"x": [[3, 1]]}') == 1
+    assert "no row to measure with has an answer; row 0" in capfd.readouterr().err
+    assert run(*words, "[]") == 1
+    assert "there are none" in capfd.readouterr().err
+
+
+def test_a_page_takes_the_place_of_nothing(iris: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = iris.read_bytes()
+    for place in (iris, tmp_path, tmp_path / "no" / "page.html"):
+        assert run(iris, "--seconds", 0.001, "--max-size", 1, "--page", place) == 2
+        assert "the page" in capsys.readouterr().err
+    assert iris.read_bytes() == model
+    for _ in range(2):
+        assert run(iris, "--seconds", 0.001, "--size", 1, "--page", tmp_path / "page.html") == 0
+
+
+def test_sizes_end_where_a_call_takes_too_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "slow.py").write_text(CODE.replace('os.write(1, b"hello")', "__import__('time').sleep(0.03)"))
+    assert run(f"{tmp_path}/slow.py:Odd", "--seconds", 0.001, "--json") == 0
+    printed = capsys.readouterr()
+    assert {point["size"] for point in json.loads(printed.out)["points"]} == {1}
+    assert "larger ones are not measured" in printed.err
+
+
 @pytest.mark.parametrize(
-    "words", [["--max-size", "0"], ["--size", "0"], ["--seconds", "0"], ["--slo-ms", "0"], ["--price-per-hour", "-1"]]
+    "words",
+    [
+        ["--max-size", "0"],
+        ["--size", "0"],
+        ["--size", "2000000000"],
+        ["--seconds", "0"],
+        ["--seconds", "inf"],
+        ["--slo-ms", "0"],
+        ["--price-per-hour", "-1"],
+    ],
 )
 def test_wrong_use(iris: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(iris, *words) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from foretell.batch.report_text import counted
 from foretell.bench.measure import Point
 
 _NEARLY = 0.95
@@ -26,15 +27,19 @@ def advise(points: Sequence[Point], slo_ms: float | None = None) -> list[Advice]
     calls = [point for point in points if point.mode != "micro-batched" and not point.threads]
     together = [point for point in points if point.mode == "micro-batched"]
     return [
-        _batching(alone, calls, slo_ms),
+        *_batching(alone, calls, slo_ms),
         *_callers(together, alone, slo_ms),
         *_threads([point for point in points if point.threads]),
     ]
 
 
-def _batching(alone: Point, calls: Sequence[Point], slo_ms: float | None) -> Advice:
+def _batching(alone: Point, calls: Sequence[Point], slo_ms: float | None) -> list[Advice]:
     """The smallest call that is nearly as fast as any. Half of an objective is left for the wait."""
-    quick = [point for point in calls if slo_ms is None or point.p99_ms <= slo_ms / 2] or [alone]
+    if all(point.size == 1 for point in calls):
+        return []
+    quick = [point for point in calls if slo_ms is None or point.p99_ms <= slo_ms / 2]
+    if not quick:
+        return [Advice("", f"no call, were it of one row, leaves half of {slo_ms:g} ms for the wait: {_least(calls)}")]
     best = max(quick, key=lambda point: point.rows_per_s)
     least = min(
         (point for point in quick if point.rows_per_s >= _NEARLY * best.rows_per_s), key=lambda point: point.size
@@ -43,26 +48,29 @@ def _batching(alone: Point, calls: Sequence[Point], slo_ms: float | None) -> Adv
     within = "" if slo_ms is None else f" in calls of at most {slo_ms / 2:g} ms"
     if gain < _WORTH:
         why = f"batches do not pay{within}: {gain:.2f} times the rows of single calls at best"
-        return Advice("--max-batch-size 1", why)
+        return [Advice("--max-batch-size 1", why)]
     is_largest = least.size == max(point.size for point in quick)
     larger = "" if is_largest else "; larger ones give hardly more, and take longer"
-    return Advice(f"--max-batch-size {least.size}", f"{gain:.1f} times the rows of single calls{within}{larger}")
+    return [Advice(f"--max-batch-size {least.size}", f"{gain:.1f} times the rows of single calls{within}{larger}")]
 
 
 def _callers(together: Sequence[Point], alone: Point, slo_ms: float | None) -> list[Advice]:
-    if not together:
+    if not together or (slo_ms is None and all(point.size == 1 for point in together)):
         return []
     kept = [point for point in together if slo_ms is None or point.p99_ms <= slo_ms]
     if not kept:
-        least = min(point.p99_ms for point in together)
-        return [Advice("", f"99 of 100 answers within {slo_ms:g} ms cannot be had: {least:.3g} ms at best")]
+        return [Advice("", f"99 of 100 answers within {slo_ms:g} ms cannot be had: {_least(together)}")]
     best = max(kept, key=lambda point: point.rows_per_s)
     flag = "" if slo_ms is None else f"--slo-ms {slo_ms:g}"
     why = (
-        f"{best.size} callers at a time get most: {best.rows_per_s:,.0f} rows/s, 99 of 100 answers within "
+        f"{counted(best.size, 'caller')} at a time get most: {best.rows_per_s:,.0f} rows/s, 99 of 100 answers within "
         f"{best.p99_ms:.3g} ms; one by one there are {alone.rows_per_s:,.0f}"
     )
     return [Advice(flag, why)]
+
+
+def _least(points: Sequence[Point]) -> str:
+    return f"{min(point.p99_ms for point in points):.3g} ms at best"
 
 
 def _threads(tried: Sequence[Point]) -> list[Advice]:
@@ -76,6 +84,6 @@ def _threads(tried: Sequence[Point]) -> list[Advice]:
         return []
     said = " and ".join(f"{gain:.2f} times as fast in calls of {size}" for size, gain in gains.items())
     if max(gains.values()) < _WORTH:
-        why = f"{most} threads are {said}: on one thread each, {most} replicas do more"
-        return [Advice(f"--threads 1 --replicas {most}", why)]
+        why = f"{most} threads are {said}, which is not worth the other cores; --replicas use them, too"
+        return [Advice("--threads 1", why)]
     return [Advice(f"--threads {most}", f"{most} threads are {said}")]

@@ -17,6 +17,10 @@ Mode = Literal["one by one", "micro-batched", "batched"]
 _LEAST_CALLS = 5
 _SETTLE = 3
 """Calls before the first one that counts."""
+_PATIENCE = 10
+"""Times the seconds of a measurement, after which one call is enough."""
+TOO_LONG = 20
+"""Times the seconds of a measurement: where a call takes longer, larger ones are not tried."""
 CALLERS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -46,16 +50,18 @@ def sizes_to(most: int) -> tuple[int, ...]:
 
 
 def batched(engine: Engine, rows: Batch, size: int, seconds: float, threads: int = 0) -> Point:
-    """Calls of `size` rows, one after the other, past the queue."""
-    call = _repeated(rows, size)
+    """Calls of `size` rows, one after the other, past the queue; each row has its turn."""
+    calls = [rows.take(np.arange(at, at + size) % rows.rows) for at in range(0, rows.rows, size)]
     now = engine.clock.monotonic
-    for _ in range(_SETTLE):
-        engine.run(call)
+    started = now()
+    for at in range(_SETTLE):
+        if not at or now() - started < seconds:
+            engine.run(calls[at % len(calls)])
     took: list[float] = []
     started = now()
-    while len(took) < _LEAST_CALLS or now() - started < seconds:
+    while not _is_enough(len(took), now() - started, seconds):
         before = now()
-        engine.run(call)
+        engine.run(calls[len(took) % len(calls)])
         took.append(now() - before)
     mode: Mode = "one by one" if size == 1 else "batched"
     return _point(mode, size, took, len(took) * size, sum(took), threads)
@@ -79,11 +85,14 @@ async def _micro_batched(engine: Engine, rows: Batch, callers: int, seconds: flo
             keep.append(now() - before)
             done += 1
 
-    await asyncio.gather(*[caller(each, lambda done: done >= _SETTLE, []) for each in range(callers)])
+    def is_settled(done: int) -> bool:
+        return done >= _SETTLE or (done > 0 and now() - started >= seconds)
+
     started = now()
-    stop = started + seconds
+    await asyncio.gather(*[caller(each, is_settled, []) for each in range(callers)])
+    started = now()
     await asyncio.gather(
-        *[caller(each, lambda done: done >= _LEAST_CALLS and now() >= stop, took) for each in range(callers)]
+        *[caller(each, lambda done: _is_enough(done, now() - started, seconds), took) for each in range(callers)]
     )
     return _point("micro-batched", callers, took, len(took), now() - started, 0)
 
@@ -93,5 +102,5 @@ def _point(mode: Mode, size: int, took: Sequence[float], rows: int, lasted_s: fl
     return Point(mode, size, len(took), rows / lasted_s, p50, p99, threads)
 
 
-def _repeated(rows: Batch, size: int) -> Batch:
-    return rows.take(np.arange(size) % rows.rows)
+def _is_enough(calls: int, lasted_s: float, seconds: float) -> bool:
+    return lasted_s >= seconds and (calls >= _LEAST_CALLS or (calls > 0 and lasted_s >= _PATIENCE * seconds))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
 
 from foretell.backends.artefact_file import has_threads
 from foretell.backends.opened import refuse_idle_permissions
@@ -16,9 +19,11 @@ from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags, read_mapping
 from foretell.cli.loading import load
 from foretell.cli.meant import only, settings_of
-from foretell.cli.output import print_json, print_table, print_text, width
+from foretell.cli.notes import counted
+from foretell.cli.output import print_json, print_table, print_text, results_alone, width
+from foretell.cli.place import check_place
 from foretell.cores import usable_cores
-from foretell.errors import InvalidSetting
+from foretell.errors import InferenceError, InvalidInput, InvalidSetting
 
 if TYPE_CHECKING:
     from foretell.bench.advice import Advice
@@ -32,6 +37,8 @@ Format = Literal["csv", "image", "json", "jsonl", "npy", "parquet", "tsv", "txt"
 _OTHERS = 78
 """Columns of the terminal that the figures take."""
 _ROWS = 256
+_TRIED_ROWS = 8
+"""Of a call before the first measurement."""
 
 
 def bench(
@@ -78,31 +85,46 @@ def bench(
     json
         Print JSON.
     """
-    _check([("max-size", max_size, 1), ("seconds", seconds, 0.001), *(("size", each, 1) for each in size)],
-           {"slo-ms": slo_ms, "price-per-hour": price_per_hour})  # fmt: skip
-    from foretell.bench.advice import advise
-
+    _check([("max-size", max_size, 1, 2**20), ("seconds", seconds, 0.001, 3600),
+            *(("size", each, 1, 2**20) for each in size)],
+           {"slo-ms": slo_ms, "price-per-hour": price_per_hour}, page)  # fmt: skip
     planned, flags = only(source), model.given()
     settings = settings_of(planned, flags).settings
-    with _loaded(planned, settings, max(size, default=max_size)) as served:
-        refuse_idle_permissions(flags, [served.opened])
-        rows = _rows(served.engine, data, format, map)
-        points = list(_told(_measured(served.engine, rows, size, max_size, seconds), quiet=json))
-        about = {"model": served.name, "version": served.version, "framework": served.opened.framework}
-    if not size:
-        points += _told(_by_threads(planned, settings, rows, points, seconds), quiet=json)
-    _show(about, _Found(points, [] if size else advise(points, slo_ms)), price_per_hour, page, json=json)
+    with results_alone():
+        with _loaded(planned, settings, max(size, default=max_size)) as served:
+            refuse_idle_permissions(flags, [served.opened])
+            rows = _answered(served.engine, _rows(served.engine, data, format, map), seconds)
+            points = list(_told(_measured(served.engine, rows, size, max_size, seconds), quiet=json))
+            about = {"model": served.name, "version": served.version, "framework": served.opened.framework}
+        if not size:
+            points += _told(_by_threads(planned, settings, rows, points, seconds), quiet=json)
+    _show(about, _Found(points, [] if size else _advice(points, slo_ms)), price_per_hour, page, json=json)
     return 0
 
 
-def _check(limits: list[tuple[str, float, float]], positive: Mapping[str, float | None]) -> None:
-    """`limits`: flags, their values, and the least that each may be."""
-    for name, value, least in limits:
-        if not value >= least:
-            raise InvalidSetting(f"--{name} is out of range", expected=f"{least:g} or more", got=value)
+def _advice(points: list[Point], slo_ms: float | None) -> list[Advice]:
+    from foretell.bench.advice import advise
+
+    return advise(points, slo_ms)
+
+
+def _check(
+    limits: list[tuple[str, float, float, float]], positive: Mapping[str, float | None], page: str | None
+) -> None:
+    """`limits`: flags, their values, and the least and the most that each may be."""
+    for name, value, least, most in limits:
+        if not least <= value <= most:
+            raise InvalidSetting(f"--{name} is out of range", expected=f"{least:g} to {most:,}", got=value)
     for name, number in positive.items():
-        if number is not None and not number > 0:
+        if number is not None and not 0 < number < math.inf:
             raise InvalidSetting(f"--{name} is out of range", expected="more than 0", got=number)
+    if page is not None:
+        check_place(Path(page), "the page", _is_page, "--page")
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(9).lower() == b"<!doctype"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +152,56 @@ def _rows(engine: Engine, data: str | None, fmt: str | None, mapping: tuple[str,
     return to_intake(read_data(data, fmt), engine.spec, read_mapping(mapping)).batch.slice(0, _ROWS)
 
 
+def _answered(engine: Engine, rows: Batch, seconds: float) -> Batch:
+    """Those that have an answer, as a refusal would count as a fast one; as many as can be asked in good time."""
+    from foretell.bench.measure import TOO_LONG
+
+    now, size = engine.clock.monotonic, _TRIED_ROWS if _splits(engine) else 1
+    good: list[int] = []
+    said, started = "there are none", now()
+    for at in range(0, rows.rows, size):
+        errors = engine.run(rows.slice(at, at + size), apart=True).errors
+        good += [at + row for row in range(min(size, rows.rows - at)) if row not in errors]
+        if errors:
+            said = f"row {at + min(errors)}: {errors[min(errors)].message}"
+        if now() - started > TOO_LONG * seconds and good:
+            break
+    if not good:
+        raise InvalidInput(f"no row to measure with has an answer; {said}", fix="give rows that fit with --data")
+    if len(good) < (tried := min(at + size, rows.rows)):
+        print(
+            f"foretell: note: {counted(tried - len(good), 'row')} left out, without an answer; {said}", file=sys.stderr
+        )
+    return rows.take(np.array(good))
+
+
+def _splits(engine: Engine) -> bool:
+    return engine.spec.row_wise and not engine.spec.stateful
+
+
 def _measured(engine: Engine, rows: Batch, chosen: tuple[int, ...], most: int, seconds: float) -> Iterator[Point]:
     from foretell.bench.measure import CALLERS, batched, micro_batched, sizes_to
 
     if chosen:
         yield from (batched(engine, rows, size, seconds) for size in chosen)
         return
-    splits = engine.spec.row_wise and not engine.spec.stateful
-    for size in sizes_to(most) if splits else (1,):
-        yield batched(engine, rows, size, seconds)
-    for callers in CALLERS if splits else (1,):
-        if callers <= most:
-            yield micro_batched(engine, rows, callers, seconds)
+    splits = _splits(engine)
+    sizes = sizes_to(most) if splits else (1,)
+    yield from _while_quick((batched(engine, rows, size, seconds) for size in sizes), seconds)
+    callers = [each for each in CALLERS if each <= most] if splits else [1]
+    yield from _while_quick((micro_batched(engine, rows, each, seconds) for each in callers), seconds)
+
+
+def _while_quick(points: Iterator[Point], seconds: float) -> Iterator[Point]:
+    """Up to the first one that takes too long for larger ones to be tried."""
+    from foretell.bench.measure import TOO_LONG
+
+    for point in points:
+        yield point
+        if point.p50_ms > TOO_LONG * seconds * 1e3:
+            said = f"{point.p50_ms / 1e3:.3g} s, over {TOO_LONG} times --seconds: larger ones are not measured"
+            print(f"foretell: note: {point.mode}, {point.size} takes {said}", file=sys.stderr)
+            return
 
 
 def _by_threads(
@@ -172,23 +232,28 @@ def _show(about: Mapping[str, str], found: _Found, price: float | None, page: st
     from foretell.verify.machine import machine
 
     here = machine()
+    if json:
+        figures = [asdict(point) for point in found.points]
+        for figure, point in zip(figures, found.points, strict=True):
+            figure.update({} if price is None else {"cost_per_million": point.cost_per_million(price)})
+        print_json({**about, "machine": here, "price_per_hour": price, "points": figures,
+                    "advice": [asdict(each) for each in found.advice]})  # fmt: skip
+    else:
+        _print(about, found, price)
     if page is not None:
         from foretell.bench.page import page as drawn
 
         said = f"{here['cpu']}, {here['cores']} cores, {here['system']}, Python {here['python']}"
         text = drawn(about["model"], about["version"], said, found.points, found.advice, price)
-        Path(page).write_text(text, "utf-8")
-    if not json:
-        _print(about, found, price, page)
-        return
-    figures = [asdict(point) for point in found.points]
-    for figure, point in zip(figures, found.points, strict=True):
-        figure.update({} if price is None else {"cost_per_million": point.cost_per_million(price)})
-    print_json({**about, "machine": here, "price_per_hour": price, "points": figures,
-                "advice": [asdict(each) for each in found.advice]})  # fmt: skip
+        try:
+            Path(page).write_text(text, "utf-8")
+        except OSError as error:
+            raise InferenceError("the page cannot be written", where=page, got=error.strerror) from error
+        if not json:
+            print(f"plots: {page}")
 
 
-def _print(about: Mapping[str, str], found: _Found, price: float | None, page: str | None) -> None:
+def _print(about: Mapping[str, str], found: _Found, price: float | None) -> None:
     most, wide = max(point.rows_per_s for point in found.points), min(40, width() - _OTHERS)
     rows = []
     for point in found.points:
@@ -209,5 +274,3 @@ def _print(about: Mapping[str, str], found: _Found, price: float | None, page: s
     print_text("size: rows of a call, or callers at a time; where it says so, on so many threads")
     for each in found.advice:
         print_text(f"{each.flag}: {each.why}" if each.flag else each.why)
-    if page is not None:
-        print(f"plots: {page}")

@@ -14,12 +14,15 @@ from foretell.certificate import summary_for
 from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags
 from foretell.cli.loading import load_all
-from foretell.cli.output import print_json, print_table, print_text
+from foretell.cli.output import print_json, print_table, print_text, results_alone
 from foretell.engine.identity import variant_of
 from foretell.errors import InvalidSetting
 from foretell.types import DataType, ModelSpec, TensorSpec, Trial
+from foretell.verify.machine import machine
 
 _FREE = 1  # elements to show along a free dimension
+_MOST_CURL, _MOST_VALUES = 4096, 16
+"""Characters of a body, and values of an input, that are shown as they are."""
 _PASSES = "passes"
 _PREDICTOR = "predictor"
 _WAY_OUT = (
@@ -43,13 +46,14 @@ def inspect(*models: Annotated[str, Flag(("MODEL",))], json: bool = False, model
     """
     if not models:
         raise InvalidSetting("MODEL is missing", expected="foretell inspect MODEL...")
-    catalog = load_all(models, model.given(), newest=True)
-    found = [catalog.resolve(name, version) for name in catalog.names() for version in catalog.versions(name)]
-    try:
-        described = [describe(served) for served in found]
-    finally:
-        for served in found:
-            served.engine.close()
+    with results_alone():
+        catalog = load_all(models, model.given(), newest=True)
+        found = [catalog.resolve(name, version) for name in catalog.names() for version in catalog.versions(name)]
+        try:
+            described = [describe(served) for served in found]
+        finally:
+            for served in found:
+                served.engine.close()
     if json:
         print_json(described if len(described) > 1 else described[0])
         return
@@ -98,18 +102,32 @@ def example_request(spec: ModelSpec) -> dict[str, Any] | None:
 
 
 def curl(name: str, request: dict[str, Any]) -> str:
-    body = shlex.quote(orjson.dumps(request).decode())
-    return f"curl -s {_url(name)} -H 'Content-Type: application/json' -d {body}"
+    """Values that are too many for a command line are made by Python."""
+    call = f"curl -s {_url(name)} -H 'Content-Type: application/json' -d"
+    body = orjson.dumps(request).decode()
+    if len(body) <= _MOST_CURL:
+        return f"{call} {shlex.quote(body)}"
+    made = shlex.quote(f"import json; print(json.dumps({_literal(request)}))")
+    return f"python3 -c {made} | {call} @-"
 
 
 def python(name: str, request: dict[str, Any]) -> str:
     """Needs nothing but the standard library."""
     return (
         "import json, urllib.request\n"
-        f"request = {request!r}\n"
+        f"request = {_literal(request)}\n"
         f"call = urllib.request.Request({_url(name)!r}, json.dumps(request).encode())\n"
         "print(json.load(urllib.request.urlopen(call)))"
     )
+
+
+def _literal(request: dict[str, Any]) -> str:
+    """In Python; many values, which are all the same here, as a product."""
+    said = repr(request)
+    for tensor in request["inputs"]:
+        if len(tensor["data"]) > _MOST_VALUES:
+            said = said.replace(repr(tensor["data"]), f"{tensor['data'][:1]!r} * {len(tensor['data'])}", 1)
+    return said
 
 
 def _url(name: str) -> str:
@@ -181,7 +199,8 @@ def _runs_as(variant: dict[str, str]) -> str:
 def _certified(certificate: dict[str, Any] | None) -> str:
     if certificate is None:
         return "none: foretell verify makes one"
-    return f"{certificate['verdict']} through {', '.join(certificate['doors'])}, {certificate['made']}"
+    elsewhere = "" if certificate["machine"] == machine() else ", on another machine than this"
+    return f"{certificate['verdict']} through {', '.join(certificate['doors'])}, {certificate['made']}{elsewhere}"
 
 
 def _some(tensor: dict[str, Any], most: int = 8) -> str:

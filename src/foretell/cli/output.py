@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import orjson
 
+from foretell.cli.notes import visible
+
 _WIDEST = 100
+_STDOUT, _STDERR = 1, 2
+
+
+@contextmanager
+def results_alone() -> Iterator[None]:
+    """What is printed within, as models and their libraries do, goes to standard error: standard output is for what
+    was asked for."""
+    sys.stdout.flush()
+    kept = os.dup(_STDOUT)
+    os.dup2(_STDERR, _STDOUT)
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):  # a model may have closed it
+            sys.stdout.flush()
+        os.dup2(kept, _STDOUT)
+        os.close(kept)
 
 
 def print_json(value: Any) -> None:
@@ -56,7 +77,7 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, (list, np.ndarray)):
         return escape("[" + ", ".join(_cell(item) for item in value) + "]")
-    return escape(str(value))
+    return escape("\n".join(map(visible, str(value).split("\n"))))
 
 
 def _plain(value: Any) -> Any:

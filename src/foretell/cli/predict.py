@@ -14,7 +14,7 @@ from foretell.cli.flag import Flag
 from foretell.cli.flags import CallFlags, JobFlags, ModelFlags, given, read_mapping
 from foretell.cli.loading import load
 from foretell.cli.meant import job_settings, only, settings_of
-from foretell.cli.output import print_json, print_table
+from foretell.cli.output import print_json, print_table, results_alone
 from foretell.columns import Array, Batch, Dense, row_bytes
 from foretell.config import JobSettings
 from foretell.engine.ahead import Threads, rows_per_call, run_ahead, threads_for
@@ -67,16 +67,17 @@ def predict(
         flags["max_batch_size"] = settings.batch_size
     rows = read_data(data, format)
     its = settings_of(planned, flags).settings
-    # One call follows the other here: further replicas would have nothing to do.
-    served = load(planned, replace(its, device=its.devices[0], replicas=1, max_replicas=None))
-    try:
-        refuse_idle_permissions(flags, [served.opened])
-        intake = to_intake(rows, served.spec, read_mapping(map))
-        _say_what_is_missing(intake.batch, served.spec)
-        answer = run_sliced(served.engine, intake.batch, settings)
-        records = to_records(answer, served.spec, top)
-    finally:
-        served.engine.close()
+    with results_alone():
+        # One call follows the other here: further replicas would have nothing to do.
+        served = load(planned, replace(its, device=its.devices[0], replicas=1, max_replicas=None))
+        try:
+            refuse_idle_permissions(flags, [served.opened])
+            intake = to_intake(rows, served.spec, read_mapping(map))
+            _say_what_is_missing(intake.batch, served.spec)
+            answer = run_sliced(served.engine, intake.batch, settings)
+            records = to_records(answer, served.spec, top)
+        finally:
+            served.engine.close()
     _print(records, intake.single, json)
     return 3 if answer.errors else 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,7 +14,8 @@ from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags, read_mapping, words_of
 from foretell.cli.loading import load
 from foretell.cli.meant import only, settings_of
-from foretell.cli.output import print_json, print_table, print_text
+from foretell.cli.output import print_json, print_table, print_text, results_alone
+from foretell.cli.place import check_place
 from foretell.errors import InferenceError, InvalidSetting
 
 if TYPE_CHECKING:
@@ -71,10 +71,11 @@ def verify(
         raise InvalidSetting("--max-rows is out of range", expected="1 or more", got=max_rows)
     if not tolerance >= 0:
         raise InvalidSetting("--tolerance is out of range", expected="0 or more", got=tolerance)
-    asked, read = _asked(source, data, format, map, max_rows, model)
+    with results_alone():
+        asked, read = _asked(source, data, format, map, max_rows, model)
     path = certificate.place_of(asked.source) if out is None else Path(out)
-    _check_place(path)
-    with like_ctrl_c():
+    check_place(path, "the certificate", _is_certificate, "--out")
+    with like_ctrl_c(), results_alone():
         found = _made(asked, read, doors, quiet=json)
     _end(found, path, json=json)
     kept = found.identical if asked.settings.batch_invariant else found.within(tolerance)
@@ -112,19 +113,9 @@ def _asked(
     return asked, {"source": data if len(data) < 200 else "the command line"}
 
 
-def _check_place(path: Path) -> None:
-    """Raises `InvalidSetting` before the work is done where no certificate can be put there, or something else lies
-    there: it would be replaced, were it the model itself."""
-    fix = "name another file with --out"
-    if not path.name or path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InvalidSetting("the certificate cannot be written there", where=str(path), expected="a file", fix=fix)
-    if path.exists() and not _is_replaceable(path):
-        raise InvalidSetting("the certificate would take the place of something else", where=str(path), fix=fix)
-
-
-def _is_replaceable(path: Path) -> bool:
-    if not path.is_file() or path.name.endswith(certificate.SUFFIX) or not path.stat().st_size:
-        return path.is_file()
+def _is_certificate(path: Path) -> bool:
+    if path.name.endswith(certificate.SUFFIX):  # were it half of one
+        return True
     try:
         certificate.read(path)
     except InferenceError:
