@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
@@ -44,6 +45,10 @@ def test_every_public_name_is_there_and_documented() -> None:
         assert isinstance(value, str) or value.__name__ == name
 
 
+def test_only_public_names_are_listed() -> None:
+    assert dir(foretell) == sorted(foretell.__all__)
+
+
 def test_every_error_is_public() -> None:
     public = [n for n, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.InferenceError)]
     assert set(public) <= set(foretell.__all__)
@@ -52,6 +57,11 @@ def test_every_error_is_public() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'foretell' has no attribute 'Predicter'"):
         _ = foretell.Predicter  # type: ignore[attr-defined]
+
+
+def test_a_type_checker_finds_an_unknown_name_too() -> None:
+    body = ast.parse(Path(foretell.__file__).read_text()).body
+    assert "__getattr__" not in [node.name for node in body if isinstance(node, ast.FunctionDef)]
 
 
 def test_a_job_reads_scores_and_writes_in_other_processes_only(tmp_path: Path) -> None:

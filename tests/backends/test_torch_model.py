@@ -45,6 +45,17 @@ def test_a_live_module_in_training_is_put_to_work() -> None:
     np.testing.assert_allclose(answer["scores"], (module.layer(torch.tensor(rows())) * 2).detach(), rtol=1e-6)
 
 
+def test_a_live_module_whose_training_goes_on_answers_as_in_evaluation_and_stays_in_training() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4), torch.nn.Dropout(), Net())
+    with Predictor(module) as predictor:
+        expected = predictor.predict(rows())["scores"]
+        module.train()
+        module[3].eval()
+        for _ in range(2):
+            np.testing.assert_array_equal(predictor.predict(rows())["scores"], expected)
+        assert [part.training for part in module] == [True, True, True, False]
+
+
 def test_class_names_find_the_output_that_has_them() -> None:
     with Predictor(Net()) as predictor:
         predictor.predict(rows())

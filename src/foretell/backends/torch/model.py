@@ -17,7 +17,7 @@ from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.torch.device import Carrier, check_device, floats_of, precision_of, use_threads
 from foretell.backends.torch.guess import depends_on_rows
 from foretell.backends.torch.order import fix_order
-from foretell.backends.torch.runnable import Runnable
+from foretell.backends.torch.runnable import Runnable, evaluating
 from foretell.backends.torch.tensors import array_of, tensor_of
 from foretell.columns import Array, Column
 from foretell.config import ModelSettings
@@ -119,6 +119,9 @@ class TorchModel(ArrayModel):
         return tuple(self._floats if each else kind for each, kind in zip(whole, kinds, strict=True))
 
     def _answers(self, runnable: Runnable, call: Callable[..., Any], feeds: Arrays, kinds: Kinds) -> Arrays:
+        if runnable.live and runnable.module.training:
+            with evaluating(runnable.module):
+                return self._answers(runnable, call, feeds, kinds)
         rows, feeds = self._enough(feeds, runnable.least_rows)
         tensors = [tensor_of(feed, kind, self._floats) for feed, kind in zip(feeds.values(), kinds, strict=True)]
         threads = self._threads.enter()

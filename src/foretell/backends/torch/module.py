@@ -26,8 +26,9 @@ _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 def live_model(value: Any, settings: ModelSettings, where: str, example: object = None) -> TorchModel:
     """A `torch.nn.Module`, ScriptModule or ExportedProgram that somebody has in memory.
 
-    A module is put into evaluation mode; where it is to compute in other numbers or elsewhere, a copy of it is. Raises
-    as `TorchModel`, and `InvalidModel` for one whose forward takes no data.
+    A module is put into evaluation mode, and for a call again where somebody goes on with its training; where it is to
+    compute in other numbers or elsewhere, a copy of it is. Raises as `TorchModel`, and `InvalidModel` for one whose
+    forward takes no data.
     """
     if settings.model_class is not None:
         raise InvalidSetting("model_class is for weights in a file", where=where, got="a model that is there already")
@@ -53,7 +54,8 @@ def runnable_of(module: torch.nn.Module, where: str, example: object = None) -> 
             inputs, call = more, _by_name(module, [each.name for each in more])
         inputs, batch = example_batch(example, inputs, told)
     spec: ModelSpec = declared.spec.with_changes(inputs=inputs)
-    return Runnable(module, call, spec, (None,) * len(inputs or ()), labels=declared.labels, example=batch)
+    return Runnable(module, call, spec, (None,) * len(inputs or ()), labels=declared.labels, example=batch,
+                    live=True)  # fmt: skip
 
 
 def _named_beside(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,26 @@ from foretell.columns import Batch
 from foretell.types import ModelSpec
 
 
+@contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """The module in evaluation mode; afterwards each of its parts is in its own again."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 @dataclass(slots=True)
 class Runnable:
     """`module` holds the weights; `call` takes a tensor for each of `spec.inputs`, in their order.
 
     `kinds`: the type that each input is cast to; None where nobody knows. `named`: an answer by the names of the
     outputs. `least_rows`: of a call; fewer are filled up. `labels`: class names, for the output that has one value for
-    each. `example`: rows to answer once, which tell the outputs.
+    each. `example`: rows to answer once, which tell the outputs. `live`: somebody has `module`, and may go on with its
+    training.
     """
 
     module: torch.nn.Module
@@ -30,3 +44,4 @@ class Runnable:
     least_rows: int = 1
     labels: tuple[str, ...] | None = None
     example: Batch | None = None
+    live: bool = False
