@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +195,22 @@ def test_a_program_that_asks_for_its_own_numbers_keeps_them(tmp_path: Path) -> N
         Predictor(tmp_path / "net.pt2", precision="bf16")
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+COMPILES = shutil.which("g++") is not None and Path(sysconfig.get_path("include"), "Python.h").is_file()
+
+
+def test_what_a_compiler_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(_call: object, **_: object) -> Callable[..., object]:
+        def fail(*_: object) -> object:
+            raise RuntimeError("CppCompileError: C++ compile error\n\nx.cpp:51:10: fatal error: Python.h: No such file")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.raises(Unavailable, match=r"C\+\+ compile error; Python\.h: No such file; install .* Python's headers"):
+        Predictor(Net(), compile=True, example=rows())
+
+
+@pytest.mark.skipif(not COMPILES, reason="torch.compile needs a C++ compiler and Python's headers")
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 def test_a_compiled_model_answers_the_same() -> None:

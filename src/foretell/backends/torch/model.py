@@ -216,8 +216,11 @@ class TorchModel(ArrayModel):
         try:
             self._call(feeds)
         except Exception as error:
-            what = f"torch.compile fails here: {_line(error)}"
-            raise Unavailable(what, where=self._where, fix="install a C++ compiler, or leave compile out") from error
+            whole = str(error).splitlines()
+            details = [line.partition("error: ")[2] for line in whole if "error: " in line]  # of the C++ compiler
+            what = f"torch.compile fails here: {'; '.join([_line(error), *details[:1]])}"
+            fix = "install a C++ compiler and Python's headers, or leave compile out"
+            raise Unavailable(what, where=self._where, fix=fix) from error
 
 
 def invalid(error: Exception, where: str) -> InvalidModel:
