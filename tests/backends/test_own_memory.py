@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from foretell import BasePredictor, Predictor, TransientError
 from foretell.columns import Batch, Dense, Ragged
-from foretell.model import Context
+from foretell.model import Context, Model
 from foretell.types import DataType, TensorSpec
 
 
@@ -142,6 +142,22 @@ def test_a_model_that_keeps_its_answer(model: Any) -> None:
         first[:] = -1
         np.testing.assert_array_equal(as_array(predictor.predict(rows)), 2 * rows)
         assert (first == -1).all()
+
+
+def test_a_model_class_of_ones_own_has_no_part_of_the_callers_memory(rows: np.ndarray[Any, Any]) -> None:
+    class Doubled(Model):
+        def predict(self, batch: Batch, ctx: Context) -> Batch:
+            ((name, column),) = batch.columns.items()
+            np.multiply(batch.dense(name), 2, out=batch.dense(name))
+            return Batch({"y": column}, batch.rows)
+
+    before = rows.copy()
+    with Predictor(Doubled()) as predictor:
+        for ask in (predictor.predict, predictor.predict_batch):
+            answer = ask(rows)["y"]
+            np.testing.assert_array_equal(answer, 2 * before)
+            assert not np.shares_memory(answer, rows)
+    np.testing.assert_array_equal(rows, before)
 
 
 def as_array(answer: Any) -> np.ndarray[Any, Any]:

@@ -37,7 +37,7 @@ def test_pieces_answer_as_the_whole(data):
     assert to_python(together) == ARRAY.tolist()
     whole = to_batch(data, SPEC)
     parts = [from_batch(intake.batch, intake.form, single=False) for intake in taken]
-    joined, expected = join(parts, whole.form), from_batch(whole.batch, whole.form, single=False)
+    joined, expected = join(parts), from_batch(whole.batch, whole.form, single=False)
     if isinstance(expected, pd.DataFrame):
         assert joined.index.tolist() == list("tuvwxyz")
     if isinstance(expected, pa.Table):
@@ -85,7 +85,7 @@ def test_answers_that_differ_between_pieces_join(kind):
         errors = {1: RowError("model_error", "no")} if broken else {}
         return from_batch(Batch(columns, 2, errors), Form(kind), single=False)
 
-    joined = join([part(2, False), part(3, True), part(2, False)], Form(kind))
+    joined = join([part(2, False), part(3, True), part(2, False)])
     if kind is Kind.LIST:
         numbers, lengths = [row["n"] for row in joined], [None if row["v"] is None else len(row["v"]) for row in joined]
     elif kind is Kind.ARROW:
@@ -101,6 +101,13 @@ def test_bare_values_join():
     batch = Batch({"y": Dense(np.array([1, 2]))}, 2)
     for kind in (Kind.LIST, Kind.NUMPY):
         parts = [from_batch(batch, Form(kind), single=False, bare=True)] * 2
-        assert list(join(parts, Form(kind))) == [1, 2, 1, 2]
+        assert list(join(parts)) == [1, 2, 1, 2]
     with pytest.raises(ValueError, match="nothing to join"):
-        join([], Form(Kind.LIST))
+        join([])
+
+
+def test_frames_that_count_their_rows_anew_are_counted_through():
+    counted = join([pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [3]})])
+    assert counted.index.tolist() == [0, 1, 2]
+    named = join([pd.DataFrame({"a": [1, 2]}, index=[7, 7]), pd.DataFrame({"a": [3]}, index=[0])])
+    assert named.index.tolist() == [7, 7, 0]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from foretell import BasePredictor, InvalidInput, InvalidSetting, ModelError, Predictor, Unavailable
@@ -313,3 +314,35 @@ def test_a_subclasss_own_predict_raises_one_tree_of_errors_however_it_is_called(
             with pytest.raises(ModelError, match=r"Fails\.predict: KeyError: 'mine'") as caught:
                 call([ROW])  # type: ignore[operator]
             assert isinstance(caught.value.__cause__, KeyError)
+
+
+class KeepsAnswer(BasePredictor):
+    """Each answer in the same array."""
+
+    kept = np.zeros((8, 2))
+
+    def postprocess(self, outputs: Any) -> Any:
+        return np.add(outputs, 1, out=self.kept[: len(outputs)])
+
+
+class KeepsWhole(KeepsAnswer):
+    def predict(self, data: Any) -> Any:
+        return {"y": np.add(data, 1, out=self.kept[: len(data)])}
+
+
+@pytest.mark.parametrize("kind", [KeepsAnswer, KeepsWhole])
+def test_much_data_through_a_hook_that_keeps_its_answer(kind: type[BasePredictor]) -> None:
+    rows = np.arange(12.0).reshape(6, 2)
+    with kind(lambda x: x) as predictor:
+        answer = predictor.predict_batch(rows, batch_size=2)
+    np.testing.assert_array_equal(answer["y"] if isinstance(answer, dict) else answer, rows + 1)
+
+
+def test_frames_of_a_hook_are_joined_whatever_the_question_was() -> None:
+    class Frames(BasePredictor):
+        def postprocess(self, outputs: Any) -> Any:
+            return pd.DataFrame(np.asarray(outputs), columns=["a", "b"])
+
+    rows = np.arange(6.0).reshape(3, 2)
+    with Frames(lambda x: x) as predictor:
+        pd.testing.assert_frame_equal(predictor.predict_batch(rows, batch_size=2), predictor.predict(rows))

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import math
 import pathlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_what_does_not_fit_is_wrong_input(data: Any) -> None:
 
 def test_a_generator_is_no_row_but_a_stream_of_them() -> None:
     with told() as predictor:
-        with pytest.raises(InvalidInput, match="turn it into a list first"):
+        with pytest.raises(InvalidInput, match="turn it into a list or an array first"):
             predictor.predict(row for row in [[1.0, 2.0]])
         assert list(predictor.predict_batch(row for row in [[1.0, 2.0]])) == [{"y": [2.0, 4.0]}]
 
@@ -241,3 +242,13 @@ def test_the_callers_array_is_not_the_answer() -> None:
         answer = predictor.predict(data)
         data[:] = 9
         assert answer.tolist() in ([1.0, 2.0], [9.0, 9.0])
+
+
+@pytest.mark.parametrize(
+    "data", [object(), deque([1.0, 2.0]), {1.0, 2.0}, {}.values(), ...], ids=lambda data: type(data).__name__
+)
+def test_what_is_no_data_is_told_by_its_name(data: Any) -> None:
+    with Predictor(model=lambda x: x, example=[[1.0, 2.0]]) as predictor:
+        for ask in (predictor.predict, predictor.predict_batch):
+            with pytest.raises(InvalidInput, match=f"neither a row nor rows; .* got {type(data).__name__};"):
+                ask(data)

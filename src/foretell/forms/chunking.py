@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foretell.errors import InvalidInput
-from foretell.forms.form import Form, Kind, is_frame, library
+from foretell.forms.form import Kind, is_frame, library
 from foretell.forms.intake import is_single
 from foretell.forms.rank import rank
 from foretell.forms.values import objects
@@ -64,25 +64,27 @@ def cut(data: Any, start: int, stop: int) -> Any:
     return data[start:stop]
 
 
-def join(parts: list[Any], form: Form) -> object:
-    """The answers of pieces as one answer of the same form, in order. `parts`: at least one, from `from_batch`."""
+def join(parts: list[Any]) -> object:
+    """The answers of pieces as one answer of their form, in order. `parts`: one or more, from `from_batch` or hooks."""
     if len(parts) == 1:
         return parts[0]
     if not parts:
         raise ValueError("there is nothing to join")
     first = parts[0]
     if is_frame(first):
-        return _join_frames(parts, form.kind)
+        return _join_frames(parts, library(first))
     if isinstance(first, Mapping):
         return {name: _join_values([part[name] for part in parts]) for name in first}
     return _join_values(parts)
 
 
-def _join_frames(parts: list[Any], kind: Kind) -> object:
+def _join_frames(parts: list[Any], kind: Kind | None) -> object:
     if kind is Kind.PANDAS:
         import pandas as pd
 
-        return pd.concat(parts)
+        # Parts of one index go on where those before them end; rows that were counted anew in each are counted again.
+        counted = all(isinstance(part.index, pd.RangeIndex) and part.index.start == 0 for part in parts)
+        return pd.concat(parts, ignore_index=counted)
     if kind is Kind.POLARS:
         import polars as pl
 

@@ -15,6 +15,7 @@ from foretell.forms.form import Form, Kind, form_of, is_frame, kind_of, library
 from foretell.forms.mapping import Plan
 from foretell.forms.rank import is_one_row, one_row
 from foretell.forms.rows import columns_of, is_rows_of_dicts
+from foretell.forms.sequences import kind_of_cell
 from foretell.forms.values import to_column
 from foretell.types import ModelSpec, TensorSpec
 
@@ -195,7 +196,7 @@ def _plain(value: Any) -> Any:
         return bytes(value)
     if hasattr(value, "as_py"):
         return value.as_py()
-    if value is None or isinstance(value, (set, frozenset)) or hasattr(value, "__next__") or callable(value):
-        raise InvalidInput("this is neither a row nor rows", got=type(value).__name__,
-                           expected="a list, dict, array or data frame", fix="turn it into a list first")  # fmt: skip
+    if value is None or hasattr(value, "__next__") or callable(value) or kind_of_cell(type(value)) == "other":
+        expected, fix = "a list, dict, array or data frame", "turn it into a list or an array first"
+        raise InvalidInput("this is neither a row nor rows", expected=expected, got=type(value).__name__, fix=fix)
     return value

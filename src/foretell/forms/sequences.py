@@ -32,16 +32,17 @@ def read_sequence(items: Sequence[Any], where: str, spec: TensorSpec | None, dep
     """Rows in a list: values, nested lists, arrays; None is a null. Rows of different length become ragged."""
     if depth > MAX_AXES:
         raise InvalidInput("the lists are nested too deeply", where=where, expected=f"at most {MAX_AXES} axes")
-    kinds = {kind: _kind(kind) for kind in set(map(type, items))}
+    kinds = {kind: kind_of_cell(kind) for kind in set(map(type, items))}
     if "array" in kinds.values():
         items = [_unwrapped(item, where) if kinds[type(item)] == "array" else item for item in items]
-        kinds = {kind: _kind(kind) for kind in set(map(type, items))}
+        kinds = {kind: kind_of_cell(kind) for kind in set(map(type, items))}
     if "nested" in kinds.values() or "array" in kinds.values():
         return _nested(items, set(kinds.values()), where, spec, depth)
     return _leaves(items, kinds, where, spec)
 
 
-def _kind(kind: type) -> str:
+def kind_of_cell(kind: type) -> str:
+    """What values of this type are in a tensor; "other" for what is no value of one."""
     if kind is type(None) or kind.__name__ in {"NAType", "MaskedConstant"}:
         return "null"
     if issubclass(kind, (bool, np.bool_)):
@@ -138,7 +139,7 @@ def _leaves(items: Sequence[Any], kinds: dict[type, str], where: str, spec: Tens
         if not _only_nan(items, kinds, found):
             raise _mixed(found, where)
         items = [None if kinds[type(item)] == "float" else item for item in items]
-        return _leaves(items, {kind: _kind(kind) for kind in set(map(type, items))}, where, spec)
+        return _leaves(items, {kind: kind_of_cell(kind) for kind in set(map(type, items))}, where, spec)
     if "null" in kinds.values():
         nulls = np.array([kinds[type(item)] == "null" for item in items], np.bool_)
         blank = math.nan if found <= {"float", "decimal"} else False if found == {"bool"} else 0

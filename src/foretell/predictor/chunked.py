@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from foretell.backends.learned_outputs import blank_column
 from foretell.columns import Batch, row_bytes
 from foretell.engine.ahead import Threads, rows_per_call, run_ahead
@@ -59,19 +61,20 @@ class Run:
     def of_rows(self, data: Any) -> Any:
         """Data in memory, cut into calls; the answers joined again."""
         if self._predictor.overrides("predict"):
-            parts = list(run_ahead(chunks(data, self._size), self._predict, self._threads.ahead))
-            return self._joined(parts, form_of(data))
+            own = run_ahead(chunks(data, self._size), lambda chunk: _kept(self._predict(chunk)), self._threads.ahead)
+            return self._joined(list(own))
         self._check_size(count_rows(data, ModelSpec()) or 0)
-        parts, forms, nameless = [], [], []
+        parts: list[Any] = []
+        forms, nameless = [], []
         for chunk in self._ahead_of_me(chunks(data, self._size), self._prepare_rows):
             answer = self._finish(chunk)
             if answer.rows and not answer.columns:
                 nameless.append((len(parts), answer))
             forms.append(chunk.form)
-            parts.append(None if answer.rows and not answer.columns else self._formed(answer, chunk.form, False))
+            parts.append(None if answer.rows and not answer.columns else self._part(answer, chunk.form))
         for at, answer in nameless:  # all its rows failed; by now the others may have told what the outputs are
-            parts[at] = self._formed(filled(answer, self._predictor.spec), forms[at], False)
-        return self._joined(parts, forms[0])
+            parts[at] = self._part(filled(answer, self._predictor.spec), forms[at])
+        return self._joined(parts)
 
     def of_one(self, data: Any) -> Any:
         """A single row."""
@@ -238,14 +241,25 @@ class Run:
         predictor = self._predictor
         return predictor.guarded("postprocess", predictor.postprocess, predictor.formed(answer, form, single))
 
-    def _joined(self, parts: list[Any], form: Form) -> Any:
+    def _part(self, answer: Batch, form: Form) -> Any:
+        part = self._formed(answer, form, False)
+        return _kept(part) if self._predictor.overrides("postprocess") else part
+
+    def _joined(self, parts: list[Any]) -> Any:
         try:
-            return join(parts, form)
+            return join(parts)
         except Exception as error:
             what = "the answers of the parts of this data do not go together"
             got = ", ".join(sorted({type(part).__name__ for part in parts}))
             fix = "let the hooks give one value for each row, in a list, an array, a dict of them, or a frame"
             raise ModelError(what, where=type(self._predictor).__name__, got=got, fix=fix) from error
+
+
+def _kept(part: Any) -> Any:
+    """What a hook gave, in memory of its own: the hook may write what it gives next into the same array."""
+    if isinstance(part, np.ndarray):
+        return part.copy()
+    return {name: _kept(value) for name, value in part.items()} if isinstance(part, dict) else part
 
 
 def size_for(predictor: BasePredictor, data: Any, threads: Threads) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Self
 
 from foretell.backends.model_settings import refuse_tuning
 from foretell.backends.opened import refuse_idle_permissions
-from foretell.columns import Batch, row_bytes
+from foretell.columns import Batch, copied, row_bytes
 from foretell.config import ModelSettings
 from foretell.engine.ahead import Threads, rows_per_call, threads_for
 from foretell.engine.engine import Engine
@@ -68,6 +68,7 @@ class BasePredictor:
         ).load()  # fmt: skip
         if again is not None:  # a live object stays its owner's
             closed_with(self, engine)
+        self._ours = type(opened.model).__module__.startswith("foretell.")
         self.optimizations = opened.passes + tuple(each.name for each in engine.model.trials if each.kept)
         return engine
 
@@ -239,11 +240,13 @@ class BasePredictor:
     def intake(self, data: Any) -> Intake:
         """The rows of `data` as the model takes them. Raises `InvalidInput`."""
         try:
-            return to_batch(data, self.spec)
+            intake = to_batch(data, self.spec)
         except InferenceError:
             raise
         except Exception as error:
             raise _unreadable(error) from error
+        # A model of somebody else's may write into its input, or give it back: the caller's memory is no part of it.
+        return intake if self._ours else replace(intake, batch=copied(intake.batch))
 
     def asked(self, data: Any) -> Intake:
         try:
