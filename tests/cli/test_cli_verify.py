@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from foretell.cli import main
@@ -26,6 +27,14 @@ class Mean(Sum):
 
     def predict(self, x):
         return x - x.mean(0)
+"""
+
+GROWS = """
+def grow():
+    from pathlib import Path
+
+    file = Path(__file__)
+    file.write_text(file.read_text() + "#")
 """
 
 
@@ -90,6 +99,20 @@ def test_rows_that_depend_on_each_other_have_no_proof_through_jobs(
     assert "there is nothing to compare" in capsys.readouterr().err
     assert run("--doors", "stream", "--json", model="code.py:Mean") == 0
     assert list(json.loads(capsys.readouterr().out)["left_out"]) == ["stream"]
+
+
+def test_a_model_that_changes_meanwhile_has_no_certificate(code: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code / "code.py").write_text(CODE.replace("return x.sum(1)", "grow(); return x.sum(1)") + GROWS)
+    assert run() == 1
+    assert "the model changed while it was compared" in capsys.readouterr().err
+    assert not (code / "code.py:Sum.certificate.json").exists()
+
+
+def test_a_price_that_cannot_be_measured_costs_no_certificate(code: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """JSON Lines have no form for an infinity, and so the command that measures has no rows."""
+    np.save(code / "rows.npy", np.full((2, 2), np.inf, np.float32))
+    assert run("--batch-invariant", data="rows.npy") == 0
+    assert "could not be measured" in capfd.readouterr().err
 
 
 def test_a_sample_without_rows(code: Path, capsys: pytest.CaptureFixture[str]) -> None:

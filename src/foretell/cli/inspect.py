@@ -23,6 +23,7 @@ from foretell.verify.machine import machine
 _FREE = 1  # elements to show along a free dimension
 _MOST_CURL, _MOST_VALUES = 4096, 16
 """Characters of a body, and values of an input, that are shown as they are."""
+_OF_CODE = "; of this file, whatever it imports or reads"
 _PASSES = "passes"
 _PREDICTOR = "predictor"
 _WAY_OUT = (
@@ -158,7 +159,7 @@ def _print(one: dict[str, Any]) -> None:
         ["runs as", _runs_as(one["variant"])],
         ["optimizations", ", ".join(one["optimizations"]) or "none"],
         *(["tried", Trial(**each).describe()] for each in one["trials"]),
-        ["certificate", _certified(one["certificate"])],
+        ["certificate", _certified(one["certificate"], of_code=one["framework"] == "python")],
         ["batch", batch],
     ]
     print_table([], facts, f"{one['name']} version {one['version']}")
@@ -196,11 +197,12 @@ def _runs_as(variant: dict[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in shown.items()) or "it is"
 
 
-def _certified(certificate: dict[str, Any] | None) -> str:
+def _certified(certificate: dict[str, Any] | None, *, of_code: bool) -> str:
     if certificate is None:
         return "none: foretell verify makes one"
+    said = f"{certificate['verdict']} through {', '.join(certificate['doors'])}, {certificate['made']}"
     elsewhere = "" if certificate["machine"] == machine() else ", on another machine than this"
-    return f"{certificate['verdict']} through {', '.join(certificate['doors'])}, {certificate['made']}{elsewhere}"
+    return f"{said}{elsewhere}{_OF_CODE if of_code else ''}"
 
 
 def _some(tensor: dict[str, Any], most: int = 8) -> str:

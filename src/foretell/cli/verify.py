@@ -90,7 +90,13 @@ def _made(asked: Asked, read: dict[str, Any], doors: tuple[Door, ...], *, quiet:
     from foretell.verify.proof import DOORS, proof
 
     found = proof(asked, read, doors or DOORS, _quiet if quiet else _say)
-    return replace(found, price=price_of(asked)) if asked.settings.batch_invariant else found
+    if not asked.settings.batch_invariant:
+        return found
+    try:
+        return replace(found, price=price_of(asked))
+    except InferenceError as error:
+        print(f"foretell: note: the price of --batch-invariant could not be measured: {error}", file=sys.stderr)
+        return found
 
 
 def _asked(

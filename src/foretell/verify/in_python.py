@@ -30,6 +30,13 @@ def opened(asked: Asked, settings: ModelSettings | None = None) -> Iterator[Engi
         engine.close()
 
 
+def digest_now(asked: Asked) -> str:
+    """Of its artefact as it is at this moment."""
+    first = Opener(asked.source, asked.settings, asked.name).first()
+    first.model.close()
+    return first.digest
+
+
 def answered(engine: Engine, rows: Batch, way: Way) -> list[tuple[Index, Batch]]:
     """The answers of all calls of a way. A row that fails fails alone."""
     return [(call, answer_to(engine, rows.take(call))) for call in way.calls]

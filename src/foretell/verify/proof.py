@@ -20,13 +20,13 @@ from foretell.columns import Batch
 from foretell.cores import usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.identity import variant_of
-from foretell.errors import InvalidInput
+from foretell.errors import InvalidInput, ModelError
 from foretell.forms.values import to_python
 from foretell.types import ModelSpec
 from foretell.verify.as_jobs import as_batch, as_stream, is_text, write_rows
 from foretell.verify.asked import Asked
 from foretell.verify.compare import Answered, compare
-from foretell.verify.in_python import answer_to, answered, opened, takes_splits
+from foretell.verify.in_python import answer_to, answered, digest_now, opened, takes_splits
 from foretell.verify.machine import machine
 from foretell.verify.over_http import is_single, over_http
 from foretell.verify.ways import Way, threads_to_try, ways
@@ -61,6 +61,8 @@ def proof(
     jobs = {door: job for door, job in _JOBS.items() if door in doors}
     if jobs:
         checks += _told(_of_jobs(asked, spec, reference, jobs, left_out, splits=splits), told)
+    if digest_now(asked) != identity.artefact_digest:
+        raise ModelError("the model changed while it was compared", where=asked.source, fix="compare it again")
     if not checks:
         raise InvalidInput("there is nothing to compare", got="; ".join(f"{k}: {why}" for k, why in left_out.items()))
     return Certificate(
