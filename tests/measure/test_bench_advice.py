@@ -44,6 +44,9 @@ def test_nothing_is_said_of_what_was_not_measured() -> None:
 def test_callers_within_the_objective() -> None:
     together = [point("micro-batched", 4, 300, 2), point("micro-batched", 64, 900, 9)]
     assert "64 callers at a time get most: 900 rows/s" in advise([ALONE, *together])[0].why
+    (slow,) = advise([point("one by one", 1, 0.25), point("micro-batched", 2, 0.5)])
+    assert "get most: 0.5 rows/s" in slow.why
+    assert slow.why.endswith("one by one there are 0.25")
     said = advise([ALONE, *together], 5)[0]
     assert said.flag == "--slo-ms 5"
     assert said.why.startswith("4 callers at a time get most")

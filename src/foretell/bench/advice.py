@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from foretell.batch.report_text import counted
+from foretell.batch.report_text import count, counted
 from foretell.bench.measure import Point
 
 _NEARLY = 0.95
@@ -63,8 +63,8 @@ def _callers(together: Sequence[Point], alone: Point, slo_ms: float | None) -> l
     best = max(kept, key=lambda point: point.rows_per_s)
     flag = "" if slo_ms is None else f"--slo-ms {slo_ms:g}"
     why = (
-        f"{counted(best.size, 'caller')} at a time get most: {best.rows_per_s:,.0f} rows/s, 99 of 100 answers within "
-        f"{best.p99_ms:.3g} ms; one by one there are {alone.rows_per_s:,.0f}"
+        f"{counted(best.size, 'caller')} at a time get most: {count(best.rows_per_s)} rows/s, 99 of 100 answers within "
+        f"{best.p99_ms:.3g} ms; one by one there are {count(alone.rows_per_s)}"
     )
     return [Advice(flag, why)]
 

@@ -224,8 +224,13 @@ def _told(points: Iterator[Point], *, quiet: bool) -> Iterator[Point]:
     for point in points:
         if not quiet:
             threads = f" on {point.threads}" if point.threads else ""
-            print(f"foretell: {point.mode}, {point.size}{threads}: {point.rows_per_s:,.0f} rows/s", file=sys.stderr)
+            print(f"foretell: {point.mode}, {point.size}{threads}: {_rate(point):,} rows/s", file=sys.stderr)
         yield point
+
+
+def _rate(point: Point) -> float:
+    """Rows a second; of models that take seconds, parts of one."""
+    return round(point.rows_per_s) if point.rows_per_s >= 10 else round(point.rows_per_s, 3)
 
 
 def _show(about: Mapping[str, str], found: _Found, price: float | None, page: str | None, *, json: bool) -> None:
@@ -260,7 +265,7 @@ def _print(about: Mapping[str, str], found: _Found, price: float | None) -> None
         bar = ["█" * max(1, round(point.rows_per_s / most * wide))] if wide > 3 else []
         cost = [] if price is None else [point.cost_per_million(price)]
         size = f"{point.size} on {point.threads}" if point.threads else str(point.size)
-        rows.append([point.mode, size, round(point.rows_per_s), point.p50_ms, point.p99_ms, *cost, *bar])
+        rows.append([point.mode, size, _rate(point), point.p50_ms, point.p99_ms, *cost, *bar])
     heads = [
         "way",
         "size",
