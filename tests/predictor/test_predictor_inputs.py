@@ -252,3 +252,8 @@ def test_what_is_no_data_is_told_by_its_name(data: Any) -> None:
         for ask in (predictor.predict, predictor.predict_batch):
             with pytest.raises(InvalidInput, match=f"neither a row nor rows; .* got {type(data).__name__};"):
                 ask(data)
+
+
+def test_columns_that_do_not_fit_are_told_what_helps_here_and_on_the_command_line() -> None:
+    with Predictor(model=lambda x: x) as predictor, pytest.raises(InvalidInput, match="as one column 'x', or on the"):
+        predictor.predict({"a": [1.0], "b": [2.0]})

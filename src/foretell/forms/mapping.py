@@ -80,13 +80,13 @@ def _columns_of_row(
     if features:
         raise _both_sides(list(features), left, "the features of the model")
     if width is None:
-        fix = f"name the columns of its rows with a mapping (--map {tensor.name}=a,b,c)"
+        fix = f"give them as one column {tensor.name!r}, or on the command line --map {tensor.name}=a,b,c"
         raise _both_sides([tensor.name], left, "the input of the model", fix)
     raise InvalidInput(
         f"the columns do not fit input {tensor.name!r}",
         expected=f"a column {tensor.name!r} or exactly {width} {takes} columns",
         got=f"{len(found)} {takes}{_beside(sorts, rightly)} of {len(left)} columns {_listed(left)}",
-        fix="name the columns of the input with a mapping (--map INPUT=a,b,c)",
+        fix=f"give these columns alone, or on the command line --map {tensor.name}=a,b,c",
     )
 
 
