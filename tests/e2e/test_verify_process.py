@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -246,6 +248,38 @@ def test_tensors_that_differ_from_usual_ones(tmp_path: Path, kind: str) -> None:
     certificate = verify(path, tmp_path / "rows.json", "--doors", "python", "--doors", "server")
     assert certificate.identical
     assert certificate.doors == ("python", "server")
+
+
+WAITS = """
+import time
+from pathlib import Path
+import numpy as np
+
+def waits(x: np.ndarray) -> np.ndarray:
+    while len(x) > 1 and not Path("go").exists():
+        time.sleep(0.01)
+    return x.sum(1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
+def test_what_it_has_started_ends_with_it(code: Path) -> None:
+    """As a scheduler ends it: the server was left behind, with the port and the model."""
+    (code / "models.py").write_text(WAITS)
+    source = f"{code}/models.py:waits"
+    command = [sys.executable, "-c", _START, "verify", source, "--data", "rows.json", "--doors", "server"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=code) as process:
+        assert process.stderr is not None
+        assert "server, 1 in a call" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        (code / "go").touch()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    left = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            left += [path] if source.encode() in path.read_bytes() else []
+    assert left == []
+    assert not (code / "models.py:waits.certificate.json").exists()
 
 
 def test_rows_that_the_model_refuses_fail_at_every_door(code: Path) -> None:
