@@ -249,12 +249,13 @@ def _join_valid(columns: Sequence[Dense | Bytes]) -> Mask | None:
 
 def copied(batch: Batch) -> Batch:
     """The same rows in memory of their own."""
-    return batch.with_columns({name: _copied(column) for name, column in batch.columns.items()})
+    return batch.with_columns({name: copied_column(column) for name, column in batch.columns.items()})
 
 
-def _copied(column: Column) -> Column:
+def copied_column(column: Column) -> Column:
+    """The same values in memory of their own."""
     if isinstance(column, Ragged):
-        values = _copied(column.values)
+        values = copied_column(column.values)
         return column if isinstance(values, Ragged) else Ragged(values, column.offsets.copy())
     valid = None if column.valid is None else column.valid.copy()
     if isinstance(column, Dense):

@@ -136,7 +136,7 @@ class Engine:
             if isinstance(error, InferenceError):
                 raise
             raise NotReady(f"loading failed: {said(error)}", where=self._where) from error
-        me = weakref.proxy(self)
+        me = weakref.proxy(self)  # a circle would keep the model until a collection
         self._direct = Direct(
             self.pool, lambda: me.spec, self._cache, lambda: me.identity, self.settings, self.recorder, self.clock,
             self._where,

@@ -47,7 +47,11 @@ class StreamCall(Generic[ItemT]):
         self.ended = False
         """Whether no further item is wanted, or there is none."""
         known = weakref.ref(self)  # which has the context: neither may keep the other
-        gone = lambda: (call := known()) is None or call.ended  # noqa: E731
+
+        def gone() -> bool:
+            call = known()
+            return call is None or call.ended
+
         self.context = Context(context.params, context.deadline, gone, context.sequence, context.device)
         self.error: InferenceError | None = None
         self.on_end: Callable[[StreamCall[ItemT]], None] | None = None

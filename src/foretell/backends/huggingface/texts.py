@@ -42,7 +42,7 @@ class TextModel(Network):
         self._task = task
         self._tokenizer: Any = None
         self._inputs = ("text", "text_pair") if task == RANKING else ("text",)
-        self._classes: Classes | Score | None = None
+        self._head: Classes | Score | None = None
         self._most: int | None = None
         self._takes: frozenset[str] = frozenset()
 
@@ -64,10 +64,10 @@ class TextModel(Network):
             features = TensorSpec(FEATURES, DataType.FP32, (None, getattr(network.config, "hidden_size", None)))
             return network, ModelSpec(texts, (features,), pad=fill)
         if self._task == RANKING and network.config.num_labels == 1:
-            self._classes = Score(activation_of(network.config.to_dict(), self._path))
+            self._head = Score(activation_of(network.config.to_dict(), self._path))
         else:
-            self._classes = Classes.of(network.config)
-        return network, ModelSpec(texts, self._classes.outputs(), pad=fill, labels=self._classes.labels())
+            self._head = Classes.of(network.config)
+        return network, ModelSpec(texts, self._head.outputs(), pad=fill, labels=self._head.labels())
 
     def _plain(self) -> Batch:
         one = plain_texts().columns["text"]
@@ -89,13 +89,13 @@ class TextModel(Network):
 
     def _answer(self, network: Any, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         answer = network(**{name: tensor for name, tensor in tensors.items() if name in self._takes})
-        return {FEATURES: answer[0].float()} if self._classes is None else {"logits": answer.logits.float()}
+        return {FEATURES: answer[0].float()} if self._head is None else {"logits": answer.logits.float()}
 
     def _told(self, answer: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        return answer if self._classes is None else self._classes.told(answer["logits"])
+        return answer if self._head is None else self._head.told(answer["logits"])
 
     def postprocess(self, batch: Batch, ctx: Context) -> Batch:
-        return batch if self._classes is None else self._classes.labelled(batch)
+        return batch if self._head is None else self._head.labelled(batch)
 
 
 def _encoder_of(path: Path) -> Any:

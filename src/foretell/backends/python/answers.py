@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.columns import Batch, Column, Dense
+from foretell.columns import Batch, Column, copied, copied_column
 from foretell.errors import InferenceError, InvalidInput, ModelError, RowError, said
 from foretell.forms.values import to_column
 from foretell.types import TensorSpec
@@ -35,7 +35,7 @@ def read_answer(returned: Any, rows: int, specs: Sequence[TensorSpec] | None, wh
     if isinstance(returned, Batch):
         if returned.rows != rows:
             raise _wrong_rows("its Batch", returned.rows, rows, where)
-        return Answer({name: _own(column) for name, column in returned.columns.items()}, errors=returned.errors)
+        return Answer(copied(returned).columns, errors=returned.errors)
     named = _named(returned, rows, specs, where)
     bare = named is None
     if named is None:
@@ -151,7 +151,8 @@ def _column(value: Any, name: str, spec: TensorSpec | None, failed: Iterable[int
     try:
         if not failed:
             column = to_column(value, where=f"output {name!r}", spec=spec)
-            return _own(column) if isinstance(value, np.ndarray) else column
+            # A function may keep the array that it answers, and write its next answer into it.
+            return copied_column(column) if isinstance(value, np.ndarray) else column
         good = [row for row in range(len(value)) if row not in failed]
         column = to_column([value[row] for row in good], where=f"output {name!r}", spec=spec)
     except InvalidInput as error:
@@ -160,11 +161,6 @@ def _column(value: Any, name: str, spec: TensorSpec | None, failed: Iterable[int
     places = np.zeros(len(value), np.int64)
     places[good] = np.arange(len(good))
     return column.take(places)
-
-
-def _own(column: Column) -> Column:
-    """In memory of its own: what a function answers may be an array that it keeps, and writes its next answer into."""
-    return Dense(column.data.copy(), column.valid) if isinstance(column, Dense) else column
 
 
 def _wrong_rows(what: str, got: int, rows: int, where: str) -> ModelError:
