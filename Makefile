@@ -65,7 +65,7 @@ lock:
 	@set -eu; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(PYTHON) -m venv "$$fresh/venv"; \
 	"$$fresh/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]' '$(TORCH)'; \
-	{ echo "# The releases that foretell is tested with, for Python 3.11 to 3.13: pip install -c requirements.lock 'foretell[dev]'"; \
+	{ echo "# The releases that foretell is tested with, for Python 3.11 to 3.14: pip install -c requirements.lock 'foretell[dev]'"; \
 	  echo "# Written by 'make lock' from the ranges in pyproject.toml. Do not edit."; \
 	  "$$fresh/venv/bin/python" -m pip freeze --disable-pip-version-check --exclude-editable \
 	  | sed -e "s/^uvloop==.*/&; sys_platform != 'win32'/" -e "s/^torch==.*/$(TORCH)/" | LC_ALL=C sort -f; } > "$$fresh/lock"; \

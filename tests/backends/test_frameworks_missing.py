@@ -13,7 +13,7 @@ import sys
 class Without:
     def find_spec(self, name, *rest):
         if name.partition(".")[0] == sys.argv[1]:
-            raise ImportError(name, name=name)
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Without())
 from pathlib import Path
 from foretell.backends import open_model
@@ -39,6 +39,39 @@ def test_what_is_missing_is_named(package: str, file: str, extra: str, tmp_path:
     command = [sys.executable, "-W", "error", "-c", _WITHOUT, package, str(given)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert f"pip install 'foretell[{extra}]'" in done.stdout and done.stderr == ""
+
+
+_OPENS = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from foretell.backends import open_model
+from foretell.config import ModelSettings
+from foretell.errors import Unavailable
+try:
+    open_model(Path(sys.argv[1]), ModelSettings()).model.load("cpu")
+except Unavailable as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "file", "says", "fix"),
+    [("jax", "m.jax", "libgomp.so.1: cannot open shared object file: No such file or directory",
+      "install the system's library libgomp.so.1; on Debian and Ubuntu: apt-get install libgomp1"),
+     ("keras", "m.keras", "it was built for another one", "try: python -c 'import keras'")],
+)  # fmt: skip
+def test_what_does_not_load_is_not_told_to_be_missing(
+    package: str, file: str, says: str, fix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / f"{package}.py").write_text(f"raise OSError({says!r})")
+    model = tmp_path / file
+    model.write_bytes(b"never read")
+    command = [sys.executable, "-W", "error", "-c", _OPENS, str(model), str(tmp_path / "packages")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert f"needs the package {package}, which does not load: OSError: {says}; {fix}" in done.stdout
+    assert done.stderr == ""
 
 
 def test_files_are_opened_without_their_frameworks(tmp_path: Path) -> None:

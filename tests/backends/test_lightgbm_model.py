@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pandas
 import pytest
 from boosted import FLOWERS, GROUPS, SPECIES, asked, columns, refusals, towns
+from lightgbm_here import lightgbm
 from live_models import loaded
 
 from foretell import Predictor

@@ -77,7 +77,7 @@ import sys, pickle
 class NoPandas:
     def find_spec(self, name, *rest):
         if name == "pandas":
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, NoPandas())
 estimator = pickle.load(sys.stdin.buffer)
 from foretell.backends import open_model; from foretell.config import ModelSettings

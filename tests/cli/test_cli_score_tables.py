@@ -106,7 +106,7 @@ def test_compressed_csv_with_semicolons_gives_the_same_answers(foretell: Any, fo
 def test_csv_to_csv_needs_no_pyarrow(folder: Path, foretell: Any) -> None:
     """As in an installation without extras: pyarrow cannot be imported, here and in the processes that score."""
     write_csv(folder / "data.csv")
-    (folder / "pyarrow.py").write_text("raise ImportError('hidden')")
+    (folder / "pyarrow.py").write_text("raise ModuleNotFoundError('hidden')")
     import os
     import subprocess
 

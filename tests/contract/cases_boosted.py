@@ -1,4 +1,4 @@
-"""Models of XGBoost, LightGBM and CatBoost, live and in files."""
+"""Models of XGBoost and CatBoost, live and in files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import catboost
-import lightgbm
 import numpy as np
 import xgboost
-from boosted import FLOWERS, PATIENTS, PROGRESS, SPECIES, columns, text_columns, towns
+from boosted import FLOWERS, PATIENTS, PROGRESS, SPECIES, answers, columns, text_columns, towns
 from contract_case import Case
 
 from foretell.backends import open_model
@@ -20,7 +19,6 @@ from foretell.config import ModelSettings
 
 ROWS = FLOWERS[::30]
 SICK = PATIENTS[:6]
-QUIET = {"verbose": -1, "n_jobs": 1}
 SILENT: dict[str, Any] = {"iterations": 4, "verbose": 0, "allow_writing_files": False, "thread_count": 1}
 
 
@@ -33,10 +31,6 @@ def cases() -> list[Case]:
         case("xgboost-linear", linear, SICK),
         case("xgboost-several-targets", several, SICK),
         xgboost_towns(),
-        case("lightgbm-binary-txt", lambda: lightgbm_classes(two=True), ROWS, saved(".txt")),
-        case("lightgbm-classes-live", lambda: lightgbm_classes(two=False), ROWS),
-        case("lightgbm-regressor", lightgbm_progress, SICK),
-        lightgbm_towns(),
         case("catboost-classes-cbm", catboost_classes, ROWS, saved(".cbm")),
         case("catboost-regressor-live", catboost_progress, SICK),
         catboost_towns(),
@@ -50,7 +44,7 @@ def live(estimator: Any, folder: Path) -> Any:
 def saved(suffix: str) -> Callable[[Any, Path], Any]:
     def opened(estimator: Any, folder: Path) -> Any:
         path = folder / f"model{suffix}"
-        (estimator.booster_ if suffix == ".txt" else estimator).save_model(path)
+        estimator.save_model(path)
         return open_model(path, ModelSettings(threads=1))
 
     return opened
@@ -58,18 +52,8 @@ def saved(suffix: str) -> Callable[[Any, Path], Any]:
 
 def case(name: str, made: Callable[[], Any], rows: Any, opened: Callable[[Any, Path], Any] = live) -> Case:
     expected = answers(made(), rows)
-    kind = np.float64 if name.startswith("lightgbm") else np.float32
-    return Case(name=name, open=lambda folder: opened(made(), folder), batch=Batch.of(input=rows.astype(kind)),
-                expected=expected)  # fmt: skip
-
-
-def answers(estimator: Any, rows: Any) -> dict[str, Any]:
-    if hasattr(estimator, "predict_proba"):
-        return {
-            "label": estimator.predict(rows).reshape(len(rows)).tolist(),
-            "probabilities": estimator.predict_proba(rows),
-        }
-    return {"prediction": estimator.predict(rows)}
+    batch = Batch.of(input=rows.astype(np.float32))
+    return Case(name=name, open=lambda folder: opened(made(), folder), batch=batch, expected=expected)
 
 
 @cache
@@ -106,29 +90,6 @@ def xgboost_towns() -> Case:
         name="xgboost-categories",
         open=lambda folder: saved(".ubj")(made(), folder),
         batch=columns(rows, np.float32),
-        expected=answers(made(), rows),
-    )
-
-
-@cache
-def lightgbm_classes(*, two: bool) -> Any:
-    names = np.array(["a", "b", "c"])[SPECIES]
-    return lightgbm.LGBMClassifier(n_estimators=4, **QUIET).fit(FLOWERS, (SPECIES > 0).astype(int) if two else names)
-
-
-@cache
-def lightgbm_progress() -> Any:
-    return lightgbm.LGBMRegressor(n_estimators=4, **QUIET).fit(PATIENTS, PROGRESS)
-
-
-def lightgbm_towns() -> Case:
-    frame, answer = towns()
-    made = cache(lambda: lightgbm.LGBMClassifier(n_estimators=4, min_data_per_group=5, **QUIET).fit(frame, answer))
-    rows = frame.dropna()[:8]
-    return Case(
-        name="lightgbm-categories",
-        open=lambda folder: saved(".txt")(made(), folder),
-        batch=columns(rows),
         expected=answers(made(), rows),
     )
 

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from contract_case import Case
 
 from foretell.backends.opened import Opened
@@ -19,21 +20,25 @@ from foretell.model import Model
 
 
 @cache
-def _cases(prefix: str) -> list[Case]:
-    found: list[Case] = []
+def _cases(prefix: str) -> list[ParameterSet]:
+    found = list[ParameterSet]()
     for file in sorted(Path(__file__).parent.glob(f"{prefix}_*.py")):
         spec = importlib.util.spec_from_file_location(f"contract_{file.stem}", file)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found += module.cases()
+        try:
+            spec.loader.exec_module(module)
+        except pytest.skip.Exception as reason:
+            found.append(pytest.param(None, id=file.stem, marks=pytest.mark.skip(str(reason))))
+        else:
+            found += [pytest.param(case, id=case.name) for case in module.cases()]
     return found
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         prefix = "apart" if metafunc.module.__name__.endswith("test_contract_apart") else "cases"
-        metafunc.parametrize("case", _cases(prefix), ids=lambda case: case.name, scope="module")
+        metafunc.parametrize("case", _cases(prefix), scope="module")
 
 
 @pytest.fixture(scope="module")

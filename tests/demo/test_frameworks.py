@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ def test_it_knows_most_patients(framework: Framework, tmp_path: Path) -> None:
 
 
 def test_what_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foretell.demo.frameworks.find_spec", lambda package: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "xgboost", None)
     said: list[str] = []
 
     def say(line: str) -> None:
@@ -36,6 +38,6 @@ def test_what_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(InterruptedError):
         prove(DemoFolder.claim(tmp_path / "demo"), Path("models/digits/1/m.onnx"), Path("no.png"), say, quick=False)
     assert said[:-1] == [
-        "network: skipped, since torch is not installed: pip install 'foretell[torch]'",
-        "trees: skipped, since lightgbm is not installed: pip install 'foretell[lightgbm]'",
+        "network: skipped, it needs the package torch; pip install 'foretell[torch]'",
+        "trees: skipped, it needs the package xgboost; pip install 'foretell[xgboost]'",
     ]

@@ -36,6 +36,16 @@ def towns() -> tuple[pd.DataFrame, np.ndarray]:
     return frame, answer
 
 
+def answers(estimator: Any, rows: Any) -> dict[str, Any]:
+    """Of an estimator with the methods of scikit-learn, by the names that foretell gives them."""
+    if hasattr(estimator, "predict_proba"):
+        return {
+            "label": estimator.predict(rows).reshape(len(rows)).tolist(),
+            "probabilities": estimator.predict_proba(rows),
+        }
+    return {"prediction": estimator.predict(rows)}
+
+
 def columns(frame: pd.DataFrame, kind: type = np.float64) -> Batch:
     """The rows of `towns` as foretell takes them; numbers as `kind`."""
     town = Bytes.of([None if pd.isna(each) else each for each in frame["town"]])

@@ -1,17 +1,23 @@
-"""SavedModels and Keras models, made once for each process of tests. Importing this imports no framework."""
+"""SavedModels and Keras models, made once for each process of tests. Importing this imports no framework.
+
+Who imports it is skipped where there is no TensorFlow for this Python.
+"""
 
 from __future__ import annotations
 
 import atexit
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from foretell.backends import Opened, open_model
 from foretell.backends.keras.model import import_keras
@@ -20,6 +26,9 @@ from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.forms.values import to_python
 from foretell.model import Context
+
+if sys.version_info >= (3, 14) and find_spec("tensorflow") is None:
+    pytest.skip("TensorFlow has no release for this Python", allow_module_level=True)
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 WEIGHTS = np.array([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5], [0.0, 3.0, 1.0], [-2.0, 0.5, 0.125]], np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Array, Bytes, Column, Dense, Ragged
-from foretell.errors import missing_extra
+from foretell.extras import needs
 from foretell.forms.values import objects, to_numpy
 from foretell.types import DataType
 
@@ -47,8 +47,6 @@ def _cells(column: Column) -> Any:
 
 
 def _pandas() -> Any:
-    try:
+    with needs("pandas", "data", "a model that takes its columns by name"):
         import pandas
-    except ImportError:
-        raise missing_extra("pandas", "data", "a model that takes its columns by name") from None
     return pandas

@@ -13,7 +13,8 @@ from foretell.backends.live_object import open_object
 from foretell.backends.opened import Opened
 from foretell.backends.sklearn.model import with_versions
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidModel, UnsafeModel, missing_extra
+from foretell.errors import InferenceError, InvalidModel, UnsafeModel
+from foretell.extras import needs
 
 
 def open_pickle(path: Path, settings: ModelSettings) -> Opened:
@@ -39,10 +40,8 @@ def _load(artefact: Artefact) -> Any:
     try:
         if artefact.path.suffix.lower() != ".joblib":
             return pickle.load(data)  # noqa: S301 (the user agreed to this very file)
-        try:
+        with needs("joblib", "sklearn", "opening a .joblib file"):
             import joblib
-        except ImportError:
-            raise missing_extra("joblib", "sklearn", "opening a .joblib file") from None
         return joblib.load(data)
     except InferenceError:
         raise

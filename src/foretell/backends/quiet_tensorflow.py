@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from foretell.errors import missing_extra
+from foretell.extras import unloadable
 
 _QUIET = "3"
 _ITS_OWN = re.compile(rb"[IWE]\d{4} |WARNING: All log messages before absl|To enable the following instructions")
@@ -24,7 +25,8 @@ def import_tensorflow(purpose: str) -> Any:
 
 
 def import_quietly(name: str, purpose: str) -> Any:
-    """The package `name`, "tensorflow" or another that imports it. Raises `MissingExtra` where it is not installed.
+    """The package `name`, "tensorflow" or another that imports it. Raises `MissingExtra` where it is not installed,
+    and `Unavailable` where it does not load.
 
     Unless the user has set them otherwise: TensorFlow logs nothing but what ends the process, and each session has its
     own threads. Where nobody has imported it before, it sees no GPU: it would take all of its memory.
@@ -38,10 +40,10 @@ def import_quietly(name: str, purpose: str) -> Any:
         with _without_its_own_lines() if new and quiet else nullcontext(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = importlib.import_module(name)
-    except ImportError as error:
-        if error.name not in (None, "tensorflow", name):
-            raise
+    except ModuleNotFoundError as error:
         raise missing_extra(error.name or name, name, purpose) from None
+    except (ImportError, OSError) as error:
+        raise unloadable(name, purpose, error) from error
     if new and "tensorflow" in sys.modules:
         sys.modules["tensorflow"].config.set_visible_devices([], "GPU")
     return found

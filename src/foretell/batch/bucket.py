@@ -14,7 +14,8 @@ from foretell.batch.address import SCHEMES, Address
 from foretell.batch.storage_errors import is_passing, told
 from foretell.clock import Clock, SystemClock
 from foretell.engine.retry import RetryPolicy
-from foretell.errors import InferenceError, InvalidSetting, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidSetting, Unavailable
+from foretell.extras import needs
 
 ResultT = TypeVar("ResultT")
 Version = dict[str, str]
@@ -220,12 +221,10 @@ class Buckets:
 
 
 def _opened(address: Address, patience: Patience) -> tuple[Any, Any]:
-    try:
+    with needs("obstore", "objects", f"{address.scheme}://"):
         import obstore
         import obstore.exceptions
         from obstore import store
-    except ImportError:
-        raise missing_extra("obstore", "objects", f"{address.scheme}://") from None
     kinds: dict[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
     retry = {
         "max_retries": patience.retries,

@@ -13,6 +13,7 @@ from foretell.cli.loading import load
 from foretell.config import ModelSettings
 from foretell.demo.folder import DemoFolder
 from foretell.demo.frameworks import FRAMEWORKS, make_model, patients
+from foretell.errors import MissingExtra, Unavailable
 from foretell.repository.plan import Planned
 from foretell.verify.asked import Asked
 from foretell.verify.proof import proof
@@ -41,9 +42,10 @@ def prove(folder: DemoFolder, digits: Path, sample: Path, say: Say, *, quick: bo
     models = {digits: sample}
     rows = patients(folder)
     for framework in () if quick else FRAMEWORKS:
-        if not framework.is_there:
-            say(f"{framework.name}: skipped, since {framework.package} is not installed: "
-                f"pip install 'foretell[{framework.extra}]'")  # fmt: skip
+        try:
+            framework.check()
+        except (MissingExtra, Unavailable) as error:
+            say(f"{framework.name}: skipped, {error}")
             continue
         say(f"{framework.name}: training a model with {framework.package} ...")
         models[make_model(folder, framework)] = rows

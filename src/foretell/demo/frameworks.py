@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from foretell.demo.folder import DemoFolder
+from foretell.extras import needs
 
 Array = np.ndarray[Any, Any]
 _EPOCHS = 60
@@ -26,9 +27,10 @@ class Framework:
     file: str
     make: Callable[[Array, Array, Path], None]
 
-    @property
-    def is_there(self) -> bool:
-        return find_spec(self.package) is not None
+    def check(self) -> None:
+        """Raises `MissingExtra` where its package is not installed, `Unavailable` where it does not load."""
+        with needs(self.package, self.extra, "it"):
+            import_module(self.package)
 
 
 def make_model(folder: DemoFolder, framework: Framework) -> Path:
@@ -70,14 +72,13 @@ def _network(rows: Array, classes: Array, file: Path) -> None:
 
 
 def _trees(rows: Array, classes: Array, file: Path) -> None:
-    import lightgbm
+    import xgboost
 
-    data = lightgbm.Dataset(rows, classes, params={"verbosity": -1})
-    booster = lightgbm.train({"objective": "binary", "num_leaves": 8, "verbosity": -1, "seed": 0}, data, 30)
-    booster.save_model(str(file))
+    parameters = {"objective": "binary:logistic", "max_depth": 4, "seed": 0}
+    xgboost.train(parameters, xgboost.DMatrix(rows, classes), 30).save_model(file)
 
 
 FRAMEWORKS = (
     Framework("network", "torch", "torch", "model.pt2", _network),
-    Framework("trees", "lightgbm", "lightgbm", "model.txt", _trees),
+    Framework("trees", "xgboost", "xgboost", "model.ubj", _trees),
 )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from foretell.compression import BZIP2, GZIP, XZ, ZSTD, expanded_name
-from foretell.errors import InvalidInput, missing_extra
+from foretell.errors import InvalidInput
+from foretell.extras import needs
 
 _READ_BYTES, _PIECE_BYTES = 2**18, 2**20
 _MOST_XZ_BYTES = 2**27
@@ -121,10 +122,8 @@ class Expanded(io.RawIOBase):
 
     def _frames(self, stored: BinaryIO) -> Iterator[bytes]:
         """By pyarrow."""
-        try:
+        with needs("pyarrow", "data", "reading .zst files"):
             import pyarrow as pa
-        except ImportError:
-            raise missing_extra("pyarrow", "data", "reading .zst files") from None
         data = stored.read(_LONGEST_MAGIC)
         if not data:
             return

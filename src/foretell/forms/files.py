@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Array, Ragged
-from foretell.errors import InvalidInput, missing_extra, nearest
+from foretell.errors import InvalidInput, nearest
+from foretell.extras import needs
 from foretell.forms.images import decode
 from foretell.forms.raw import Flags
 from foretell.forms.values import to_column, to_numpy
@@ -220,11 +221,9 @@ def _npy(content: bytes, where: str) -> object:
 
 
 def _parquet(content: bytes, where: str) -> object:
-    try:
+    with needs("pyarrow", "data", "reading Parquet"):
         import pyarrow as pa
         from pyarrow import parquet
-    except ImportError:
-        raise missing_extra("pyarrow", "data", "reading Parquet") from None
     try:
         return parquet.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foretell.columns import Array
-from foretell.errors import InvalidInput, missing_extra
+from foretell.errors import InvalidInput
+from foretell.extras import needs
 from foretell.types import DataType, ModelSpec, Shape, TensorSpec
 
 if TYPE_CHECKING:
@@ -65,11 +66,9 @@ def decode(content: bytes, where: str, least: Least | None = None) -> Array:
 @contextlib.contextmanager
 def opened(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
     """An image of Pillow, whose pixels are not read yet. Errors that come inside, too, are those of `decode`."""
-    try:
+    with needs("pillow", "images", "reading an image"):
         from PIL import Image as Pillow
         from PIL import UnidentifiedImageError
-    except ImportError:
-        raise missing_extra("pillow", "images", "reading an image") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # we say it below, as an error

@@ -15,7 +15,8 @@ from foretell.backends.model_settings import refuse_tuning
 from foretell.columns import Array
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
-from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable
+from foretell.extras import needs
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 _FEW_ROWS, _HALF = 256, 0.5
@@ -140,10 +141,8 @@ def answers_of(found: CatboostFile) -> tuple[Answers, str]:
 
 def import_catboost() -> Any:
     """Raises `MissingExtra` where it is not installed."""
-    try:
+    with needs("catboost", "catboost", "a CatBoost model"):
         import catboost
-    except ImportError:
-        raise missing_extra("catboost", "catboost", "a CatBoost model") from None
     return catboost
 
 

@@ -9,7 +9,8 @@ from foretell.backends.artefact_bytes import bytes_of, check_digest, digest_of
 from foretell.backends.huggingface.folder import check_folder, check_modules, is_cross_encoder, task_of
 from foretell.backends.opened import Opened
 from foretell.config import ModelSettings
-from foretell.errors import InvalidSetting, missing_extra
+from foretell.errors import InvalidSetting
+from foretell.extras import needs
 from foretell.model import Model
 
 
@@ -20,10 +21,8 @@ def open_transformers(path: Path, settings: ModelSettings) -> Opened:
     """
     config = check_folder(path)
     task = task_of(config, settings.task, path)
-    try:
+    with needs("transformers", "transformers", "a Hugging Face model"):
         import transformers  # noqa: F401
-    except ImportError:
-        raise missing_extra("transformers", "transformers", "a Hugging Face model") from None
 
     def made() -> Model:
         if task.startswith("image-"):
@@ -47,10 +46,8 @@ def open_sentences(path: Path, settings: ModelSettings) -> Opened:
     if settings.task is not None:
         fix = "leave it out"
         raise InvalidSetting("a sentence encoder has one task", where=str(path), got=f"task = {settings.task}", fix=fix)
-    try:
+    with needs("sentence-transformers", "sentence-transformers", "a sentence encoder"):
         import sentence_transformers  # noqa: F401
-    except ImportError:
-        raise missing_extra("sentence-transformers", "sentence-transformers", "a sentence encoder") from None
 
     def made() -> Model:
         from foretell.backends.huggingface.sentences import SentenceEncoder

@@ -18,7 +18,8 @@ from foretell.backends.jax.program import Demands, check_program, most_of
 from foretell.backends.model_settings import refuse_tuning
 from foretell.columns import Array
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, Unavailable
+from foretell.extras import needs
 from foretell.types import DataType, ModelSpec
 
 
@@ -131,11 +132,9 @@ def import_jax() -> Any:
     it is to run, it sees the CPU only: it would take most of the memory of a GPU."""
     if (known := sys.modules.get("jax")) is not None:
         return known
-    try:
+    with needs("jax", "jax", "a function of jax.export"):
         import flatbuffers  # noqa: F401 (jax.export needs it, and does not bring it)
         import jax
-    except ImportError:
-        raise missing_extra("jax", "jax", "a function of jax.export") from None
     if jax.config.jax_platforms is None:
         jax.config.update("jax_platforms", "cpu")
     return jax

@@ -17,7 +17,8 @@ from foretell.backends.model_settings import refuse_tuning
 from foretell.columns import Array, Batch, Column
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
-from foretell.errors import InvalidModel, ModelError, RowError, Unavailable, missing_extra
+from foretell.errors import InvalidModel, ModelError, RowError, Unavailable
+from foretell.extras import needs
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 _FEW_ROWS = 256
@@ -112,10 +113,8 @@ def answers_of(found: LightgbmFile, classes: Array | None) -> Answers:
 
 def import_lightgbm() -> Any:
     """Raises `MissingExtra` where it is not installed."""
-    try:
+    with needs("lightgbm", "lightgbm", "a LightGBM model"):
         import lightgbm
-    except ImportError:
-        raise missing_extra("lightgbm", "lightgbm", "a LightGBM model") from None
     return lightgbm
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from foretell.columns import Array
-from foretell.errors import Unavailable, missing_extra
+from foretell.errors import Unavailable
+from foretell.extras import needs
 
 METHOD = "1"
 """Changes whenever the numbers of a quantized model do."""
@@ -31,10 +32,8 @@ def quantized(path: Path) -> bytes:
     External data is read from beside the file: whoever calls has checked where it lies. Raises `Unavailable` where
     there is nothing to quantize or the result is too large for one file, `MissingExtra` without the package onnx.
     """
-    try:
+    with needs("onnx", "optimize", "int8 of a model in float32"):
         import onnx
-    except ImportError as error:
-        raise missing_extra("onnx", "optimize", "int8 of a model in float32") from error
     model = onnx.load(path)
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
     graph = _Graph(onnx, model.graph, opset)

@@ -17,7 +17,8 @@ from foretell.backends.sklearn.inputs import Inputs, read_inputs, without_names
 from foretell.backends.text_rows import answer_others, rows_without_text
 from foretell.columns import Array, Batch, Column, copied
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, NotReady, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, NotReady, Unavailable
+from foretell.extras import needs
 from foretell.forms.values import to_column
 from foretell.model import Context, Model
 from foretell.types import ModelSpec, TensorSpec
@@ -120,11 +121,9 @@ class SklearnModel(Model):
 
 def check_estimator(estimator: Any, where: str) -> None:
     """Raises `InvalidModel` for what is no estimator or is not fitted, `MissingExtra` without scikit-learn."""
-    try:
+    with needs("scikit-learn", "sklearn", "a scikit-learn model"):
         from sklearn.exceptions import NotFittedError
         from sklearn.utils.validation import check_is_fitted
-    except ImportError:
-        raise missing_extra("scikit-learn", "sklearn", "a scikit-learn model") from None
     if isinstance(estimator, type) or not (hasattr(estimator, "get_params") and hasattr(estimator, "fit")):
         got = type(estimator).__name__
         raise InvalidModel("it holds no estimator", where=where, expected="a fitted scikit-learn estimator", got=got)
@@ -140,10 +139,8 @@ def with_versions(read: Callable[[], Any], where: str) -> tuple[Any, str | None]
 
     Recording warnings is not safe between threads, so this belongs into loading, never into a call.
     """
-    try:
+    with needs("scikit-learn", "sklearn", "a scikit-learn model"):
         from sklearn.exceptions import InconsistentVersionWarning
-    except ImportError:
-        raise missing_extra("scikit-learn", "sklearn", "a scikit-learn model") from None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value = read()

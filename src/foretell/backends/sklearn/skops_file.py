@@ -13,7 +13,8 @@ from foretell.backends.opened import Opened
 from foretell.backends.sklearn.model import SklearnModel
 from foretell.backends.sklearn.quiet_skops import import_skops
 from foretell.config import ModelSettings
-from foretell.errors import InvalidModel, UnsafeModel, missing_extra
+from foretell.errors import InvalidModel, UnsafeModel
+from foretell.extras import needs
 
 MAX_ENTRIES = 100_000
 MAX_UNPACKED_BYTES = 8 * 2**30
@@ -85,10 +86,8 @@ def _unpacked_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
 
 def _agreed_types(artefact: Artefact, trust: tuple[str, ...]) -> list[str]:
     """The types beside skops' own that may be made."""
-    try:
+    with needs("skops", "sklearn", "opening a .skops file"):
         skops_io = import_skops()
-    except ImportError:
-        raise missing_extra("skops", "sklearn", "opening a .skops file") from None
     try:
         untrusted = set(skops_io.get_untrusted_types(data=artefact.data))
     except Exception as error:

@@ -16,7 +16,8 @@ from foretell.backends.artefact_file import Artefact
 from foretell.backends.opened import Opened
 from foretell.backends.torch.archive_check import check_program, check_script, kind_of
 from foretell.config import ModelSettings
-from foretell.errors import InferenceError, InvalidModel, InvalidSetting, UnsafeModel, missing_extra
+from foretell.errors import InferenceError, InvalidModel, InvalidSetting, UnsafeModel
+from foretell.extras import needs
 
 if TYPE_CHECKING:
     from foretell.backends.torch.runnable import Runnable
@@ -165,7 +166,5 @@ def _check_operators(names: Iterable[str], where: str) -> None:
 
 
 def _need_torch() -> None:
-    try:
+    with needs("torch", "torch", "a PyTorch model"):
         import torch  # noqa: F401
-    except ImportError:
-        raise missing_extra("torch", "torch", "a PyTorch model") from None

@@ -19,7 +19,8 @@ from foretell.backends.xgboost.native import Predict, first_line
 from foretell.columns import Array, Batch, Column
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
-from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, RowError, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, RowError, Unavailable
+from foretell.extras import needs
 from foretell.types import DataType, ModelSpec, TensorSpec
 
 _PART_ROWS = 1024
@@ -153,10 +154,8 @@ def answers_of(found: XgboostFile) -> tuple[Answers, bool]:
 
 def import_xgboost() -> Any:
     """Raises `MissingExtra` where it is not installed."""
-    try:
+    with needs("xgboost", "xgboost", "an XGBoost model"):
         import xgboost
-    except ImportError:
-        raise missing_extra("xgboost", "xgboost", "an XGBoost model") from None
     return xgboost
 
 

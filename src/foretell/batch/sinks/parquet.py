@@ -11,7 +11,8 @@ import numpy as np
 from foretell.batch.block import Scored
 from foretell.batch.job import AS_TEXT
 from foretell.batch.sinks.sink import Part, Sink
-from foretell.errors import InvalidInput, ModelError, missing_extra
+from foretell.errors import InvalidInput, ModelError
+from foretell.extras import needs
 from foretell.forms.plain import readable
 
 
@@ -121,7 +122,5 @@ def _encoded(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _arrow() -> None:
-    try:
+    with needs("pyarrow", "data", "writing Parquet"):
         import pyarrow.parquet  # noqa: F401 (only whether it is there)
-    except ImportError:
-        raise missing_extra("pyarrow", "data", "writing Parquet") from None

@@ -14,7 +14,8 @@ from foretell.batch.files import Files
 from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_groups, numbered
 from foretell.batch.sources.arrow_kinds import first_line, kind_of, without_views
 from foretell.batch.sources.source import Field, Source, same_fields, unreadable
-from foretell.errors import InvalidInput, missing_extra
+from foretell.errors import InvalidInput
+from foretell.extras import needs
 
 
 @dataclass(slots=True)
@@ -150,10 +151,8 @@ class ArrowSource(Source):
 
     def _opened(self, number: int, columns: tuple[str, ...] | None) -> _Batches:
         """`columns`: those that are read; no name: only as much as tells how many rows there are."""
-        try:
+        with needs("pyarrow", "data", "reading Arrow files"):
             import pyarrow as pa
-        except ImportError:
-            raise missing_extra("pyarrow", "data", "reading Arrow files") from None
         file = self.files[number]
         try:
             stream = pa.PythonFile(self._files.open(file)) if is_address(file.path) else pa.OSFile(file.path)

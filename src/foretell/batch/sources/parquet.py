@@ -15,7 +15,8 @@ from foretell.batch.shards import InputFile, Shard, ShardSize, cut, joined_group
 from foretell.batch.sources.arrow_kinds import first_line, has_views, kind_of, without_views
 from foretell.batch.sources.row_groups import may_match
 from foretell.batch.sources.source import Field, Source, same_fields, unreadable
-from foretell.errors import InvalidInput, missing_extra
+from foretell.errors import InvalidInput
+from foretell.extras import needs
 from foretell.forms.record import Record
 
 _BUFFER_BYTES = 2**16
@@ -202,11 +203,9 @@ class ParquetSource(Source):
 
 
 def _opened(file: str | ObjectFile, path: str) -> Any:
-    try:
+    with needs("pyarrow", "data", "reading Parquet"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError:
-        raise missing_extra("pyarrow", "data", "reading Parquet") from None
     try:
         opened = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
         if file == path and _is_encrypted(path, opened.metadata.serialized_size):

@@ -13,7 +13,8 @@ from foretell.batch.sql.address import Database
 from foretell.batch.sql.columns import checked_names, converted, known_columns, no_reading
 from foretell.batch.sql.rows import Dropped, Rows
 from foretell.cores import usable_cores
-from foretell.errors import InferenceError, InvalidInput, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, Unavailable
+from foretell.extras import needs
 
 _ROWS = 65_536
 _MEMORY = "1GiB"
@@ -55,10 +56,8 @@ def _batches(reader: Any, database: Database) -> Iterator[Any]:
 
 def duckdb(purpose: str) -> Any:
     """The driver. Raises `MissingExtra`."""
-    try:
+    with needs("duckdb", "sql", purpose):
         import duckdb as driver
-    except ImportError:
-        raise missing_extra("duckdb", "sql", purpose) from None
     return driver
 
 

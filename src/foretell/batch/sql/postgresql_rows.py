@@ -10,7 +10,8 @@ from typing import Any
 from foretell.batch.sql.address import Database
 from foretell.batch.sql.columns import converted, known_columns, no_reading
 from foretell.batch.sql.rows import Dropped, Rows
-from foretell.errors import InferenceError, InvalidInput, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, Unavailable
+from foretell.extras import needs
 
 _READ_ONLY = "set transaction isolation level repeatable read, read only"
 _CREDENTIALS = "set PGPASSWORD, or write a ~/.pgpass"
@@ -39,10 +40,8 @@ def postgresql_rows(database: Database, query: str, keys: Sequence[str]) -> Iter
 
 def postgresql(purpose: str) -> Any:
     """The driver. Raises `MissingExtra`."""
-    try:
+    with needs("adbc-driver-postgresql", "sql", purpose):
         import adbc_driver_postgresql.dbapi as driver
-    except ImportError:
-        raise missing_extra("adbc-driver-postgresql", "sql", purpose) from None
     return driver
 
 

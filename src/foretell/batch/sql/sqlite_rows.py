@@ -12,7 +12,8 @@ from urllib.parse import quote
 from foretell.batch.sql.address import Database
 from foretell.batch.sql.columns import converted, known_columns, no_reading
 from foretell.batch.sql.rows import Dropped, Rows, StartOver
-from foretell.errors import InferenceError, InvalidInput, Unavailable, missing_extra
+from foretell.errors import InferenceError, InvalidInput, Unavailable
+from foretell.extras import needs
 
 _LOOKED_AT = 16_384
 """Rows of which a column's type is made; where a later row does not fit it, each cell is looked at instead."""
@@ -26,10 +27,8 @@ def fast_rows(database: Database, query: str) -> Iterator[Rows]:
     """Raises `StartOver` where the cells of a column are of several types."""
     with contextlib.closing(opened(database)) as connection:
         check_reads(connection, database, query)
-    try:
+    with needs("adbc-driver-sqlite", "sql", "reading from SQLite"):
         import adbc_driver_sqlite.dbapi as driver
-    except ImportError:
-        raise missing_extra("adbc-driver-sqlite", "sql", "reading from SQLite") from None
     options = {"adbc.sqlite.query.batch_rows": str(_LOOKED_AT)}
     try:
         with driver.connect(_uri(database)) as connected, connected.cursor(adbc_stmt_kwargs=options) as cursor:
