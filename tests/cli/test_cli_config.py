@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +150,15 @@ def test_a_job_has_flags_too(foretell: Any, folder: Path) -> None:
     shown = foretell("config", "--batch-size", "5", "--json").json["job"]
     assert shown["batch_size"] == {"value": 5, "from": "--batch-size"}
     assert shown["num_workers"] == {"value": 1, "from": "foretell.toml [job]"}
+
+
+def test_standard_output_of_another_encoding_carries_any_name(folder: Path) -> None:
+    """Text with escapes, JSON with its own."""
+    program = [sys.executable, "-m", "foretell", "config", "café=iris.onnx"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    text, as_json = (
+        subprocess.run([*program, *more], cwd=folder, env=environment, capture_output=True, check=True).stdout
+        for more in ((), ("--json",))
+    )
+    assert b"[model caf\\xe9 version 1]" in text
+    assert "model café version 1" in json.loads(as_json)

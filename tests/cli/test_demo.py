@@ -20,8 +20,10 @@ import pytest
 from PIL import Image
 
 from foretell.cli.demo import demo as demo_command
-from foretell.cli.demo import folded
+from foretell.cli.demo import ended_like_ctrl_c, folded, print_measured
+from foretell.demo.compare import Measured
 from foretell.demo.folder import DemoFolder
+from foretell.errors import InferenceError
 
 FORETELL = str(Path(sys.executable).parent / "foretell")
 MODELS = ("digits", "cancer", "reviews")
@@ -140,13 +142,15 @@ def test_the_server_and_the_requests_to_it_work(demo: Ran) -> None:
     lines = [line for line in demo.commands if " serve " in line or line.startswith("curl ")]
     assert len(lines) == 4
     with served(shlex.split(lines[0])[1:], demo.cwd) as address:
-        outputs = [answer(line.replace("127.0.0.1:8000", address), demo.cwd)["outputs"] for line in lines[1:]]
+        elsewhere = demo.cwd.parent
+        outputs = [answer(line.replace("127.0.0.1:8000", address), elsewhere)["outputs"] for line in lines[1:]]
     labels = [next(output for output in each if output["name"] == "label")["data"] for each in outputs]
     assert labels == [[2], ["malignant"], ["positive"]]
 
 
 def test_the_table_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In this process, where every warning is an error."""
+    """In this process, where every warning is an error. A model beside those of the demo is not its business."""
+    DemoFolder.claim(tmp_path / "another place").new("models", "mine", "1", "model.onnx").write_bytes(b"no model")
     assert demo_command(out=tmp_path / "another place", quick=True, json=True) == 0
     table = json.loads(capsys.readouterr().out)
     assert len(table) == 12
@@ -182,6 +186,35 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path, whom: str) -> None:
     assert b"Traceback" not in rest
     with pytest.raises(ProcessLookupError):  # its group is empty, and the server was in it
         os.killpg(process.pid, 0)
+
+
+def test_a_full_disk_is_told_as_one_of_the_folder(tmp_path: Path) -> None:
+    DemoFolder.claim(tmp_path).new("models", "digits", "1", "model.onnx").symlink_to("/dev/full")
+    with pytest.raises(InferenceError, match="the demo cannot go on; got No space left on device") as failed:
+        demo_command(out=tmp_path, quick=True)
+    assert str(tmp_path) in str(failed.value)
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    """As `nohup` means it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_like_ctrl_c():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_narrow_terminal_gets_lines_of_whole_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_measured((Measured("digits", WAYS[3], 1797, 1797, 0.25, 3.5, 12345.0, 1e-7, 2),))
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 40
+    words = "p50 0.250 ms, p99 3.500 ms, 12,345 rows/s, largest difference 1.0e-07, 2 other labels"
+    assert words in " ".join(out.split())
 
 
 def test_another_folder_is_not_touched(tmp_path: Path) -> None:

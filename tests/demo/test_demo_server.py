@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,23 @@ def test_it_ends_with_the_block(source: str) -> None:
         socket.create_connection(address)
     with pytest.raises(ModelError, match="cannot be reached"):
         ask(address, "length", [request_body(TEXT, "fine")], connections=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system ends it there")
+def test_it_ends_with_a_process_that_is_killed(source: str) -> None:
+    program = (
+        "import sys; from foretell.demo.server import serving\n"
+        "with serving(sys.argv[1:]) as address: print(address[1], flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, source]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with socket.create_connection(("127.0.0.1", int(process.stdout.readline()))) as connection:
+            connection.settimeout(60)
+            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            process.kill()
+            assert connection.recv(1) == b""
 
 
 def test_a_refusal_is_an_error_with_its_reason(source: str) -> None:

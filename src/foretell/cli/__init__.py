@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -40,10 +41,14 @@ def entry() -> None:
 
 def _open_standard() -> None:
     """Opens those of the three standard streams that were closed, as some schedulers leave them, to nothing: else the
-    next file that is opened gets its number, and what is printed goes there."""
+    next file that is opened gets its number, and what is printed goes there. A name that the others cannot carry,
+    since they are of another encoding than UTF-8, say, is written with escapes."""
     for number, (name, mode) in enumerate(_STANDARD):
         try:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (open until the end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")

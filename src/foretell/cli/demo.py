@@ -16,14 +16,17 @@ from pathlib import Path
 
 from foretell.certificate import place_of
 from foretell.cli.demo_proof import Proven, prove
+from foretell.cli.notes import counted
 from foretell.cli.output import print_json, print_text, width
 from foretell.cores import usable_cores
 from foretell.demo.commands import commands
 from foretell.demo.compare import Measured
 from foretell.demo.run import Report, run
 from foretell.demo.task import Task
+from foretell.errors import InferenceError
 
 _MORE = " \\"
+_NARROW = 70
 
 
 def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool = False) -> int:
@@ -40,7 +43,7 @@ def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool =
         Print the table as JSON.
     """
     started = time.monotonic()
-    with _ended_like_ctrl_c():
+    with ended_like_ctrl_c(), _written_to(out):
         report = run(out, quick=quick, say=_say)
         digits = report.tasks[0]
         proven = prove(report.folder, Path(digits.model), digits.sample, _say, quick=quick)
@@ -53,7 +56,7 @@ def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool =
 
 
 @contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
+def ended_like_ctrl_c() -> Iterator[None]:
     """A demo that is told to end takes its server with it.
 
     It ends the way Ctrl-C does, which asyncio knows: an exception out of nowhere would leave its tasks half done.
@@ -64,7 +67,8 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         told.append(number)
         signal.raise_signal(signal.SIGINT)
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    told_by = (signal.SIGTERM, signal.SIGHUP)
+    numbers = [each for each in told_by if signal.getsignal(each) is signal.SIG_DFL]  # nohup means what it ignores
     before = [(signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))]
     before += [(number, signal.signal(number, end)) for number in numbers]
     try:
@@ -78,17 +82,28 @@ def _ended_like_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _written_to(out: Path) -> Iterator[None]:
+    """A full disk, say, is told as one of the folder. Raises `InferenceError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and isinstance(error, BrokenPipeError):  # whoever read what is said has gone
+            raise
+        raise InferenceError("the demo cannot go on", where=str(out), got=error.strerror or str(error)) from error
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def _print(report: Report, proven: Proven, lasted_s: float) -> None:
-    _print_table(report.measured)
+    print_measured(report.measured)
     cores = usable_cores()
     print_text(
-        f"Measured now, on {cores} cores that the server and its clients share. p50 and p99 are of one call: one row, "
-        "or all rows in the batch. Differences are against one by one in process, over every number that the model "
-        "answers for every row."
+        f"Measured now, on {counted(cores, 'core')} that the server and its clients share. Half of the calls took at "
+        "most p50, 99 of 100 at most p99; a call is one row, or all rows in the batch. Differences are against one by "
+        "one in process, over every number that the model answers for every row."
     )
     print()
     print_text(
@@ -113,6 +128,7 @@ def _print(report: Report, proven: Proven, lasted_s: float) -> None:
 def _print_proof(proven: Proven) -> None:
     """What each certificate says."""
     print()
+    print_text("Asked again in Python, of the server, in a batch job and on a stream, and compared bit by bit:")
     for model, found in proven.certificates.items():
         doors, rows = ", ".join(found.doors), found.data["rows"]
         print_text(f"{found.model}: {found.verdict()} through {doors}; {len(found.checks)} checks of {rows} rows")
@@ -143,7 +159,15 @@ def folded(command: str, columns: int) -> list[str]:
     return [*lines, line]
 
 
-def _print_table(measured: tuple[Measured, ...]) -> None:
+def print_measured(measured: tuple[Measured, ...]) -> None:
+    """As lines where a table would be cut."""
+    if width() < _NARROW:
+        for each in measured:
+            times = f"p50 {each.p50_ms:,.3f} ms, p99 {each.p99_ms:,.3f} ms, {each.rows_per_s:,.0f} rows/s"
+            apart = f"largest difference {_difference(each)}{_labels(each)}"
+            print_text(f"{each.model}, {each.way}: {each.rows:,} rows, {times}, {apart}")
+        print()
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -163,16 +187,18 @@ def _print_table(measured: tuple[Measured, ...]) -> None:
             f"{each.p50_ms:,.3f}",
             f"{each.p99_ms:,.3f}",
             f"{each.rows_per_s:,.0f}",
-            _difference(each),
+            f"{_difference(each)}[bold red]{_labels(each)}[/]",
         )
         last = each.model
     Console().print(table)
 
 
 def _difference(each: Measured) -> str:
-    if each.labels_differ:
-        return f"[bold red]{each.labels_differ} other labels[/]"
     return "0" if not each.largest_difference else f"{each.largest_difference:.1e}"
+
+
+def _labels(each: Measured) -> str:
+    return f", {counted(each.labels_differ, 'other label')}" if each.labels_differ else ""
 
 
 def _program() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -36,9 +37,14 @@ def results_alone() -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document; NumPy arrays and scalars become lists and numbers."""
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=_plain)
-    sys.stdout.write(text.decode() + "\n")
+    """One JSON document, which any encoding of standard output can carry; NumPy arrays and scalars become lists and
+    numbers."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=_plain).decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from foretell.demo.folder import DemoFolder
 from foretell.demo.task import Task
@@ -44,8 +45,9 @@ def sources(tasks: Sequence[Task]) -> list[str]:
     return list(dict.fromkeys(task.served_as for task in tasks))
 
 
-def _curl(name: str, body: object) -> str:
-    return _line("curl", "-s", f"{_BASE}/{name}/infer", "-d", f"@{body}")
+def _curl(name: str, body: Path) -> str:
+    """Another terminal begins in another folder."""
+    return _line("curl", "-s", f"{_BASE}/{name}/infer", "-d", f"@{body.absolute()}")
 
 
 def _line(*words: object) -> str:

@@ -13,7 +13,6 @@ from foretell.demo import latency
 from foretell.demo.answers import Answers
 from foretell.demo.cancer import make_cancer
 from foretell.demo.client import request_body
-from foretell.demo.commands import sources
 from foretell.demo.compare import Measured, in_process, over_http
 from foretell.demo.digits import make_digits
 from foretell.demo.extras import check_extras
@@ -93,7 +92,8 @@ def _served(
 ) -> list[Measured]:
     say("starting foretell serve with all three ...")
     measured: list[Measured] = []
-    with serving(sources(tasks)) as address:
+    # Each by its name: the folder may hold more models, of an earlier demo.
+    with serving([f"{task.name}={task.model}" for task in tasks]) as address:
         say(f"it serves on http://{address[0]}:{address[1]}")
         for task in tasks:
             say(f"{task.name}: sending {task.asked:,} requests, one by one, then {CONNECTIONS} at a time ...")

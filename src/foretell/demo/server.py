@@ -15,7 +15,10 @@ from foretell.errors import ModelError
 _SERVING = re.compile(r"serving on http://(?P<host>\S+):(?P<port>\d+)")
 _START_S = 60.0
 _STOP_S = 10.0
-_START = "import sys; from foretell.cli import main; sys.exit(main())"
+_START = (
+    "import sys; from foretell.workers.parent import end_with_parent; end_with_parent(); "
+    "from foretell.cli import main; sys.exit(main())"
+)
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def serving(sources: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Serves `sources` on a free port of this machine; gives host and port once it answers.
 
     Raises `ModelError` with the server's last words where it does not come up. However the block ends, the process
-    has ended after it.
+    has ended after it; on Linux also where this process, or the thread that is in the block, is killed.
     """
     command = [sys.executable, "-c", _START, "serve", *sources, "--host", "127.0.0.1", "--http-port", "0"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
