@@ -50,6 +50,13 @@ def test_declared_axes_of_rows(load: Any, dims: Dims, out: Dims, batch: object) 
     assert load(identity(dims, out=out)).spec.batch == batch
 
 
+@pytest.mark.parametrize("name", ["{}_dynamic_axes_1", "unk__{}", "p2o.DynamicDimension.{}"])
+def test_names_that_exporters_invent_do_not_tell_inputs_apart(load: Any, name: str) -> None:
+    inputs = [value(each, [name.format(at), 3]) for at, each in enumerate("ab")]
+    adding = build([helper.make_node("Add", ["a", "b"], ["y"])], inputs, [value("y", [name.format(7), 3])])
+    assert load(adding).spec.batch == "any"
+
+
 def test_free_sizes_inside_a_row_are_free(load: Any) -> None:
     spec = load(identity(["N", "L", 2])).spec
     assert spec.inputs[0].shape == (None, 2)

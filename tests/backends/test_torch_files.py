@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 
 from foretell import Predictor
 from foretell.backends import open_model
@@ -217,6 +217,28 @@ def test_weights_and_their_class(tmp_path: Path) -> None:
     torch.save(net().state_dict(), tmp_path / "net.pth")
     got = Predictor(tmp_path / "net.pth", model_class=f"{__file__}:Net").predict(np.ones((2, 4), np.float32))
     np.testing.assert_allclose(got, net()(torch.ones(2, 4)).detach(), rtol=1e-6)
+
+
+class Tied(torch.nn.Module):
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self.words, self.scores = torch.nn.Embedding(words, 4), torch.nn.Linear(4, words, bias=False)
+        self.scores.weight = self.words.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.scores(self.words(ids).mean(1))
+
+
+def made_tied() -> Tied:
+    return Tied(9)
+
+
+def test_weights_of_several_names_stand_once_in_a_file(tmp_path: Path) -> None:
+    tied, path, ids = made_tied(), tmp_path / "tied.safetensors", np.array([[1, 8], [2, 3]])
+    save_model(tied, str(path))
+    with Predictor(path, model_class=f"{__file__}:made_tied") as predictor:
+        np.testing.assert_allclose(predictor.predict(ids), tied(torch.tensor(ids)).detach(), rtol=1e-5)
+    assert "a function of yours that makes it" in refusal(path, InvalidModel, model_class=f"{__file__}:Tied")
 
 
 @pytest.mark.parametrize("inside", ["", "state_dict", "model_state_dict"])

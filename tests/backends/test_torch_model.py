@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from foretell import Predictor
-from foretell.errors import InvalidInput, ModelError, Unavailable
+from foretell.errors import InvalidInput, InvalidModel, ModelError, Unavailable
 from foretell.types import DataType
 
 
@@ -120,13 +120,17 @@ def test_whole_numbers_are_real_ones_where_nobody_knows_and_the_model_wants_them
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Script()).save(str(tmp_path / "net.pt"))
+        torch.jit.freeze(torch.jit.script(Script().eval())).save(str(tmp_path / "frozen.pt"))
         torch.jit.script(torch.nn.Embedding(9, 2)).save(str(tmp_path / "words.pt"))
     whole = [[1, 2, 3, 4], [5, 6, 7, 8]]
-    for source in (tmp_path / "net.pt", Script()):
+    for source in (tmp_path / "net.pt", tmp_path / "frozen.pt", Script()):
         with Predictor(source) as predictor:
             np.testing.assert_array_equal(predictor.predict(whole), predictor.predict(np.array(whole, np.float32)))
+            np.testing.assert_allclose(predictor.predict([[0.5] * 4]), predictor.predict(np.full((1, 4), 0.5, "f")))
             with pytest.raises(ModelError, match="shapes cannot be multiplied"):
                 predictor.predict([[1, 2, 3]])
+            with pytest.raises(ModelError, match="one row in a list of its own"):
+                predictor.predict([1, 2, 3, 4])
     with Predictor(tmp_path / "words.pt") as words:
         assert np.shape(words.predict(whole)) == (2, 4, 2)
         with pytest.raises(ModelError, match="index out of range"):
@@ -146,9 +150,28 @@ def test_steps_of_a_sequence_are_no_rows_to_merge(batch_first: bool, tmp_path: P
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Recurrent()).save(str(tmp_path / "net.pt"))
-    for source in (tmp_path / "net.pt", Recurrent()):
+        torch.jit.freeze(torch.jit.script(Recurrent().eval())).save(str(tmp_path / "frozen.pt"))
+    for source in (tmp_path / "net.pt", tmp_path / "frozen.pt", Recurrent()):
         with Predictor(source) as predictor:
             assert predictor.spec.row_wise is batch_first
+
+
+def test_a_program_keeps_the_plain_values_that_it_was_exported_with(tmp_path: Path) -> None:
+    class Scaled(torch.nn.Module):
+        def forward(self, x: torch.Tensor, times: int, *, plus: float = 0.0, flat: bool = False) -> torch.Tensor:
+            return x.sum(1) * times + plus if flat else x * times + plus
+
+    def program(**shapes: Any) -> torch.export.ExportedProgram:
+        sizes = {"x": {0: torch.export.Dim("rows")}, "times": None, "plus": None, "flat": None}
+        return torch.export.export(Scaled(), (torch.ones(2, 4), 3), {"plus": 0.5, "flat": True},
+                                   dynamic_shapes={**sizes, **shapes})  # fmt: skip
+
+    torch.export.save(program(), tmp_path / "net.pt2")
+    for source in (tmp_path / "net.pt2", program()):
+        with Predictor(source) as predictor:
+            np.testing.assert_allclose(predictor.predict(rows()), rows().sum(1) * 3 + 0.5, rtol=1e-5)
+    with pytest.raises(InvalidModel, match="one number for a whole call; got times"):
+        Predictor(program(times=torch.export.Dim.DYNAMIC))
 
 
 def test_an_example_may_name_parameters_that_have_a_default() -> None:

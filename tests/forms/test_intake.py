@@ -17,6 +17,7 @@ WIDE = ModelSpec((TensorSpec("x", DataType.FP32, (3,)),), features={"x": ("a", "
 MIXED = ModelSpec((TensorSpec("n", DataType.FP64, (1,)), TensorSpec("s", DataType.BYTES, (1,))))
 TEXT = ModelSpec((TensorSpec("t", DataType.BYTES, ()),))
 TEXTS = ModelSpec((TensorSpec("t", DataType.BYTES, (1,)),))
+WIDE_AND_ONE = ModelSpec((TensorSpec("w", DataType.FP32, (2,)), TensorSpec("n", DataType.FP32, (1,))))
 TOKENS = ModelSpec((TensorSpec("ids", DataType.INT64, (None,)),))
 WHOLE = ModelSpec((TensorSpec("x", DataType.FP32, (2, 2)),), batch=None)
 UNKNOWN = ModelSpec()
@@ -45,6 +46,9 @@ def cells(intake):
         ({"n": 1, "s": "a"}, MIXED, True, {"n": [[1]], "s": [["a"]]}),
         ({"n": [1], "s": ["a"]}, MIXED, False, {"n": [[1]], "s": [["a"]]}),
         ({"n": [[1]], "s": [["a"]]}, MIXED, False, {"n": [[1]], "s": [["a"]]}),
+        ({"n": 1, "s": ["a"]}, MIXED, True, {"n": [[1]], "s": [["a"]]}),
+        ({"w": [1, 2], "n": [3]}, WIDE_AND_ONE, True, {"w": [[1, 2]], "n": [[3]]}),
+        ({"w": [[1, 2]], "n": [3]}, WIDE_AND_ONE, False, {"w": [[1, 2]], "n": [[3]]}),
         ([{"s": "a", "n": 1}], MIXED, False, {"n": [[1]], "s": [["a"]]}),
         ("hi", TEXT, True, {"t": ["hi"]}),
         (b"hi", TEXT, True, {"t": ["hi"]}),
@@ -177,7 +181,7 @@ def test_records_are_columns():
         (5.0, WIDE, "wrong rank.*got 0 axes"),
         ([[[1, 2, 3]]], WIDE, "wrong rank.*got 3 axes"),
         ([1, "a"], MIXED, r"expected inputs 'n' FP64\[-1, 1\], 's' BYTES\[-1, 1\].*give a dict"),
-        ({"n": 1, "s": ["a"]}, MIXED, "'n' is one row and 's' is rows"),
+        ({"n": 1, "s": ["a", "b"]}, MIXED, "'n' is one row and 's' is rows"),
         ({"n": [1, 2], "s": ["a"]}, MIXED, "column 's' has another length; expected 2 rows"),
         ({"a": [1], "b": "c"}, UNKNOWN, "column 'b' has another length"),
         ({"n": [1]}, MIXED, r"missing \['s'\]"),

@@ -155,6 +155,8 @@ class ArrayModel(Model):
         for name, array in answer.items():
             if not array.ndim or len(array) != sent:
                 fix = "set batch to 'none' for this model, so that each row is a call of its own"
+                if any(each.shape is None for each in self.spec.inputs or ()):
+                    fix = f"give one row in a list of its own, as [[1, 2]]; or {fix}"
                 raise ModelError(
                     "not one value for each row of the input", where=f"{self._where}, output {name!r}",
                     expected=f"{sent} rows", got=f"shape {list(array.shape)}", fix=fix,

@@ -16,7 +16,7 @@ from foretell.errors import InvalidSetting
 from foretell.types import BatchRule, DataType, Shape
 
 # Names that exporters invent for a size they do not know; equal sizes get different ones.
-_INVENTED = re.compile(r"^(unk__\d+|.*_dim_\d+|dyn_?\d+|\?|)$")
+_INVENTED = re.compile(r"^(unk__\d+|.*_dim_\d+|.*_dynamic_axes_\d+|(p2o\.)?DynamicDimension\.\d+|dyn_?\d+|\?|)$")
 
 Dims = tuple[int | str | None, ...]
 

@@ -13,7 +13,7 @@ from foretell.errors import InvalidInput
 from foretell.forms import table as tables
 from foretell.forms.form import Form, Kind, form_of, is_frame, kind_of, library
 from foretell.forms.mapping import Plan
-from foretell.forms.rank import is_one_row, one_row
+from foretell.forms.rank import is_one_row, one_row, rank
 from foretell.forms.rows import columns_of, is_rows_of_dicts
 from foretell.forms.sequences import kind_of_cell
 from foretell.forms.values import to_column
@@ -126,18 +126,28 @@ def _dict(data: Mapping[Any, Any], form: Form, ask: _Question) -> Intake:
 
 def _dict_is_single(named: Mapping[str, Any], chosen: Plan, spec: ModelSpec) -> bool:
     decided: dict[str, bool] = {}
+    either: set[str] = set()
     for name, columns in chosen.items():
         tensor = spec.input(name)
         for column in columns:
             where = f"input {name!r}" if column == name else f"column {column!r}"
             decided[column] = is_one_row(named[column], tensor, where, len(columns))
+            if tensor is not None and tensor.shape == (1,) and _is_list_of_one(named[column]):
+                either.add(column)
     if spec.inputs is None:
         return all(decided.values())
+    rest = [single for name, single in decided.items() if name not in either]
+    if rest and all(rest):  # a list of one value is one row, or a column of one: what the others are, it is
+        return True
     if len(set(decided.values())) > 1:
         one = next(name for name, single in decided.items() if single)
         many = next(name for name, single in decided.items() if not single)
         raise InvalidInput(f"{one!r} is one row and {many!r} is rows", expected="all of them one row, or all rows")
     return all(decided.values())
+
+
+def _is_list_of_one(value: Any) -> bool:
+    return library(value) is None and rank(value) == 1 and len(value) == 1
 
 
 def _bare(value: Any, form: Form, spec: ModelSpec) -> Intake:

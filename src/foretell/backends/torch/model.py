@@ -68,7 +68,7 @@ class TorchModel(ArrayModel):
         except (RuntimeError, TypeError, NotImplementedError) as error:
             what = f"it cannot be brought to {device}" + (f" in {self._settings.precision}" if kind else "")
             raise Unavailable(f"{what}: {_line(error)}", where=self._where) from error
-        self._floats = floats_of([*runnable.module.parameters(), *runnable.module.buffers()])
+        self._floats = floats_of([*runnable.weights(), *runnable.module.buffers()])
         narrow = [each is not None and each.is_floating_point and kind is not None for each in runnable.kinds]
         self._kinds = tuple(self._floats if n else each for n, each in zip(narrow, runnable.kinds, strict=True))
         self._carrier = Carrier(place) if place.type == "cuda" else None
@@ -189,7 +189,7 @@ class TorchModel(ArrayModel):
         runnable, kinds = self._runnable, self._kinds
         if runnable is None or runnable.example is not None:
             return False
-        mixes = depends_on_rows(runnable.module, spec, self._call)
+        mixes = depends_on_rows(runnable.weights(), spec, self._call)
         self._kinds = kinds
         return mixes
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
 from foretell.backends.row_axis import Declared, declared_rule, row_shape
@@ -14,12 +15,17 @@ from foretell.backends.torch.tensors import datatype_of, named_tensors
 from foretell.errors import InvalidModel
 from foretell.types import ModelSpec, TensorSpec
 
+_VARYING = (torch.SymInt, torch.SymFloat, torch.SymBool)
+
 
 def runnable_of(program: Any, where: str) -> Runnable:
     """Raises `InvalidModel` for a program whose inputs or outputs are no tensors."""
-    given = {name: value for name, value in _placeholders(program) if name in program.graph_signature.user_inputs}
+    given = _given(program)
     kept = [name for name, value in given.items() if isinstance(value, torch.Tensor)]
     fixed = {at: value for at, (name, value) in enumerate(given.items()) if name not in kept}
+    if varying := [name for name, value in given.items() if isinstance(value, _VARYING)]:
+        fix = "export it with a fixed number there, or with a tensor"
+        raise InvalidModel("an input that is one number for a whole call", where=where, got=varying[0], fix=fix)
     if not kept:
         fix = "export it with tensors as inputs"
         raise InvalidModel("a model without tensors as inputs has nothing to answer", where=where, fix=fix)
@@ -47,9 +53,11 @@ def runnable_of(program: Any, where: str) -> Runnable:
     )
 
 
-def _placeholders(program: Any) -> list[tuple[str, Any]]:
-    nodes = [node for node in program.graph.nodes if node.op == "placeholder"]
-    return [(node.name, node.meta.get("val")) for node in nodes]
+def _given(program: Any) -> dict[str, Any]:
+    """What callers give, in order: a tensor that was never computed, or the value that it was exported with."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = [each.arg for each in program.graph_signature.input_specs if each.kind is InputKind.USER_INPUT]
+    return {each.name: getattr(each, "value", values.get(each.name)) for each in inputs}
 
 
 def _output_names(program: Any) -> list[str]:

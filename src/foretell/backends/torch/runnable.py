@@ -33,7 +33,7 @@ class Runnable:
     `kinds`: the type that each input is cast to; None where nobody knows. `named`: an answer by the names of the
     outputs. `least_rows`: of a call; fewer are filled up. `labels`: class names, for the output that has one value for
     each. `example`: rows to answer once, which tell the outputs. `live`: somebody has `module`, and may go on with its
-    training.
+    training. `frozen`: weights that stand in its code.
     """
 
     module: torch.nn.Module
@@ -45,3 +45,8 @@ class Runnable:
     labels: tuple[str, ...] | None = None
     example: Batch | None = None
     live: bool = False
+    frozen: tuple[torch.Tensor, ...] = ()
+
+    def weights(self) -> list[torch.Tensor]:
+        """Those that training has changed, and those that it could have."""
+        return [*self.module.parameters(), *self.frozen]

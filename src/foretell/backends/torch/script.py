@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -25,4 +26,12 @@ def runnable_of(module: Any, where: str) -> Runnable:
     if not needed:
         raise InvalidModel("a model without inputs has nothing to answer", where=where)
     inputs = tuple(TensorSpec(each.name.partition(".")[0]) for each in needed)
-    return Runnable(module, module.forward, ModelSpec(inputs=inputs), (None,) * len(inputs))
+    kinds = (None,) * len(inputs)
+    return Runnable(module, module.forward, ModelSpec(inputs=inputs), kinds, frozen=tuple(_constants(module)))
+
+
+def _constants(module: Any) -> Iterator[torch.Tensor]:
+    """The tensors in its code, where `torch.jit.freeze` has put its weights."""
+    for node in module.graph.findAllNodes("prim::Constant"):
+        if isinstance(node.output().type(), torch.TensorType) and node.hasAttribute("value"):
+            yield node.t("value")

@@ -16,7 +16,8 @@ from foretell.backends.torch.runnable import Runnable
 from foretell.errors import InvalidModel
 
 _SHOWN = 3
-_INSIDE = ("state_dict", "model_state_dict", "model", "net")
+_NO_ARGUMENTS = "name a function of yours that makes it with the arguments it needs"
+_INSIDE = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
 """Where a checkpoint of a training has the weights, beside its optimizer and its epoch."""
 _BEFORE = ("module.", "_orig_mod.", "model.", "net.")
 """What training on several devices, torch.compile and a class around the module put before each name."""
@@ -37,7 +38,7 @@ def with_weights(path: Path, found: Found) -> Runnable:
         module = found.value()  # type: ignore[operator]
     except (Exception, SystemExit) as error:
         text = f"instantiating {found.name} failed with {type(error).__name__}: {error}"
-        raise InvalidModel(text, where=str(path), fix="give it a constructor without arguments") from error
+        raise InvalidModel(text, where=str(path), fix=_NO_ARGUMENTS) from error
     if not isinstance(module, torch.nn.Module):
         expected, got = "a torch.nn.Module", type(module).__name__
         raise InvalidModel(f"{found.name} made none", where=str(path), expected=expected, got=got)
@@ -79,6 +80,7 @@ def _of_module(state: dict[str, Any], own: set[str]) -> dict[str, Any]:
 
 def _load(module: torch.nn.Module, state: dict[str, Any], name: str, where: str) -> None:
     own = module.state_dict()
+    state = {**_tied(own, state), **state}
     lacks, more = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     wrong = [key for key in own if key in state and getattr(state[key], "shape", None) != own[key].shape]
     if lacks or more or wrong:
@@ -86,6 +88,13 @@ def _load(module: torch.nn.Module, state: dict[str, Any], name: str, where: str)
         got = "; ".join(f"{kind} {_some(keys)}" for kind, keys in found if keys)
         raise InvalidModel(f"the weights do not fit {name}", where=where, got=f"a file that {got}")
     module.load_state_dict(state)
+
+
+def _tied(own: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """The weights that have several names in the module, of which the file has one: `safetensors` writes them once."""
+    places = {key: (each.data_ptr(), each.shape, each.stride()) for key, each in own.items() if each.numel()}
+    there = {places[key]: state[key] for key in places if key in state}
+    return {key: there[place] for key, place in places.items() if place in there}
 
 
 def whole_module(data: bytes, where: str) -> Runnable:
