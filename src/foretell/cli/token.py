@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 from foretell.cli.flag import Flag
+from foretell.cli.notes import one_line
 from foretell.cli.output import print_json
 from foretell.config import Layer, ServerSettings, environment, resolve, toml_layer
 from foretell.errors import InvalidSetting
 from foretell.repository.settings import PROJECT_FILE
-from foretell.serve.token_file import append, new
+from foretell.serve.token_file import added, new
 
 
 def token(
@@ -54,10 +56,14 @@ def token(
     project = toml_layer(Path(PROJECT_FILE), "server")
     path = resolve(ServerSettings, [*flag, *environment(ServerSettings, os.environ), project]).settings.tokens_file
     secret, table = new(name, tuple(dict.fromkeys(scope)), rate_per_s, burst)
+    with added(Path(path), table) if path is not None else nullcontext("") as warning:
+        if json:
+            print_json({"token": secret, "name": name, "tokens_file": path, "table": table})
+        else:
+            print(secret if path is not None else f"{secret}\n\n{table}", end="\n" if path is not None else "")
+        sys.stdout.flush()
+    if warning:
+        one_line(warning)
     if path is not None:
-        append(Path(path), table)
-        print(f"added to {path}: {name}, for {', '.join(dict.fromkeys(scope))}", file=sys.stderr)
-    if json:
-        print_json({"token": secret, "name": name, "tokens_file": path, "table": table})
-    else:
-        print(secret if path is not None else f"{secret}\n\n{table}", end="\n" if path is not None else "")
+        held = f"added to {path}: {name}, for {', '.join(dict.fromkeys(scope))}"
+        print(f"{held}; a server that runs takes it at SIGHUP", file=sys.stderr)

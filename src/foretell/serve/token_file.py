@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
 import secrets
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def parse(text: bytes, where: str) -> list[Token]:
         known: set[Any] = set()
         for number, token in enumerate(tokens, 1):
             if getattr(token, kind) in known:
-                raise InvalidSetting(f"another token has the same {kind}", where=f"{where}, token {number}")
+                fix = "choose another one, or delete the table of that token"
+                raise InvalidSetting(f"another token has the same {kind}", where=f"{where}, token {number}", fix=fix)
             known.add(getattr(token, kind))
     return tokens
 
@@ -133,20 +135,42 @@ def new(
     return secret, "\n".join([*lines, ""])
 
 
-def append(path: Path, text: str) -> None:
-    """Adds a token to a file, made so that nobody else may read it. Raises `InvalidSetting`, and changes nothing."""
-    where = f"tokens_file {path}"
-    try:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b", buffering=0) as file:
-            _check_file(os.fstat(file.fileno()), where)
-            with contextlib.suppress(ImportError):  # not made for Windows
-                import fcntl
+@contextmanager
+def added(path: Path, text: str) -> Iterator[str]:
+    """Adds a token to a file, made so that nobody else may read it, and gives a warning, or "".
 
-                fcntl.flock(file, fcntl.LOCK_EX)
-            before = file.read()
-            gap = b"" if not before else b"\n" if before.endswith(b"\n") else b"\n\n"
-            added = gap + text.encode()
-            parse(before + added, where)
-            file.write(added)
+    It stays there where the block ends well: a token that nobody was shown must not keep its name. Until then no other
+    is added. Raises `InvalidSetting`, and changes nothing.
+    """
+    where = f"tokens_file {path}"
+    with _open_to_add(path, where) as file:
+        warning = _check_file(os.fstat(file.fileno()), where)
+        with suppress(ImportError):  # not made for Windows
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        before = file.read()
+        gap = b"" if not before else b"\n" if before.endswith(b"\n") else b"\n\n"
+        parse(before + gap + text.encode(), where)
+        try:
+            _write(file, gap + text.encode(), where)
+            yield warning
+        except BaseException:
+            file.truncate(len(before))
+            raise
+
+
+def _open_to_add(path: Path, where: str) -> FileIO:
+    try:
+        return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b", buffering=0)
+    except OSError as error:
+        raise InvalidSetting(f"cannot be written: {error.strerror}", where=where) from None
+
+
+def _write(file: FileIO, data: bytes, where: str) -> None:
+    """All of it: on a disk that is nearly full, a part of it is written first."""
+    try:
+        while data:
+            data = data[file.write(data) :]
     except OSError as error:
         raise InvalidSetting(f"cannot be written: {error.strerror}", where=where) from None
