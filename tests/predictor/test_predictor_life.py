@@ -16,8 +16,8 @@ from typing import Any
 
 import forking
 import numpy as np
-import psutil
 import pytest
+from children import children
 from onnx_build import identity, save
 
 from foretell import BasePredictor, InvalidModel, NotReady, Predictor
@@ -89,7 +89,7 @@ def test_a_live_object_stays_its_owners() -> None:
 
 def test_a_process_ends_with_who_asked_it() -> None:
     predictor = Predictor("remote_models:bare", executor="process")
-    (child,) = psutil.Process().children()
+    (child,) = children()
     del predictor
     child.wait(WAIT_S)
 

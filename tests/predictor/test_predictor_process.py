@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
+from children import children
 
 from foretell import Predictor
 from foretell.errors import InvalidInput, InvalidSetting, NotReady, ReplicaLost
@@ -17,20 +17,20 @@ from foretell.errors import InvalidInput, InvalidSetting, NotReady, ReplicaLost
 WAIT_S = 20.0
 
 
-def children() -> list[int]:
-    return [child.pid for child in psutil.Process().children()]
+def processes() -> list[int]:
+    return [child.pid for child in children()]
 
 
 def test_the_answers_are_those_of_a_model_in_this_process() -> None:
     data = np.arange(6.0).reshape(2, 3)
     with Predictor("remote_models:learned") as here, Predictor("remote_models:learned", executor="process") as there:
-        assert len(children()) == 1
+        assert len(processes()) == 1
         assert there.identity == here.identity
         (mine, theirs) = (predictor.predict(data) for predictor in (here, there))
         assert list(theirs) == list(mine)
         assert all(np.array_equal(theirs[name], mine[name]) for name in mine)
         assert there.spec.outputs == here.spec.outputs
-    assert children() == []
+    assert processes() == []
 
 
 async def test_in_tasks_and_in_batches_too() -> None:
@@ -49,7 +49,7 @@ def test_callers_in_threads_use_all_replicas() -> None:
                 seen.update(int(pid[0]) for pid in pool.map(predictor.predict, [np.ones((1, 1))] * 8))
         alarm.cancel()
         assert os.getpid() not in seen
-        assert seen == set(children())
+        assert seen == set(processes())
 
 
 def test_much_data_uses_all_replicas() -> None:
@@ -60,7 +60,7 @@ def test_much_data_uses_all_replicas() -> None:
         while len(seen) < 2:
             seen.update(map(int, predictor.predict_batch(np.ones((16, 1)), batch_size=2)))
         alarm.cancel()
-        assert seen == set(children())
+        assert seen == set(processes())
 
 
 def test_its_errors_are_its_own() -> None:
@@ -95,4 +95,4 @@ def _patient(predictor: Predictor) -> Any:
 def test_what_cannot_be_is_refused(model: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidSetting, match=words):
         Predictor(model, **options)
-    assert children() == []
+    assert processes() == []

@@ -7,9 +7,9 @@ import os
 import threading
 from collections.abc import Iterator
 
-import psutil
 import pytest
 import uvloop
+from children import children
 
 uvloop.new_event_loop().close()  # the first one opens what it keeps for the life of this process
 
@@ -30,6 +30,6 @@ def nothing_left() -> Iterator[None]:
     before, threads = open_files(), set(threading.enumerate())
     yield
     gc.collect()
-    assert psutil.Process().children(recursive=True) == []
+    assert children(recursive=True) == []
     assert [thread.name for thread in set(threading.enumerate()) - threads] == []
     assert {n: name for n, name in open_files().items() if before.get(n) != name} == {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from foretell.backends.formats import SUFFIXES, Format, format_of, is_artefact
 from foretell.errors import InvalidModel, UnsafeModel
 
 _SHOWN = 5
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 _TORCH = "export a PyTorch model with torch.export.save, or save its weights as .safetensors"
 _CONVERT = {
@@ -74,13 +77,16 @@ def has_threads(source: str | Path) -> bool:
 def find_artefact(path: Path) -> Path:
     """The file or folder that `path` means: itself, or the one artefact of a folder. Raises `InvalidModel`."""
     try:
-        if path.is_dir():
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind == stat.S_IFDIR:
             return path if is_artefact(path) else _only_artefact(path)
-        if not path.is_file():
-            raise _missing(path)
+        if kind != stat.S_IFREG:
+            raise InvalidModel("this is no file", where=str(path), expected="a file, or a folder that holds one")
         known_format(path)
         return path
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in _NOT_THERE:
+            raise _missing(path) from None
         raise InvalidModel(
             "the path cannot be looked up", where=str(path)[:200], got=getattr(error, "strerror", error)
         ) from error
@@ -142,8 +148,6 @@ def _missing(path: Path) -> InvalidModel:
     folder = path.parent
     if path.is_symlink():
         return InvalidModel("the link leads to no file", where=str(path), got=os.readlink(path))
-    if path.exists():
-        return InvalidModel("this is no file", where=str(path), expected="a file, or a folder that holds one")
     if not folder.is_dir():
         return InvalidModel("there is no such file, nor its folder", where=str(path))
     names = sorted(entry.name for entry in folder.iterdir() if is_artefact(entry))[:1000]
