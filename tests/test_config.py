@@ -109,6 +109,8 @@ def test_a_value_of_the_wrong_type_names_key_place_and_value(key: str, value: ob
         ("timeout_s", 0, "more than 0, got 0.0"),
         ("timeout_s", float("nan"), "more than 0, got nan"),
         ("batch", 0, "1 or more, got 0"),
+        ("replicas", 1025, "at most 1024, got 1025"),
+        ("max_queue_size", 2**63, f"at most {2**62}, got {2**63}"),
     ],
 )
 def test_a_number_out_of_range(key: str, value: float, expected: str) -> None:
@@ -147,6 +149,14 @@ def test_a_variable_of_other_settings_is_left_to_them() -> None:
 
 def test_a_file_that_is_not_there_is_an_empty_layer(tmp_path: Path) -> None:
     assert toml_layer(tmp_path / "foretell.toml", "model").values == {}
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    (tmp_path / "foretell.toml").symlink_to("nowhere")
+    (tmp_path / "model.toml").mkdir()
+    for name in ("foretell.toml", "model.toml"):
+        with pytest.raises(InvalidSetting, match=f"{name}: cannot be read"):
+            toml_layer(tmp_path / name)
 
 
 def test_a_table_of_a_file_is_a_layer(tmp_path: Path) -> None:

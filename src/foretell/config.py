@@ -7,13 +7,13 @@ folder, default. Unknown keys are errors that name the nearest known one.
 from __future__ import annotations
 
 import dataclasses
-import types
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from foretell.config_checks import ENV_PREFIX, check_idle, check_values, is_size, size_of
+from foretell.config_checks import ENV_PREFIX, check_idle, check_values, is_size, size_of, words_of
 from foretell.errors import InvalidSetting, nearest
 
 
@@ -219,7 +219,20 @@ class Layer:
 
 
 def resolve(cls: type[SettingsT], layers: Sequence[Layer]) -> Resolved[SettingsT]:
-    """Merges `layers`, first wins. Raises `InvalidSetting` for an unknown key or a value that cannot hold."""
+    """Merges `layers`, first wins. Raises `InvalidSetting` for an unknown key, a value that cannot hold, and a setting
+    that another one leaves nothing to do."""
+    values, origins = _merged(cls, layers)
+    settings = cls(**values)
+    check_idle(settings, cls(), origins)
+    return Resolved(settings, origins)
+
+
+def check_layer(cls: type[SettingsT], layer: Layer) -> None:
+    """Raises `InvalidSetting` for an unknown key or a value that cannot hold, whatever other layers say."""
+    _merged(cls, [layer])
+
+
+def _merged(cls: type[Any], layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     known = {f.name for f in dataclasses.fields(cls)}
     values: dict[str, Any] = {}
     origins = dict.fromkeys(known, "default")
@@ -230,9 +243,7 @@ def resolve(cls: type[SettingsT], layers: Sequence[Layer]) -> Resolved[SettingsT
             if key not in values:
                 values[key], origins[key] = _convert(cls, key, value, layer.origin), layer.origin
     check_values(values, origins)
-    settings = cls(**values)
-    check_idle(settings, cls(), origins)
-    return Resolved(settings, origins)
+    return values, origins
 
 
 def settings(cls: type[SettingsT], origin: str = "options", /, **values: Any) -> SettingsT:
@@ -264,8 +275,11 @@ def environment(cls: type[SettingsT], environ: Mapping[str, str]) -> list[Layer]
 
 
 def toml_layer(path: Path, section: str | None = None) -> Layer:
-    """The settings of a TOML file, or of one table in it; a file that is not there is an empty layer."""
-    if not path.is_file():
+    """The settings of a TOML file, or of one table in it; a file that is not there is an empty layer.
+
+    Raises `InvalidSetting` for one that cannot be read, as a link to nowhere.
+    """
+    if not os.path.lexists(path):
         return Layer(str(path))
     import tomllib
 
@@ -303,17 +317,4 @@ def _convert(cls: type[Any], key: str, value: Any, origin: str) -> Any:
     try:
         return msgspec.convert(value, kind, strict=not isinstance(value, (str, dict)))
     except msgspec.ValidationError:
-        raise InvalidSetting(f"{key}: wrong value", where=origin, expected=_words(kind), got=repr(value)) from None
-
-
-def _words(kind: Any) -> str:
-    """What a setting of this type may hold, for people."""
-    import typing
-
-    parts = typing.get_args(kind)
-    if typing.get_origin(kind) is Literal:
-        return " or ".join(repr(part) for part in parts)
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return " or ".join(_words(part) for part in parts if part is not type(None))
-    known = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    return known.get(kind, "name=number pairs" if "Mapping" in str(kind) else "a list of texts")
+        raise InvalidSetting(f"{key}: wrong value", where=origin, expected=words_of(kind), got=repr(value)) from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +71,10 @@ _AT_LEAST = {
     "processes": 1, "max_quarantined": 0, "max_crashes": 0, "row_attempts": 1, "price_per_hour": 0,
     "file_size": 0, "memory": 1, "max_dead_letters": 0, "max_line_bytes": 1024, "commit_interval_s": 0,
 }  # fmt: skip
-_AT_MOST = {"http_port": 65535, "workers": 256, "processes": 1024, "rate_per_s": 1e9, "rate_burst": 10**9}
+_AT_MOST = {"http_port": 65535, "workers": 256, "processes": 1024, "rate_per_s": 1e9, "rate_burst": 10**9,
+            "threads": 1024, "replicas": 1024, "max_replicas": 1024}  # fmt: skip
+_MOST = 2**62
+"""Of any whole number: what JSON and native code can hold."""
 _POSITIVE = {
     "slo_ms", "call_timeout_s", "load_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s",
     "idle_timeout_s", "request_timeout_s", "stream_timeout_s", "watch_interval_s",
@@ -90,9 +96,9 @@ def check_values(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
             raise InvalidSetting(f"{key} is out of range", where=origins[key], expected="more than 0", got=value)
         if key == "batch" and value < 1:
             raise InvalidSetting("batch is out of range", where=origins[key], expected="1 or more", got=value)
-        if key in _AT_MOST and value > _AT_MOST[key]:
-            most = f"at most {_AT_MOST[key]}"
-            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=most, got=value)
+        most = _AT_MOST.get(key, _MOST if isinstance(value, int) else math.inf)
+        if value > most:
+            raise InvalidSetting(f"{key} is out of range", where=origins[key], expected=f"at most {most}", got=value)
 
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -145,3 +151,14 @@ def _check_form(key: str, value: Any, origin: str) -> None:
         for text in (value,) if isinstance(value, str) else value or ():
             if not form.fullmatch(text):
                 raise InvalidSetting(f"{key}: wrong value", where=origin, expected=expected, got=repr(text))
+
+
+def words_of(kind: Any) -> str:
+    """What a setting of this type may hold, for people."""
+    parts = typing.get_args(kind)
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(repr(part) for part in parts)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(words_of(part) for part in parts if part is not type(None))
+    known = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    return known.get(kind, "name=number pairs" if "Mapping" in str(kind) else "a list of texts")

@@ -39,6 +39,14 @@ def test_flag_then_environment_then_file_then_default(
     assert model["max_batch_size"] == {"value": 128, "from": "default"}
 
 
+def test_a_setting_beside_the_model_may_need_another_place(foretell: Any, folder: Path) -> None:
+    (folder / "model.toml").write_text("cache_ttl_s = 5\n")
+    shown = foretell("config", "iris.onnx", "--cache-size", "9", "--json").json["model iris.onnx version 1"]
+    assert shown["cache_ttl_s"]["value"] == 5
+    refused = foretell("config", "iris.onnx")
+    assert refused.error.startswith("model.toml: cache_ttl_s would do nothing; got cache_size = 0")
+
+
 def test_every_model_has_its_own(foretell: Any, folder: Path) -> None:
     for version in ("1", "2"):
         place = folder / "repo" / "m" / version
@@ -162,3 +170,34 @@ def test_standard_output_of_another_encoding_carries_any_name(folder: Path) -> N
     )
     assert b"[model caf\\xe9 version 1]" in text
     assert "model café version 1" in json.loads(as_json)
+
+
+def test_what_json_shows_means_the_same_as_variables(
+    foretell: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each setting that has a value, whatever its type."""
+    (folder / "foretell.toml").write_text(
+        "[model]\npad = {ids = nan, mask = 1}\ntimeout_s = inf\ntrust = ['a.B', 'c.D']\nwarm_up = false\n"
+        "batch = 'none'\n"
+        "slo_ms = 0.1234567\n[server]\nrate_per_s = 1234567.5\nrate_burst = 7\ncors_origins = '*'\nwatch = true\n"
+        "[job]\nmemory = '1GiB'\n"
+    )
+    shown = foretell("config", "--json").json
+    assert shown["model"]["timeout_s"]["value"] == "inf"
+    assert "1234567.5" in foretell("config").out
+    (folder / "foretell.toml").unlink()
+    given = {name: each["value"] for values in shown.values() for name, each in values.items()}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        monkeypatch.setenv(f"FORETELL_{name.upper()}", as_variable(value))
+    again = foretell("config", "--json").json
+    for section, values in shown.items():
+        for name, each in values.items():
+            origin = f"FORETELL_{name.upper()}" if name in given else "default"
+            assert again[section][name] == {"value": each["value"], "from": origin}
+
+
+def as_variable(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={number}" for name, number in value.items())
+    return ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import fields
@@ -65,7 +66,7 @@ def config(
     if not planned:
         sections["model"] = settings_of(None, flags)
     if json:
-        print_json({name: _as_dict(resolved, workers) for name, resolved in sections.items()})
+        print_json({name: _finite(_as_dict(resolved, workers)) for name, resolved in sections.items()})
         return
     for name, resolved in sections.items():
         rows = [[key, _for_people(each, workers), each["from"]] for key, each in _as_dict(resolved, workers).items()]
@@ -83,6 +84,13 @@ def _as_dict(resolved: Resolved[Any], workers: int) -> dict[str, dict[str, Any]]
         if each is not None:
             told[name]["in_each_worker"] = each
     return told
+
+
+def _finite(value: Any) -> Any:
+    """With texts such as "inf", which every place of settings understands, where JSON has no number but null."""
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _for_people(setting: Mapping[str, Any], workers: int) -> str:

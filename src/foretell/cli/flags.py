@@ -17,10 +17,10 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return ", ".join(f"{name}={number:g}" for name, number in value.items()) or "none"
+        return ", ".join(f"{name}={number:.12g}" for name, number in value.items()) or "none"
     if isinstance(value, (tuple, list)):
         return ", ".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 @Flags("Model", ModelSettings)

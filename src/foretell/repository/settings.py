@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foretell.config import JobSettings, Layer, ModelSettings, Resolved, environment, resolve, toml_layer
+from foretell.config import JobSettings, Layer, ModelSettings, Resolved, check_layer, environment, resolve, toml_layer
 from foretell.errors import InvalidSetting, UnsafeModel, nearest
 
 MODEL_FILE = "model.toml"
@@ -26,7 +27,7 @@ def model_layers(folders: Iterable[Path]) -> tuple[Layer, ...]:
     Raises `InvalidSetting` for a file that is not TOML, an unknown key or a value that cannot be, and `UnsafeModel`
     for the keys that let an artefact run code or choose where to write: these are for the person who starts foretell.
     """
-    layers = tuple(toml_layer(folder / MODEL_FILE) for folder in folders if (folder / MODEL_FILE).is_file())
+    layers = tuple(toml_layer(folder / MODEL_FILE) for folder in folders if os.path.lexists(folder / MODEL_FILE))
     for layer in layers:
         for key in _NOT_BESIDE_A_MODEL:
             if key in layer.values:
@@ -35,7 +36,7 @@ def model_layers(folders: Iterable[Path]) -> tuple[Layer, ...]:
                     where=layer.origin,
                     fix=f"set it by flag, by FORETELL_{key.upper()} or in {PROJECT_FILE}",
                 )
-        resolve(ModelSettings, [layer])
+        check_layer(ModelSettings, layer)
     return layers
 
 
