@@ -16,6 +16,7 @@ import torch
 import transformers
 from PIL import Image
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from foretell import Predictor
 from foretell.backends import open_model
@@ -124,7 +125,9 @@ def test_half_a_folder(folder: Path) -> None:
 def test_what_it_is_for(folder: Path) -> None:
     assert "this task is none that foretell has" in refusal(folder, InvalidModel, task="translation")
     change(folder / "config.json", architectures=["ViTForMaskedImageModeling"])
-    assert "name it: --task" in refusal(folder, InvalidModel)
+    assert "foretell has no task for its head; got ViTForMaskedImageModeling" in refusal(folder, InvalidModel)
+    message = refusal(folder, InvalidModel, task="feature-extraction")
+    assert "does not take texts alone; got ViTModel" in message
     with pytest.raises(InvalidSetting, match="one task"):
         open_model(ENCODER, ModelSettings(task="text-classification"))
 
@@ -149,6 +152,40 @@ def test_the_real_encoder_answers_as_its_library_does() -> None:
     with Predictor(ENCODER) as predictor:
         answer = predictor.predict({"text": texts})["embedding"]
     np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+
+def test_entities_are_those_of_the_pipeline(tmp_path: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(ENCODER)
+    names = ["O", "B-PER", "I-PER", "I-LOC", "plain"]
+    config = transformers.BertConfig(
+        vocab_size=tokenizer.vocab_size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=64, initializer_range=1.0, id2label=dict(enumerate(names)),
+    )  # fmt: skip
+    torch.manual_seed(5)
+    network = transformers.BertForTokenClassification(config).eval()
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    texts = [
+        "a good film",
+        "Anna from Zürich has seen it,  and would again: twice in New York",
+        "bad",
+        "",
+        "strange 東京",
+    ]
+    pipeline = transformers.pipeline(
+        "token-classification", model=network, tokenizer=tokenizer, device="cpu", aggregation_strategy="simple"
+    )
+    expected = [pipeline(text) for text in texts]
+    assert {each["entity_group"] for row in expected for each in row} == {"PER", "LOC", "plain"}
+    with Predictor(tmp_path) as predictor:
+        for answers in (predictor.predict(texts), [predictor.predict(text) for text in texts]):
+            for text, answer, wanted in zip(texts, answers, expected, strict=True):
+                for name, key in (("label", "entity_group"), ("start", "start"), ("end", "end")):
+                    assert answer[name] == [each[key] for each in wanted]
+                np.testing.assert_allclose(answer["score"], [each["score"] for each in wanted], rtol=1e-5)
+                places = zip(answer["start"], answer["end"], strict=True)
+                assert answer["word"] == [text[start:end] for start, end in places]
+        assert predictor.predict({"text": []}) == {"label": [], "score": [], "start": [], "end": [], "word": []}
 
 
 def test_long_texts_are_cut_off_and_texts_alone_are_as_among_others() -> None:
@@ -182,6 +219,33 @@ def test_an_encoder_puts_its_prompt_before_texts_and_cuts_its_vectors(encoder: P
 def test_what_gives_no_vector_for_a_text_is_refused(encoder: Path) -> None:
     change(encoder / "config_sentence_transformers.json", model_type="SparseEncoder")
     assert "expected SentenceTransformer or CrossEncoder, got SparseEncoder" in refusal(encoder, InvalidModel)
+    change(encoder / "config_sentence_transformers.json", model_type="SentenceTransformer")
+    steps = encoder / "modules.json"
+    for kind, path, told in (
+        ("Router", "", "serve it from a Python class"),
+        ("Transformer", "0_Words", "save it anew"),
+    ):
+        steps.write_text(json.dumps([{"idx": 0, "name": "0", "path": path, "type": f"sentence_transformers.{kind}"}]))
+        assert told in refusal(encoder, InvalidModel)
+
+
+def test_static_embeddings_are_plain_tensors_in_a_folder_of_their_own_too(tmp_path: Path) -> None:
+    words = StaticEmbedding(transformers.AutoTokenizer.from_pretrained(ENCODER).backend_tokenizer, embedding_dim=8)
+    made = SentenceTransformer(modules=[words], device="cpu", prompts={"query": "find: "}, default_prompt_name="query")
+    made.save(str(tmp_path))
+    (step,) = json.loads((tmp_path / "modules.json").read_text())
+    own = tmp_path / "0_StaticEmbedding"
+    own.mkdir()
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).rename(own / name)
+    (tmp_path / "modules.json").write_text(json.dumps([{**step, "path": own.name}]))
+    with Predictor(tmp_path) as predictor:
+        answers = [each["embedding"] for each in predictor.predict(["a good film", "bad"])]
+    np.testing.assert_allclose(answers, made.encode(["a good film", "bad"]), rtol=1e-5, atol=1e-6)
+    (own / "tokenizer.json").rename(tmp_path / "elsewhere.json")
+    assert "holds no tokenizer" in refusal(tmp_path, InvalidModel)
+    (own / "model.safetensors").rename(own / "pytorch_model.bin")
+    assert "no .safetensors; got pytorch_model.bin" in refusal(tmp_path)
 
 
 def test_a_head_that_nobody_has_trained_is_refused(folder: Path) -> None:

@@ -17,7 +17,7 @@ from contract_case import Case
 from PIL import Image
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding
 from sklearn.datasets import load_sample_images
 
 from foretell.backends import open_model
@@ -36,7 +36,7 @@ TEXTS = [
 
 
 def cases() -> list[Case]:
-    return [encoder(), sentiment(), pairs(), tokens(), pictures()]
+    return [encoder(), static(), sentiment(), pairs(), tokens(), pictures()]
 
 
 def case(name: str, open: Callable[[Path], Opened], batch: Batch, expected: dict[str, Any]) -> Case:
@@ -62,6 +62,18 @@ def small_encoder(folder: Path) -> SentenceTransformer:
     words = Transformer(str(folder), max_seq_length=32)
     steps = [words, Pooling(16, "mean"), Normalize()]
     return SentenceTransformer(modules=steps, device="cpu")
+
+
+def static() -> Case:
+    words = StaticEmbedding(small_bert()[1].backend_tokenizer, embedding_dim=8)
+    made = SentenceTransformer(modules=[words, Normalize()], device="cpu")
+    known = [text for text in TEXTS if text]
+
+    def open(folder: Path) -> Opened:
+        made.save(str(folder))
+        return open_model(folder, ModelSettings())
+
+    return case("static", open, Batch({"text": Bytes.of(known)}, len(known)), {"embedding": made.encode(known)})
 
 
 def texts() -> Batch:

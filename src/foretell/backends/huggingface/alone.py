@@ -15,7 +15,10 @@ Ask = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """From arrays [rows, ...] to what the network says, [rows, ...]. Raises `ModelError`."""
 
 FEATURES = "features"
-"""The output that has a vector for each token, and so is as long as its row."""
+"""The output that has a vector for each token."""
+
+PER_TOKEN = frozenset({FEATURES, "class", "score", "start", "end", "kept"})
+"""What is as long as its row."""
 
 
 def answer_each(arrays: Mapping[str, Array], rows: int, ask: Ask) -> Batch:
@@ -32,7 +35,7 @@ def answer_each(arrays: Mapping[str, Array], rows: int, ask: Ask) -> Batch:
     good = np.array(list(found), np.int64)
     columns: dict[str, Column] = {}
     for name in found[int(good[0])]:
-        parts = [_longer(found[row][name], width if name == FEATURES else 0) for row in found]
+        parts = [_longer(found[row][name], width if name in PER_TOKEN else 0) for row in found]
         columns[name] = spread(Dense(np.concatenate(parts)), good, rows)
     return Batch(columns, rows, errors)
 

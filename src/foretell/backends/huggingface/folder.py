@@ -14,12 +14,17 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 _OWN = "sentence_transformers."
 
+STATIC = "StaticEmbedding"
 _ENCODER, _CROSS_ENCODER = "SentenceTransformer", "CrossEncoder"
 
-RANKING = "text-ranking"
-TASKS = ("text-classification", RANKING, "feature-extraction", "image-classification", "image-feature-extraction")
+RANKING, ENTITIES = "text-ranking", "token-classification"
+TASKS = (
+    "text-classification", RANKING, ENTITIES, "feature-extraction", "image-classification", "image-feature-extraction",
+)  # fmt: skip
+_OTHERS = " or ".join(TASKS)
 _BY_PART = (
     ("ForSequenceClassification", "text-classification"),
+    ("ForTokenClassification", ENTITIES),
     ("ForImageClassification", "image-classification"),
 )
 _OF_CROSS_ENCODERS = ("sentence_transformers", "sbert_ce_default_activation_function")
@@ -68,14 +73,32 @@ def check_modules(path: Path) -> None:
     for module in modules:
         if module["type"].endswith(".Dense"):
             _check_activation(path / module.get("path", ""))
-    first = str(modules[0]["type"]).rpartition(".")[2]
-    if first != "Transformer" or modules[0].get("path"):
-        what = "its first step is no transformer whose files stand in the folder itself"
-        raise InvalidModel(what, where=str(path), got=f"{first} in {modules[0].get('path') or 'the folder itself'!r}",
-                           fix="save it anew with a current sentence-transformers")  # fmt: skip
+    first, where = str(modules[0]["type"]).rpartition(".")[2], modules[0].get("path", "")
+    if first == STATIC:
+        check_static(path / where)
+    elif first != "Transformer" or where:
+        what = "its first step is neither a transformer whose files stand in the folder itself, nor static embeddings"
+        fix = "serve it from a Python class" if first != "Transformer" else "save it anew with sentence-transformers"
+        raise InvalidModel(what, where=str(path), got=f"{first} in {where or 'the folder itself'!r}", fix=fix)
     if told == _CROSS_ENCODER and len(modules) > 1:
         what, got = "its network is followed by steps of its own", str(modules[1]["type"])[:80]
         raise InvalidModel(what, where=str(path), expected="a network that gives the score itself", got=got)
+
+
+def check_static(step: Path) -> None:
+    """Static embeddings are plain tensors and a tokenizer. Raises `UnsafeModel` and `InvalidModel`."""
+    if not (step / _WEIGHTS[0]).is_file():
+        if (step / _PICKLES[0]).is_file():
+            fix = "save it anew with sentence-transformers"
+            raise UnsafeModel("its weights are no .safetensors", where=str(step), got=_PICKLES[0], fix=fix)
+        raise InvalidModel("the folder holds no weights", where=str(step), expected=_WEIGHTS[0])
+    if not (step / "tokenizer.json").is_file():
+        raise InvalidModel("the folder holds no tokenizer", where=str(step), expected="tokenizer.json")
+
+
+def is_static(path: Path) -> bool:
+    """Whether an encoder whose steps were checked begins with static embeddings."""
+    return str(_json(path / "modules.json")[0]["type"]).endswith(f".{STATIC}")
 
 
 def is_cross_encoder(path: Path) -> bool:
@@ -127,8 +150,10 @@ def task_of(config: Mapping[str, Any], wanted: str | None, path: Path) -> str:
     if all(name.endswith("Model") and not name.endswith("HeadModel") for name in names):
         pictures = (path / "preprocessor_config.json").is_file() and not any((path / n).is_file() for n in _WORDS)
         return "image-feature-extraction" if pictures else "feature-extraction"
-    got = ", ".join(names)
-    raise InvalidModel("what it is for is not known", where=where, got=got, fix=f"name it: --task {' or '.join(TASKS)}")
+    fix = (
+        f"export it to ONNX, or serve it from a Python class; weights for another task are asked with --task {_OTHERS}"
+    )
+    raise InvalidModel("foretell has no task for its head", where=where, got=", ".join(names), fix=fix)
 
 
 def _sentences(folder: Path) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from foretell.backends.model_settings import pad_text, refuse_tuning
 from foretell.backends.torch.device import Carrier, check_device, precision_of, use_threads
 from foretell.backends.torch.order import fix_order
 from foretell.backends.torch.tensors import array_of
-from foretell.columns import Array, Batch, Dense
+from foretell.columns import Array, Batch, Bytes, Dense
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
 from foretell.errors import InferenceError, InvalidModel, ModelError, NotReady
@@ -111,6 +111,7 @@ class Network(Model):
         rows = self.preprocess(self._plain(), Context())
         if rows.errors:
             raise InvalidModel(f"it answers nothing: {rows.errors[min(rows.errors)].message}", where=str(self._path))
+        rows = Batch({name: each for name, each in rows.columns.items() if not isinstance(each, Bytes)}, rows.rows)
         use_threads(self._threads)
         try:
             with torch.inference_mode():

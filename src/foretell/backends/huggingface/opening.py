@@ -6,7 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from foretell.backends.artefact_bytes import bytes_of, check_digest, digest_of
-from foretell.backends.huggingface.folder import check_folder, check_modules, is_cross_encoder, task_of
+from foretell.backends.huggingface.folder import (
+    ENTITIES,
+    check_folder,
+    check_modules,
+    is_cross_encoder,
+    is_static,
+    task_of,
+)
 from foretell.backends.opened import Opened
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting
@@ -29,6 +36,10 @@ def open_transformers(path: Path, settings: ModelSettings) -> Opened:
             from foretell.backends.huggingface.images import ImageModel
 
             return ImageModel(path, settings, task)
+        if task == ENTITIES:
+            from foretell.backends.huggingface.entities import EntityModel
+
+            return EntityModel(path, settings, task)
         from foretell.backends.huggingface.texts import TextModel
 
         return TextModel(path, settings, task)
@@ -42,7 +53,9 @@ def open_sentences(path: Path, settings: ModelSettings) -> Opened:
     check_modules(path)
     if is_cross_encoder(path):
         return open_transformers(path, settings)
-    check_folder(path)
+    static = is_static(path)
+    if not static:
+        check_folder(path)
     if settings.task is not None:
         fix = "leave it out"
         raise InvalidSetting("a sentence encoder has one task", where=str(path), got=f"task = {settings.task}", fix=fix)
@@ -51,7 +64,10 @@ def open_sentences(path: Path, settings: ModelSettings) -> Opened:
 
     def made() -> Model:
         from foretell.backends.huggingface.sentences import SentenceEncoder
+        from foretell.backends.huggingface.static import StaticEncoder
 
+        if static:
+            return StaticEncoder(path, settings)
         return SentenceEncoder(path, settings)
 
     return _opened(path, settings, made, "sentence-transformers")

@@ -30,19 +30,23 @@ class SentenceEncoder(Network):
             str(self._path), device="cpu", trust_remote_code=False, local_files_only=True,
             model_kwargs={"dtype": dtype, "use_safetensors": True},
         )  # fmt: skip
-        tokenizer = getattr(made, "tokenizer", None)
-        if tokenizer is None or not hasattr(tokenizer, "pad_token_id"):
-            raise InvalidModel("its first step has no tokenizer", where=str(self._path), expected="a transformer")
+        pad = self._pad(made)
         self._prompt = str((made.prompts or {}).get(made.default_prompt_name) or "")
         self._width: int | None = made.truncate_dim
-        fill = dict.fromkeys(tokenizer.model_input_names, 0.0)
-        fill["input_ids"] = float(tokenizer.pad_token_id or 0)
         width = made.get_sentence_embedding_dimension() if not hasattr(made, "get_embedding_dimension") \
             else made.get_embedding_dimension()  # fmt: skip
         if self._width is not None and width is not None:
             width = min(width, self._width)
         outputs = (TensorSpec("embedding", DataType.FP32, (width,)),)
-        return made, ModelSpec((TensorSpec("text", DataType.BYTES, ()),), outputs, pad={**fill, MASK: 0.0})
+        return made, ModelSpec((TensorSpec("text", DataType.BYTES, ()),), outputs, pad={**pad, MASK: 0.0})
+
+    def _pad(self, made: Any) -> dict[str, float]:
+        """What fills up the rows of each of its inputs. Raises `InvalidModel` for an encoder of something else."""
+        tokenizer = getattr(made, "tokenizer", None)
+        if tokenizer is None or not hasattr(tokenizer, "pad_token_id"):
+            raise InvalidModel("its first step has no tokenizer", where=str(self._path), expected="a transformer")
+        fill = dict.fromkeys(tokenizer.model_input_names, 0.0)
+        return {**fill, "input_ids": float(tokenizer.pad_token_id or 0)}
 
     def preprocess(self, batch: Batch, ctx: Context) -> Batch:
         if self._network is None:
@@ -53,14 +57,18 @@ class SentenceEncoder(Network):
         return plain_texts()
 
     def _tokens(self, batch: Batch) -> Batch:
-        texts = to_python(batch.columns["text"]) or [""]
-        if hasattr(self._network, "preprocess"):
-            made = self._network.preprocess(texts, prompt=self._prompt or None)
-        else:
-            made = self._network.tokenize([self._prompt + text for text in texts])
+        made = self._tokenized(batch)
         self._prompt_length = made.get("prompt_length")
         tokens = {name: np.asarray(each, np.int64) for name, each in made.items() if isinstance(each, torch.Tensor)}
         return columns_of(tokens, max(1, batch.rows)).slice(0, batch.rows)
+
+    def _tokenized(self, batch: Batch) -> Mapping[str, Any]:
+        """What the network's first step makes of the texts, of an empty one where there are no rows."""
+        texts = to_python(batch.columns["text"]) or [""]
+        if hasattr(self._network, "preprocess"):
+            made: Mapping[str, Any] = self._network.preprocess(texts, prompt=self._prompt or None)
+            return made
+        return dict(self._network.tokenize([self._prompt + text for text in texts]))
 
     def _answer(self, network: Any, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         told = {} if self._prompt_length is None else {"prompt_length": self._prompt_length}

@@ -28,5 +28,10 @@ def columns_of(tokens: Mapping[str, Array], rows: int) -> Batch:
     columns: dict[str, Column] = {
         name: Ragged(Dense(np.ascontiguousarray(np.asarray(array)[mask])), offsets) for name, array in tokens.items()
     }
+    return Batch(columns, rows, without_token(mask.sum(axis=1)))
+
+
+def without_token(lengths: Array) -> dict[int, RowError]:
+    """The rows whose length is 0."""
     none = RowError(InvalidInput.code, "the text has no token that this model knows")
-    return Batch(columns, rows, dict.fromkeys(np.flatnonzero(~mask.any(axis=1)).tolist(), none))
+    return dict.fromkeys(np.flatnonzero(lengths == 0).tolist(), none)
