@@ -98,7 +98,12 @@ def swapped(data: np.ndarray) -> np.ndarray:
     return data.astype(data.dtype.newbyteorder())
 
 
-@pytest.mark.parametrize("layout", [every_second, backwards, np.asfortranarray, swapped])
+def unaligned(data: np.ndarray) -> np.ndarray:
+    """As behind a head of any length in the body of a request."""
+    return np.frombuffer(b"{" + data.tobytes(), data.dtype, offset=1).reshape(data.shape)
+
+
+@pytest.mark.parametrize("layout", [every_second, backwards, np.asfortranarray, swapped, unaligned])
 def test_memory_layout_does_not_matter(case: Case, model: Model, layout: Callable[[np.ndarray], np.ndarray]) -> None:
     batch = case.batch
     for name, column in dense_inputs(case.batch):

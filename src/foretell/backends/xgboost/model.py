@@ -105,6 +105,7 @@ class XgboostModel(ArrayModel):
             raise ModelError("the model is closed", where=self._where)
         if rows.shape[1] != self._found.features:
             raise InvalidInput("wrong number of features", expected=self._found.features, got=rows.shape[1])
+        rows = np.require(rows, requirements="A")  # XGBoost refuses what lies behind a head of any length in a body
         if pool is None or len(rows) < 2 * _PART_ROWS:
             raw = predict(rows)
         else:
