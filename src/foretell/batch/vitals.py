@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from foretell.control_groups import groups, numbers
 
 _KIB = 1024
 
@@ -70,27 +72,19 @@ def _field(path: str, name: str) -> int | None:
 
 def _left_in_groups() -> list[int | None]:
     """Of each control group with a limit that this process is in."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
-    except OSError:
-        return []
-    found: list[int | None] = []
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if not kinds:
-            groups = [PurePosixPath(path), *PurePosixPath(path).parents]
-            found += [_left(Path("/sys/fs/cgroup") / str(group).lstrip("/"), "max", "current", "") for group in groups]
-        elif "memory" in kinds.split(","):
-            group = Path("/sys/fs/cgroup/memory") / path.lstrip("/")
-            found.append(_left(group, "limit_in_bytes", "usage_in_bytes", "total_"))
-    return found
+    return [
+        _left(folder, "max", "current", "")
+        if version == 2
+        else _left(folder, "limit_in_bytes", "usage_in_bytes", "total_")
+        for folder, version in groups("memory")
+    ]
 
 
-def _left(group: Path, limit: str, used: str, prefix: str) -> int | None:
+def _left(group: str, limit: str, used: str, prefix: str) -> int | None:
     """Of one group. What it keeps of files counts as free: the system gives it back when it is needed."""
     try:
-        most, now = (int((group / f"memory.{name}").read_text("ascii")) for name in (limit, used))
-        stats = dict(line.split() for line in (group / "memory.stat").read_text("ascii").splitlines())
+        (most,), (now,) = numbers(f"{group}/memory.{limit}"), numbers(f"{group}/memory.{used}")
+        stats = dict(line.split() for line in Path(group, "memory.stat").read_text("ascii").splitlines())
         return max(0, most - now + int(stats.get(f"{prefix}inactive_file", 0)))
     except (OSError, ValueError):
         return None
