@@ -177,6 +177,12 @@ def test_a_file_that_changed_since_it_was_opened_is_refused(tmp_path: Path) -> N
             one_node("BitShift", ["N"], ["N"], TensorProto.UINT16, direction="LEFT"),
             "refuses the model|cannot compute the operator BitShift",
         ),
+        (
+            one_node(
+                "StringNormalizer", ["N"], ["N"], TensorProto.STRING, case_change_action="LOWER", locale="xx_YY.UTF-8"
+            ),
+            r"the rules of xx_YY\.UTF-8, which this machine lacks; install that locale",
+        ),
         (build([], [value("x", ["N"])], [value("y", ["N"])]), "refuses the model"),
         (one_node("Relu", ["N"], ["N"], TensorProto.STRING), "refuses the model"),
     ],

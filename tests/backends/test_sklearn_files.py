@@ -228,3 +228,12 @@ def test_an_agreed_joblib_file_opens(tmp_path: Path) -> None:
     found = opened(path, allow_pickle=True, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     assert found.framework == "scikit-learn"
     assert labels(found) == ESTIMATOR.predict(X).tolist()
+
+
+def test_a_pickle_of_a_model_among_other_things_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "m.joblib"
+    joblib.dump({"model": ESTIMATOR, "columns": ["a", "b"]}, path)
+    with pytest.raises(
+        InvalidModel, match="more than a model; expected one model, got a dict of model, columns; write"
+    ):
+        opened(path, allow_pickle=True, sha256=hashlib.sha256(path.read_bytes()).hexdigest())

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import load_diabetes
+from sklearn.decomposition import NMF
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
@@ -63,6 +64,19 @@ def test_classifiers_answer_label_and_probabilities_exactly_as_they_do(estimator
         TensorSpec("label", kind, ()),
         TensorSpec("probabilities", DataType.FP64, (3,)),
     )
+
+
+def test_labels_in_a_column_of_their_own_are_one_for_each_row() -> None:
+    class Wide(GaussianNB):
+        def predict(self, X: Any) -> Any:
+            return super().predict(X)[:, None]
+
+    estimator = make_pipeline(StandardScaler(), Wide()).fit(X, NAMES[Y])
+    assert answer(loaded(estimator))["label"].tolist() == estimator.predict(X)[:, 0].tolist()
+
+
+def test_transformers_that_look_at_all_rows_of_a_call_get_those_of_one_caller() -> None:
+    assert not loaded(make_pipeline(NMF(2, max_iter=20, tol=0.1), GaussianNB()).fit(X, Y)).spec.row_wise
 
 
 def test_classifiers_without_probabilities_answer_labels_alone() -> None:

@@ -174,6 +174,15 @@ def test_a_program_keeps_the_plain_values_that_it_was_exported_with(tmp_path: Pa
         Predictor(program(times=torch.export.Dim.DYNAMIC))
 
 
+def test_a_module_that_takes_a_dict_says_what_to_do() -> None:
+    class Together(torch.nn.Module):
+        def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return inputs["x"]
+
+    with pytest.raises(InvalidModel, match=r"takes all inputs in one; .* got inputs of mapping; give it a parameter"):
+        Predictor(Together())
+
+
 def test_an_example_may_name_parameters_that_have_a_default() -> None:
     class Tokens(torch.nn.Module):
         def forward(self, ids: torch.Tensor, kinds: Any = None, mask: Any = None) -> torch.Tensor:

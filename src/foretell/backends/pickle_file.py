@@ -29,6 +29,11 @@ def open_pickle(path: Path, settings: ModelSettings) -> Opened:
     artefact = Artefact.read(path)
     artefact.check_digest(settings.sha256)
     value, _ = with_versions(lambda: _load(artefact), path.name)
+    if isinstance(value, (dict, list, tuple)):
+        inside = ", ".join(str(name)[:20] for name in list(value)[:5]) if isinstance(value, dict) else len(value)
+        what, got = "it holds more than a model", f"a {type(value).__name__} of {inside}"
+        fix = "write the model alone, its other parts into a pipeline with it; or serve a Python class that loads it"
+        raise InvalidModel(what, where=str(path), expected="one model", got=got, fix=fix)
     opened = open_object(value, replace(settings, sha256=None), source=str(path))
     opened = replace(opened, name=path.stem, permission="allow_pickle")
     return replace(opened, digest=artefact.digest, size_bytes=len(artefact.data))

@@ -24,6 +24,7 @@ _OPSET = re.compile(
     r"Opset (?P<got>\d+) is under development.*support for domain (?P<domain>\S+) is till opset (\d+)", re.S
 )
 _IR = re.compile(r"Unsupported model IR version: (?P<got>\d+), max supported IR version: (?P<most>\d+)")
+_LOCALE = re.compile(r"Failed to construct locale with name:(?P<name>[\w.@-]+?):")
 _INVALID_INPUT = ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT", "Required inputs")
 
 
@@ -50,6 +51,10 @@ def load_error(error: Exception, found: OnnxFile, where: str) -> InvalidModel:
         fix = "save it with an older onnx package, or install a newer onnxruntime"
         what = f"its IR version is newer than {runtime} takes"
         return InvalidModel(what, where=where, expected=f"at most {match['most']}", got=match["got"], fix=fix)
+    if match := _LOCALE.search(text):
+        what = f"its texts are changed by the rules of {match['name']}, which this machine lacks"
+        fix = "install that locale (on Debian: apt-get install locales-all), or convert it with locale C.UTF-8"
+        return InvalidModel(what, where=where, fix=fix)
     return InvalidModel(f"{runtime} refuses the model: {clean(text)}", where=where)
 
 

@@ -73,6 +73,8 @@ def _classes(estimator: Any) -> Answers:
         if one_call and classes is not None:
             return {"label": classes.take(np.argmax(probabilities, axis=1)), "probabilities": _floats(probabilities)}
         label = _array(estimator.predict(x))
+        if label.shape[1:] == (1,) and isinstance(classes, np.ndarray) and classes.ndim == 1:
+            label = label[:, 0]  # as CatBoost has it, where there are several classes
         if isinstance(probabilities, list):  # several targets, each with classes of its own
             named = {f"probabilities_{target}": _floats(each) for target, each in enumerate(probabilities)}
             return {"label": label, **named}

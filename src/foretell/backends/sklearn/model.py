@@ -23,6 +23,9 @@ from foretell.forms.values import to_column
 from foretell.model import Context, Model
 from foretell.types import ModelSpec, TensorSpec
 
+_TOGETHER = {"NMF", "MiniBatchNMF"}
+"""They work on all rows of a call until these together are near enough to an end."""
+
 
 class SklearnModel(Model):
     """Inputs: `input` FP64 [rows, n]; or `text` BYTES [rows]; or one tensor [rows] for each column of a mixed table,
@@ -58,7 +61,8 @@ class SklearnModel(Model):
         self._inputs = read_inputs(estimator, self._where)
         bare = estimator if self._inputs.named else without_names(estimator)
         self._answers = answers_of(bare, self._where)
-        self._standard = all(type(step).__module__.startswith("sklearn.") for step in _parts(estimator))
+        parts = _parts(estimator)
+        self._standard = all(type(step).__module__.startswith("sklearn.") for step in parts)
         told = probe(self._answers, self._inputs, estimator, self._where)
         self._outputs = LearnedOutputs(told)
         names = class_names(steps_of(estimator)[-1]) if steps_of(estimator) else None
@@ -66,6 +70,7 @@ class SklearnModel(Model):
         spec = ModelSpec(
             inputs=self._inputs.specs,
             outputs=told,
+            row_wise=not any(type(step).__name__ in _TOGETHER for step in parts),
             concurrent=self._standard,
             labels={"probabilities": names} if names is not None and wide else None,
             features=self._inputs.features,

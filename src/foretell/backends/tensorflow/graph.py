@@ -37,6 +37,8 @@ def signature_of(graph: Any, where: str) -> Any:
     if len(known) != 1:
         got = ", ".join(sorted(known)) or "none with inputs and outputs"
         fix = "save it with signatures={'serving_default': function}"
+        if known:
+            fix = f"load it, and save it with signatures={{'serving_default': loaded.signatures[{min(known)!r}]}}"
         raise InvalidModel("no signature to serve", where=where, expected="serving_default, or one", got=got, fix=fix)
     return next(iter(known.values()))
 

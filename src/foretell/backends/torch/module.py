@@ -17,7 +17,7 @@ from foretell.backends.torch.program import runnable_of as runnable_of_program
 from foretell.backends.torch.runnable import Runnable
 from foretell.backends.torch.script import runnable_of as runnable_of_script
 from foretell.config import ModelSettings
-from foretell.errors import InvalidSetting
+from foretell.errors import InvalidModel, InvalidSetting
 from foretell.types import ModelSpec, TensorSpec
 
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -46,6 +46,10 @@ def runnable_of(module: torch.nn.Module, where: str, example: object = None) -> 
     module.eval()
     declared = read_declared(module, where)
     told = read_signature(module.forward, f"{where}.forward")
+    if told.whole is not None:
+        what, got = "its forward takes all inputs in one", f"{told.parameters[0].name} of {told.whole.name.lower()}"
+        fix = "give it a parameter for each, or serve a Python class that calls it"
+        raise InvalidModel(what, where=where, expected="tensors as inputs", got=got, fix=fix)
     inputs = declared.spec.inputs or told.specs()
     batch = None
     call: Callable[..., Any] = module

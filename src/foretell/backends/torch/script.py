@@ -22,7 +22,8 @@ def runnable_of(module: Any, where: str) -> Runnable:
     for each in needed:
         if not isinstance(each.type, torch.TensorType):
             expected, got = "tensors as inputs", f"{each.name}: {each.type}"
-            raise InvalidModel("its forward takes more than tensors", where=where, expected=expected, got=got)
+            fix = "save a module around it, whose forward takes a tensor for each input"
+            raise InvalidModel("its forward takes more than tensors", where=where, expected=expected, got=got, fix=fix)
     if not needed:
         raise InvalidModel("a model without inputs has nothing to answer", where=where)
     inputs = tuple(TensorSpec(each.name.partition(".")[0]) for each in needed)
