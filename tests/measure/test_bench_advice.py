@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from foretell.bench.advice import advise
 from foretell.bench.measure import Mode, Point, sizes_to
 
@@ -59,6 +61,27 @@ def test_threads_that_pay_and_threads_that_do_not() -> None:
 
     assert flags(*tried(100, 105))[-1] == "--threads 1"
     assert flags(*tried(100, 250))[-1] == "--threads 4"
+
+
+def test_the_fewest_replicas_that_do_nearly_the_most() -> None:
+    def tried(*rates: tuple[int, float, float]) -> list[Point]:
+        return [
+            replace(point("micro-batched", 16, rate, p99_ms), replicas=number)
+            for replicas, several, p99_ms in rates
+            for number, rate in ((1, 100.0), (replicas, several))
+        ]
+
+    (advice,) = advise([ALONE, *tried((2, 190, 3), (4, 300, 5), (8, 310, 9))])
+    assert advice.flag == "--replicas 4"
+    assert advice.why.startswith("3.00 times the rows of one, for 16 callers at a time: 300 rows/s, 99 of 100 answers")
+    assert flags(*tried((2, 190, 3), (4, 300, 5)), slo_ms=4) == ["--replicas 2"]
+    assert advise([ALONE, *tried((2, 190, 9))], slo_ms=4) == []
+    (none,) = advise([ALONE, *tried((2, 105, 3))])
+    assert (none.flag, none.why) == (
+        "", "replicas do not pay: 2 answer 1.05 times the rows of one, for 16 callers at a time"
+    )  # fmt: skip
+    threads = [point("batched", 8, rate, threads=threads) for threads, rate in ((1, 100), (4, 250))]
+    assert flags(*threads, *tried((2, 190, 3))) == ["", "--replicas 2"]
 
 
 def test_cost_follows_from_speed_and_price() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ def run(*words: object) -> int:
 
 
 def test_every_way_is_measured(iris: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(iris, "--json", "--seconds", 0.001, "--max-size", 4, "--price-per-hour", 0.5) == 0
+    words = ("--json", "--seconds", 0.02, "--max-size", 4, "--max-replicas", 3, "--price-per-hour", 0.5)
+    assert run(iris, *words) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["model"] == "iris"
-    ways = [(point["mode"], point["size"]) for point in found["points"] if not point["threads"]]
+    ways = [(point["mode"], point["size"]) for point in found["points"] if not point["threads"] + point["replicas"]]
     assert ways == [("one by one", 1), ("batched", 2), ("batched", 4),
                     ("micro-batched", 1), ("micro-batched", 2), ("micro-batched", 4)]  # fmt: skip
     for point in found["points"]:
@@ -40,6 +42,61 @@ def test_every_way_is_measured(iris: Path, capsys: pytest.CaptureFixture[str]) -
         assert 0 < point["p50_ms"] <= point["p99_ms"]
         assert point["cost_per_million"] == pytest.approx(0.5 / 3600 * 1e6 / point["rows_per_s"])
     assert found["advice"]
+    pairs = [(point["replicas"], point["mode"]) for point in found["points"] if point["replicas"]]
+    assert pairs[:2] == [(1, "micro-batched"), (2, "micro-batched")]
+    assert pairs[2:] in ([], [(1, "micro-batched"), (3, "micro-batched")])
+    assert any("replica" in each["flag"] + each["why"] for each in found["advice"])
+
+
+GIL = """
+import os
+from foretell import DataType, TensorSpec
+
+class Gil:
+    inputs = (TensorSpec("x", DataType.FP32, (2,)),)
+
+    def load(self):
+        with open(__file__ + ".pids", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+
+    def predict(self, x):
+        return [sum(row) for row in x.tolist()]
+"""
+
+
+def test_replicas_of_a_model_that_holds_the_interpreter_are_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gil.py").write_text(GIL)
+    monkeypatch.setenv("FORETELL_EXECUTOR", "process")
+    assert run(f"{tmp_path}/gil.py:Gil", "--seconds", 0.05, "--max-size", 2, "--max-replicas", 2) == 0
+    printed = capsys.readouterr().out
+    assert "│ 1 replica " in printed and "│ 2 replicas " in printed
+    assert "measured in " in printed
+    pids = (tmp_path / "gil.py.pids").read_text().split()
+    assert len(set(pids)) == len(pids) == 4  # as it is set, one replica, and two beside it
+    assert str(os.getpid()) not in pids
+
+
+@pytest.mark.parametrize(("name", "value"), [("replicas", "2"), ("executor", "inline")])
+def test_what_somebody_has_chosen_is_not_measured_against(
+    iris: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"FORETELL_{name.upper()}", value)
+    assert run(iris, "--seconds", 0.001, "--max-size", 1, "--max-replicas", 2, "--json") == 0
+    assert not any(point["replicas"] for point in json.loads(capsys.readouterr().out)["points"])
+
+
+def test_a_replica_that_cannot_be_opened_costs_no_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    once = GIL.replace(
+        "        with open",
+        "        if os.path.exists(__file__ + '.pids'): raise ValueError('once')\n        with open",
+    )
+    (tmp_path / "once.py").write_text(once)
+    assert run(f"{tmp_path}/once.py:Gil", "--seconds", 0.05, "--max-size", 1, "--max-replicas", 2, "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["points"]
+    assert "replicas are not measured: " in printed.err and "once" in printed.err
 
 
 def test_people_get_a_table_and_a_page(iris: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,10 +173,11 @@ def test_a_page_takes_the_place_of_nothing(iris: Path, tmp_path: Path, capsys: p
 
 def test_sizes_end_where_a_call_takes_too_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "slow.py").write_text(CODE.replace('os.write(1, b"hello")', "__import__('time').sleep(0.03)"))
-    assert run(f"{tmp_path}/slow.py:Odd", "--seconds", 0.001, "--json") == 0
+    assert run(f"{tmp_path}/slow.py:Odd", "--seconds", 0.001, "--max-replicas", 2, "--json") == 0
     printed = capsys.readouterr()
     assert {point["size"] for point in json.loads(printed.out)["points"]} == {1}
     assert "larger ones are not measured" in printed.err
+    assert "replicas are not measured, since an answer takes 0.03" in printed.err
 
 
 @pytest.mark.parametrize(
@@ -132,6 +190,7 @@ def test_sizes_end_where_a_call_takes_too_long(tmp_path: Path, capsys: pytest.Ca
         ["--seconds", "inf"],
         ["--slo-ms", "0"],
         ["--price-per-hour", "-1"],
+        ["--max-replicas", "0"],
     ],
 )
 def test_wrong_use(iris: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

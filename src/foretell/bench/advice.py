@@ -25,11 +25,13 @@ def advise(points: Sequence[Point], slo_ms: float | None = None) -> list[Advice]
     """One piece for each question that the figures answer. `slo_ms`: how long 99 of 100 answers may take."""
     alone = next(point for point in points if point.mode == "one by one" and not point.threads)
     calls = [point for point in points if point.mode != "micro-batched" and not point.threads]
-    together = [point for point in points if point.mode == "micro-batched"]
+    together = [point for point in points if point.together]
+    replicas = _replicas([point for point in points if point.replicas], slo_ms)
     return [
         *_batching(alone, calls, slo_ms),
         *_callers(together, alone, slo_ms),
-        *_threads([point for point in points if point.threads]),
+        *_threads([point for point in points if point.threads], several=any(each.flag for each in replicas)),
+        *replicas,
     ]
 
 
@@ -73,8 +75,8 @@ def _least(points: Sequence[Point]) -> str:
     return f"{min(point.p99_ms for point in points):.3g} ms at best"
 
 
-def _threads(tried: Sequence[Point]) -> list[Advice]:
-    """One thread against all: of the same calls."""
+def _threads(tried: Sequence[Point], *, several: bool) -> list[Advice]:
+    """One thread against all: of the same calls. `several`: whether replicas are advised, which share the cores."""
     gains = {}
     for size in sorted({point.size for point in tried}):
         some = {point.threads: point for point in tried if point.size == size}
@@ -83,7 +85,30 @@ def _threads(tried: Sequence[Point]) -> list[Advice]:
     if not gains or most == 1:
         return []
     said = " and ".join(f"{gain:.2f} times as fast in calls of {size}" for size, gain in gains.items())
-    if max(gains.values()) < _WORTH:
-        why = f"{most} threads are {said}, which is not worth the other cores; --replicas use them, too"
-        return [Advice("--threads 1", why)]
+    pays = max(gains.values()) >= _WORTH
+    if several:
+        return [Advice("", f"of one call alone, {most} threads are {said}; replicas share them")] if pays else []
+    if not pays:
+        return [Advice("--threads 1", f"{most} threads are {said}, which is not worth the other cores")]
     return [Advice(f"--threads {most}", f"{most} threads are {said}")]
+
+
+def _replicas(tried: Sequence[Point], slo_ms: float | None) -> list[Advice]:
+    """The fewest that do nearly the most, against one: `tried` are pairs of the same callers."""
+    gains = {
+        several: several.rows_per_s / one.rows_per_s
+        for one, several in zip(tried[::2], tried[1::2], strict=True)
+        if slo_ms is None or several.p99_ms <= slo_ms
+    }
+    if not gains:
+        return []
+    most = max(gains.values())
+    fewest = min((point for point, gain in gains.items() if gain >= _NEARLY * most), key=lambda point: point.replicas)
+    said = f"{gains[fewest]:.2f} times the rows of one, for {counted(fewest.size, 'caller')} at a time"
+    if gains[fewest] < _WORTH:
+        return [Advice("", f"replicas do not pay: {fewest.replicas} answer {said}")]
+    why = (
+        f"{said}: {count(fewest.rows_per_s)} rows/s, 99 of 100 answers within {fewest.p99_ms:.3g} ms; each takes the "
+        "memory of the model again"
+    )
+    return [Advice(f"--replicas {fewest.replicas}", why)]

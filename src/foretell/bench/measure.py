@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from foretell.batch.report_text import counted
 from foretell.columns import Batch
 from foretell.engine.engine import Engine
 
@@ -28,7 +29,8 @@ CALLERS = (1, 2, 4, 8, 16, 32, 64, 128)
 class Point:
     """One measurement. `size`: rows of a call; of "micro-batched", callers that each ask one row after another.
 
-    `p50_ms`, `p99_ms`: how long one caller waits for a call. `threads`: of a call; 0: as the model has it.
+    `p50_ms`, `p99_ms`: how long one caller waits for a call. `threads`: of a call; 0: as the model has it. `replicas`:
+    that were measured against each other; 0: as the settings have it.
     """
 
     mode: Mode
@@ -38,6 +40,17 @@ class Point:
     p50_ms: float
     p99_ms: float
     threads: int = 0
+    replicas: int = 0
+
+    @property
+    def way(self) -> str:
+        """For people."""
+        return counted(self.replicas, "replica") if self.replicas else self.mode
+
+    @property
+    def together(self) -> bool:
+        """Whether it tells what many callers get of the model as it is set."""
+        return self.mode == "micro-batched" and not self.replicas
 
     def cost_per_million(self, price_per_hour: float) -> float:
         """Of a million rows, at this speed, on a machine at this price."""

@@ -16,7 +16,7 @@ def page(
 ) -> str:
     """The whole document. `price`: of this machine for an hour, for the cost of a million rows."""
     calls = [point for point in points if point.mode != "micro-batched" and not point.threads]
-    together = [point for point in points if point.mode == "micro-batched"]
+    together = [point for point in points if point.together]
     parts = [
         f'<header><p class="about"><bdi>{escaped(name)}</bdi> <span class="soft">version {escaped(version)}</span></p>'
         f"<h1>{escaped(_sentence(calls, together))}</h1><p>{escaped(machine)}</p></header>",
@@ -73,7 +73,7 @@ def _table(points: Sequence[Point], price: float | None) -> str:
     ]
     rows = []
     for point in points:
-        cells = [point.mode, str(point.size), str(point.threads or ""), count(point.rows_per_s), f"{point.p50_ms:.3g}",
+        cells = [point.way, str(point.size), str(point.threads or ""), count(point.rows_per_s), f"{point.p50_ms:.3g}",
                  f"{point.p99_ms:.3g}", *([f"{point.cost_per_million(price):.4g}"] if price else [])]  # fmt: skip
         numbers = "".join(f'<td class="number">{escaped(cell)}</td>' for cell in cells[1:])
         rows.append(f"<tr><th>{escaped(cells[0])}</th>{numbers}</tr>")

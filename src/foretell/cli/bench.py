@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
-from foretell.backends.artefact_file import has_threads
 from foretell.backends.opened import refuse_idle_permissions
+from foretell.cli.bench_engines import by_replicas, by_threads, loaded
 from foretell.cli.data import read_data, to_intake
 from foretell.cli.flag import Flag
 from foretell.cli.flags import ModelFlags, read_mapping
-from foretell.cli.loading import load
 from foretell.cli.meant import only, settings_of
 from foretell.cli.notes import counted
 from foretell.cli.output import print_json, print_table, print_text, results_alone, width
 from foretell.cli.place import check_place
 from foretell.cores import usable_cores
+from foretell.engine.decisions import ran_on
 from foretell.errors import InferenceError, InvalidInput, InvalidSetting
 
 if TYPE_CHECKING:
     from foretell.bench.advice import Advice
     from foretell.bench.measure import Point
     from foretell.columns import Batch
-    from foretell.config import ModelSettings
     from foretell.engine.engine import Engine
-    from foretell.repository.plan import Planned
 
 Format = Literal["csv", "image", "json", "jsonl", "npy", "parquet", "tsv", "txt"]
 _OTHERS = 78
@@ -48,6 +46,7 @@ def bench(
     data: Annotated[str | None, Flag(dash=True)] = None,
     max_size: int = 128,
     size: tuple[int, ...] = (),
+    max_replicas: int | None = None,
     seconds: float = 0.5,
     slo_ms: float | None = None,
     price_per_hour: float | None = None,
@@ -70,6 +69,8 @@ def bench(
         Most rows of a call, and most callers at a time.
     size
         Measure calls of so many rows alone; repeat for more. Nothing is advised then.
+    max_replicas
+        Most replicas to measure; 1: one alone. If not set: one for each core.
     seconds
         For each measurement.
     slo_ms
@@ -85,21 +86,49 @@ def bench(
     json
         Print JSON.
     """
-    _check([("max-size", max_size, 1, 2**20), ("seconds", seconds, 0.001, 3600),
+    replicas = usable_cores() if max_replicas is None else max_replicas
+    _check([("max-size", max_size, 1, 2**20), ("seconds", seconds, 0.001, 3600), ("max-replicas", replicas, 1, 1024),
             *(("size", each, 1, 2**20) for each in size)],
            {"slo-ms": slo_ms, "price-per-hour": price_per_hour}, page)  # fmt: skip
-    planned, flags = only(source), model.given()
-    settings = settings_of(planned, flags).settings
+    started = time.monotonic()
+    wanted = _Wanted(size, max_size, replicas, seconds, quiet=json)
     with results_alone():
-        with _loaded(planned, settings, max(size, default=max_size)) as served:
-            refuse_idle_permissions(flags, [served.opened])
-            rows = _answered(served.engine, _rows(served.engine, data, format, map), seconds)
-            points = list(_told(_measured(served.engine, rows, size, max_size, seconds), quiet=json))
-            about = {"model": served.name, "version": served.version, "framework": served.opened.framework}
-        if not size:
-            points += _told(_by_threads(planned, settings, rows, points, seconds), quiet=json)
+        about, points = _figures(source, model.given(), wanted, lambda engine: _rows(engine, data, format, map))
     _show(about, _Found(points, [] if size else _advice(points, slo_ms)), price_per_hour, page, json=json)
+    if not json:
+        print(f"measured in {time.monotonic() - started:.0f} s")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """`sizes`: of calls to measure alone; (): everything up to `max_size` and to so many `replicas`."""
+
+    sizes: tuple[int, ...]
+    max_size: int
+    replicas: int
+    seconds: float
+    quiet: bool
+
+
+def _figures(
+    source: str, flags: Mapping[str, Any], wanted: _Wanted, rows_for: Callable[[Engine], Batch]
+) -> tuple[dict[str, str], list[Point]]:
+    """What the model is, and what was measured of it."""
+    planned = only(source)
+    settings, seconds = settings_of(planned, flags).settings, wanted.seconds
+    with loaded(planned, settings, max(wanted.sizes, default=wanted.max_size)) as served:
+        refuse_idle_permissions(flags, [served.opened])
+        rows = _answered(served.engine, rows_for(served.engine), seconds)
+        points = list(_told(_measured(served.engine, rows, wanted), quiet=wanted.quiet))
+        about = {"model": served.name, "version": served.version, "framework": served.opened.framework}
+        most = 1 if served.engine.spec.stateful else wanted.replicas
+        # Where "auto" has moved the calls of one replica, it would move those of several, in its own time.
+        settled = replace(settings, executor="process") if ran_on(served.engine) == "process" else settings
+    if not wanted.sizes:
+        points += _told(by_threads(planned, settings, rows, points, seconds), quiet=wanted.quiet)
+        points += _told(by_replicas(planned, settled, rows, points, seconds, most), quiet=wanted.quiet)
+    return about, points
 
 
 def _advice(points: list[Point], slo_ms: float | None) -> list[Advice]:
@@ -131,17 +160,6 @@ def _is_page(path: Path) -> bool:
 class _Found:
     points: list[Point]
     advice: list[Advice]
-
-
-@contextlib.contextmanager
-def _loaded(planned: Planned, settings: ModelSettings, most: int) -> Iterator[Any]:
-    """Without a cache, which would answer in the model's place, and without limits that would refuse rows."""
-    chosen = replace(settings, cache_size=0, cache_ttl_s=None, slo_ms=None, max_batch_size=max(most, 1))
-    served = load(planned, chosen, serves=True)
-    try:
-        yield served
-    finally:
-        served.engine.close()
 
 
 def _rows(engine: Engine, data: str | None, fmt: str | None, mapping: tuple[str, ...]) -> Batch:
@@ -179,11 +197,12 @@ def _splits(engine: Engine) -> bool:
     return engine.spec.row_wise and not engine.spec.stateful
 
 
-def _measured(engine: Engine, rows: Batch, chosen: tuple[int, ...], most: int, seconds: float) -> Iterator[Point]:
+def _measured(engine: Engine, rows: Batch, wanted: _Wanted) -> Iterator[Point]:
     from foretell.bench.measure import CALLERS, batched, micro_batched, sizes_to
 
-    if chosen:
-        yield from (batched(engine, rows, size, seconds) for size in chosen)
+    most, seconds = wanted.max_size, wanted.seconds
+    if wanted.sizes:
+        yield from (batched(engine, rows, size, seconds) for size in wanted.sizes)
         return
     splits = _splits(engine)
     sizes = sizes_to(most) if splits else (1,)
@@ -204,27 +223,11 @@ def _while_quick(points: Iterator[Point], seconds: float) -> Iterator[Point]:
             return
 
 
-def _by_threads(
-    planned: Planned, settings: ModelSettings, rows: Batch, points: list[Point], seconds: float
-) -> Iterator[Point]:
-    """The same calls on one thread and on all, where the runtime lets one choose and nobody has."""
-    from foretell.bench.measure import batched
-
-    cores = usable_cores()
-    if cores == 1 or settings.threads or settings.batch_invariant or not has_threads(planned.source):
-        return
-    best = max((point for point in points if point.mode != "micro-batched"), key=lambda point: point.rows_per_s)
-    for threads in (1, cores):
-        with _loaded(planned, replace(settings, threads=threads), best.size) as served:
-            for size in sorted({1, best.size}):
-                yield batched(served.engine, rows, size, seconds, threads)
-
-
 def _told(points: Iterator[Point], *, quiet: bool) -> Iterator[Point]:
     for point in points:
         if not quiet:
             threads = f" on {point.threads}" if point.threads else ""
-            print(f"foretell: {point.mode}, {point.size}{threads}: {_rate(point):,} rows/s", file=sys.stderr)
+            print(f"foretell: {point.way}, {point.size}{threads}: {_rate(point):,} rows/s", file=sys.stderr)
         yield point
 
 
@@ -265,7 +268,7 @@ def _print(about: Mapping[str, str], found: _Found, price: float | None) -> None
         bar = ["█" * max(1, round(point.rows_per_s / most * wide))] if wide > 3 else []
         cost = [] if price is None else [point.cost_per_million(price)]
         size = f"{point.size} on {point.threads}" if point.threads else str(point.size)
-        rows.append([point.mode, size, _rate(point), point.p50_ms, point.p99_ms, *cost, *bar])
+        rows.append([point.way, size, _rate(point), point.p50_ms, point.p99_ms, *cost, *bar])
     heads = [
         "way",
         "size",
