@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ EVERY: dict[str, Callable[[Run], None]] = {
 
 def main(arguments: list[str]) -> int:
     given = _parse(arguments)
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # foretell turns it off: so it is off for all
     report = Report()
     started = time.monotonic()
     for name in given.names:

@@ -76,8 +76,18 @@ def test_only_the_command_line_reads_the_environment() -> None:
         return isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and is_name(node.value, "os")
 
     found = where(reads, outside="cli")
-    found.pop("foretell.backends.quiet_tensorflow", None)  # it only sets what TensorFlow reads, and nobody has set
-    assert found == {}
+    # They only set what TensorFlow and ONNX Runtime read, and nobody has set.
+    assert set(found) <= {"foretell.backends.quiet_tensorflow", "foretell.backends.onnx.quiet"}
+
+
+@pytest.mark.parametrize(("package", "way"), [("onnxruntime", "onnx"), ("openvino", "openvino")])
+def test_what_would_tell_of_its_users_is_imported_quietly(package: str, way: str) -> None:
+    def imports(node: ast.AST) -> bool:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        return any(name.partition(".")[0] == package for name in names)
+
+    assert set(where(imports)) == {f"foretell.backends.{way}.quiet"}
 
 
 def test_no_module_changes_its_own_globals() -> None:

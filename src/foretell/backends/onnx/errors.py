@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-import onnxruntime
-
+from foretell.backends.onnx.quiet import onnxruntime
 from foretell.backends.onnx_format.file import OnnxFile
 from foretell.backends.row_axis import Declared, differing_sizes
 from foretell.columns import Array

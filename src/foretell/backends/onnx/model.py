@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import onnxruntime
 
 from foretell.backends.artefact_bytes import file_stamp
 from foretell.backends.crowd import MOST_BYTES, Crowd
@@ -19,6 +18,7 @@ from foretell.backends.onnx.answers import Output
 from foretell.backends.onnx.bf16 import to_ort_value
 from foretell.backends.onnx.errors import run_error
 from foretell.backends.onnx.quantize import quantized
+from foretell.backends.onnx.quiet import onnxruntime
 from foretell.backends.onnx.session import Session, open_session, passes_of, threads_of
 from foretell.backends.onnx.spec import declared_inputs, declared_outputs
 from foretell.backends.onnx_format.file import OnnxFile

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import onnxruntime
 
 from foretell.backends.cpu import cpu_precisions
 from foretell.backends.differences import largest_difference
 from foretell.backends.onnx.quantize import METHOD
+from foretell.backends.onnx.quiet import onnxruntime
 from foretell.backends.onnx.session import QUANTIZATION
 from foretell.backends.sample import sample
 from foretell.backends.trial_file import decided

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from foretell.backends.cpu import cpu_precisions
 from foretell.backends.onnx.errors import clean, load_error
+from foretell.backends.onnx.quiet import onnxruntime
 from foretell.backends.onnx_format.file import OnnxFile
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
