@@ -118,6 +118,9 @@ def test_half_a_folder(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     assert "cannot be read" in refusal(folder, InvalidModel)
+    (folder / "onnx").mkdir()
+    weights.rename(folder / "onnx" / "model.onnx")
+    assert "holds no weights; expected model.safetensors; give the path of model.onnx" in refusal(folder, InvalidModel)
     (folder / "config.json").write_text('{"model_type": ')
     assert "no JSON" in refusal(folder, InvalidModel)
 

@@ -22,7 +22,7 @@ from foretell.backends.artefact_bytes import digest_of
 from foretell.backends.keras.model import import_keras
 from foretell.columns import Batch, Bytes, Dense
 from foretell.config import ModelSettings
-from foretell.errors import InvalidModel, InvalidSetting, Unavailable, UnsafeModel
+from foretell.errors import InvalidModel, InvalidSetting, ModelError, Unavailable, UnsafeModel
 from foretell.model import Context
 from foretell.types import DataType, TensorSpec
 
@@ -222,3 +222,11 @@ def test_a_class_that_was_called_once_has_told_its_inputs(tmp_path: Path) -> Non
     np.testing.assert_array_equal(found["sum"], wanted["sum"].numpy().astype(np.float32))
     with pytest.raises(UnsafeModel, match=r"code of others.*Both"):
         loaded(made.keras_file(live, tmp_path))
+
+
+def test_what_keras_says_of_a_call_that_failed_is_its_reason(tmp_path: Path) -> None:
+    keras = import_keras()
+    words = keras.Sequential([keras.Input((None,), dtype="int32", name="ids"), keras.layers.Embedding(9, 2)])
+    model = loaded(made.keras_file(words, tmp_path))
+    with pytest.raises(ModelError, match=r"Keras failed: InvalidArgumentError: indices\[0,0\] = 99 is not in"):
+        asked(model, ids=np.full((1, 2), 99, np.int32))

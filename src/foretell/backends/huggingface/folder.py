@@ -49,7 +49,9 @@ def check_folder(path: Path) -> Mapping[str, Any]:
         if pickles:
             fix = "save it with save_pretrained, whose weights are .safetensors"
             raise UnsafeModel("its weights are no .safetensors", where=str(path), got=pickles[0], fix=fix)
-        raise InvalidModel("the folder holds no weights", where=str(path), expected=_WEIGHTS[0])
+        graphs = [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]
+        fix = f"give the path of {graphs[0].name}, which takes tokens" if graphs else ""
+        raise InvalidModel("the folder holds no weights", where=str(path), expected=_WEIGHTS[0], fix=fix)
     return config
 
 

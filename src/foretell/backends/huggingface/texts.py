@@ -60,7 +60,7 @@ class TextModel(Network):
             raise InvalidModel(what, where=str(self._path), got=type(network).__name__, fix=fix)
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._path, **LOCAL)
         if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
         longest = min(self._tokenizer.model_max_length, _longest(network))
         self._most = longest if longest < _MOST_TOKENS else None
         names = [name for name in self._tokenizer.model_input_names if name != MASK]

@@ -34,6 +34,9 @@ _BF16 = "bfloat16"
 _MADE_UP = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
 """Names that Keras gives by counting, so that they are others in the next process."""
 
+_AROUND = re.compile("\x1b\\[[0-9;]*m|{{function_node [^}]*}} ?")
+_WHERE = "Exception encountered when calling"
+
 
 class KerasModel(ArrayModel):
     """Inputs have the names that the model gives them, texts are BYTES; one that nobody has named is `input`. Outputs
@@ -58,6 +61,12 @@ class KerasModel(ArrayModel):
         _, outputs = _side(model, "output", self._where)
         self._answers = [name for name, _ in outputs]
         rule = rule_of(*([tuple(tensor.shape) for _, tensor in side] for side in (inputs, outputs)))
+        backend = keras.backend.backend()
+        if backend != "tensorflow" and (texts := [name for name, each in inputs if str(each.dtype) == "string"]):
+            what, fix = "Keras takes texts on TensorFlow only", "set KERAS_BACKEND=tensorflow"
+            raise InvalidModel(
+                what, where=self._where, expected="tensorflow", got=f"{texts[0]!r} on {backend}", fix=fix
+            )
         self._answer = _function(keras, model)
         spec = ModelSpec(
             inputs=tuple(_tensor(name, each, rule, self._where) for name, each in inputs),
@@ -82,8 +91,7 @@ class KerasModel(ArrayModel):
         return {name: _array(each) for name, each in zip(self._answers, several, strict=True)}
 
     def _raised(self, error: Exception) -> InferenceError:
-        text = str(getattr(error, "message", "") or error).strip().partition("\n")[0][:300]
-        return ModelError(f"Keras failed: {type(error).__name__}: {text}", where=self._where)
+        return ModelError(f"Keras failed: {type(error).__name__}: {_reason(error)}", where=self._where)
 
     def _unload(self) -> None:
         self._answer = None
@@ -93,6 +101,13 @@ class KerasModel(ArrayModel):
         backend = keras.backend.backend()
         version = import_quietly(backend, "Keras").__version__
         return {"keras": keras.__version__, backend: version, "numpy": np.__version__}
+
+
+def _reason(error: Exception) -> str:
+    """One line of what Keras and its backend say, without what they have put around it."""
+    text = _AROUND.sub("", str(getattr(error, "message", "") or error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
+    return next((line for line in lines if not line.startswith(_WHERE)), lines[0])[:300]
 
 
 def import_keras() -> Any:
