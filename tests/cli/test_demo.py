@@ -195,6 +195,17 @@ def test_a_full_disk_is_told_as_one_of_the_folder(tmp_path: Path) -> None:
     assert str(tmp_path) in str(failed.value)
 
 
+def test_a_package_that_does_not_load_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "skops").mkdir()
+    (tmp_path / "skops" / "__init__.py").write_text("raise ImportError('built for something else')")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run([sys.executable, "-m", "foretell", "demo", "--quick"], cwd=tmp_path, capture_output=True,
+                          text=True, check=False, timeout=60, env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "does not load; got built for something else; pip install --force-reinstall" in done.stderr
+
+
 def test_a_hangup_that_is_ignored_stays_so() -> None:
     """As `nohup` means it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -23,7 +23,7 @@ from foretell.demo.commands import commands
 from foretell.demo.compare import Measured
 from foretell.demo.run import Report, run
 from foretell.demo.task import Task
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, Unavailable
 
 _MORE = " \\"
 _NARROW = 70
@@ -43,7 +43,7 @@ def demo(*, out: Path = Path("foretell-demo"), quick: bool = False, json: bool =
         Print the table as JSON.
     """
     started = time.monotonic()
-    with ended_like_ctrl_c(), _written_to(out):
+    with ended_like_ctrl_c(), _told(out):
         report = run(out, quick=quick, say=_say)
         digits = report.tasks[0]
         proven = prove(report.folder, Path(digits.model), digits.sample, _say, quick=quick)
@@ -83,14 +83,17 @@ def ended_like_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _written_to(out: Path) -> Iterator[None]:
-    """A full disk, say, is told as one of the folder. Raises `InferenceError`."""
+def _told(out: Path) -> Iterator[None]:
+    """Tells a full disk as one of the folder, and a package that does not load as such. Raises `InferenceError`."""
     try:
         yield
     except OSError as error:
         if error.filename is None and isinstance(error, BrokenPipeError):  # whoever read what is said has gone
             raise
         raise InferenceError("the demo cannot go on", where=str(out), got=error.strerror or str(error)) from error
+    except ImportError as error:
+        raise Unavailable("a package that the demo needs does not load", got=str(error),
+                          fix="pip install --force-reinstall 'foretell[demo]'") from error  # fmt: skip
 
 
 def _say(line: str) -> None:
