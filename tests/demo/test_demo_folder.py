@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="holds something else"):
         DemoFolder.claim(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_that_another_user_has_filled_is_refused(tmp_path: Path) -> None:
+    """A link in it could lead to any file of ours."""
+    DemoFolder.claim(tmp_path / "demo")
+    os.chown(tmp_path / "demo", 65534, 65534)
+    with pytest.raises(InvalidSetting, match="belongs to another user"):
+        DemoFolder.claim(tmp_path / "demo")
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
