@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,12 +33,34 @@ def test_bare_values_become_one_output(returned: object) -> None:
     assert model.spec.outputs == (TensorSpec("output", DataType.FP64, ()),)
 
 
+class Named(NamedTuple):
+    n: Any
+    t: Any
+
+
+@dataclass
+class Record:
+    n: Any
+    t: Any
+
+
 def test_dicts_and_lists_of_dicts_name_the_outputs() -> None:
     wanted = {"n": [1, 2, 3], "t": ["a", "b", "c"]}
-    for returned in (wanted, [{"n": n, "t": t} for n, t in zip(*wanted.values(), strict=True)]):
+    rows = list(zip(*wanted.values(), strict=True))
+    listed = [[make(n=n, t=t) for n, t in rows] for make in (dict, Named, Record)]
+    for returned in (wanted, Named(**wanted), Record(**wanted), *listed):
         model = loaded(lambda x, returned=returned: returned)
         assert lists(answer(model)) == wanted
         assert not model.bare_output
+
+
+@pytest.mark.parametrize("make", [dict, Named, Record])
+def test_a_function_of_one_row_may_answer_with_any_kind_of_record(make: Any) -> None:
+    def one(x: float) -> Any:
+        return make(n=x + 1, t=str(x))
+
+    with Predictor(one) as predictor:
+        assert predictor.predict([1.0, 2.0]) == [{"n": 2.0, "t": "1.0"}, {"n": 3.0, "t": "2.0"}]
 
 
 def test_a_tuple_is_one_value_for_each_declared_output() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from foretell.forms.values import to_column
 from foretell.types import TensorSpec
 
 _ACCEPTED = "an array or list with one value for each row, a dict of them, a list of dicts, or a Batch"
+"""Where a dict is accepted, so is a named tuple, and an object of a dataclass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,23 @@ def one_value(returned: Any) -> Any:
     """The answer of a function that works on one row, as the answer to a call of one row."""
     if isinstance(returned, Batch):
         return returned
-    if isinstance(returned, Mapping):
-        return {name: [value] for name, value in returned.items()}
+    if _is_record(type(returned)):
+        return {name: [value] for name, value in _record(returned).items()}
     return [returned]
+
+
+def _is_record(kind: type) -> bool:
+    """Whether values of this type have names: dicts, named tuples, dataclasses of the user's."""
+    if issubclass(kind, Mapping) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        return True
+    return is_dataclass(kind) and kind is not RowError and not hasattr(kind, "__array__")
+
+
+def _record(value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    names = getattr(value, "_fields", None) or [each.name for each in fields(value)]
+    return {name: getattr(value, name) for name in names}
 
 
 def row_error(error: Exception) -> RowError:
@@ -79,14 +94,12 @@ def row_error(error: Exception) -> RowError:
 
 def _named(returned: Any, rows: int, specs: Sequence[TensorSpec] | None, where: str) -> Mapping[str, Any] | None:
     """The values by output name, or None where the answer names none."""
-    if isinstance(returned, Mapping):
-        return _with_text_names(returned, where)
-    if isinstance(returned, tuple) and hasattr(returned, "_fields"):
-        return dict(zip(returned._fields, returned, strict=True))
+    if _is_record(type(returned)):
+        return _with_text_names(_record(returned), where)
     if type(returned).__name__ == "DataFrame" and hasattr(returned, "columns"):
         return _of_frame(returned, where)
     if isinstance(returned, (list, tuple)):
-        if any(isinstance(row, Mapping) for row in returned):
+        if any(map(_is_record, set(map(type, returned)))):
             return _records(returned, rows, where)
         if specs is not None and len(specs) > 1 and isinstance(returned, tuple) and len(returned) == len(specs):
             return dict(zip((spec.name for spec in specs), returned, strict=True))
@@ -116,11 +129,13 @@ def _with_text_names(returned: Mapping[Any, Any], where: str) -> Mapping[str, An
 def _records(returned: Sequence[Any], rows: int, where: str) -> dict[str, list[Any]]:
     if len(returned) != rows:
         raise _wrong_rows("its list", len(returned), rows, where)
-    names = list(next(row for row in returned if isinstance(row, Mapping)))
+    names = list(_record(next(row for row in returned if _is_record(type(row)))))
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for number, row in enumerate(returned):
         if isinstance(row, (Exception, RowError)):
             row = dict.fromkeys(names, row)
+        elif _is_record(type(row)):
+            row = _record(row)
         if not isinstance(row, Mapping) or set(row) != set(names):
             got = ", ".join(map(str, row)) if isinstance(row, Mapping) else type(row).__name__
             expected = "a dict with " + ", ".join(map(str, names))
