@@ -12,18 +12,22 @@ import pandas as pd
 import pytest
 from estimators import X, Y, answer
 from live_models import loaded
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_iris
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
+    StackingClassifier,
     VotingClassifier,
 )
 from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -121,6 +125,53 @@ def test_a_mixed_table_is_one_tensor_for_each_used_column() -> None:
         TensorSpec("town", DataType.BYTES, (), nullable=True),
         TensorSpec("rooms", DataType.FP64, (), allow_nan=False),
     )
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda inner: StackingClassifier([("a", inner), ("b", inner)], cv=2),
+        lambda inner: VotingClassifier([("a", inner)], voting="soft"),
+        lambda inner: CalibratedClassifierCV(inner, cv=2),
+        OneVsRestClassifier,
+        MultiOutputClassifier,
+        lambda inner: TransformedTargetRegressor(make_pipeline(inner[0], Ridge()), transformer=StandardScaler()),
+    ],
+    ids=["stack", "vote", "calibrated", "one against the rest", "targets", "transformed target"],
+)
+def test_what_is_around_a_pipeline_takes_its_table(around: Any) -> None:
+    table, classes = pd.concat([TABLE] * 3, ignore_index=True), np.array([0, 1, 0, 1] * 3)
+    estimator = around(mixed())
+    estimator.fit(table, classes[:, None] if isinstance(estimator, MultiOutputClassifier) else classes)
+    assert [(each.name, each.datatype) for each in loaded(estimator).spec.inputs or ()] == [
+        ("age", DataType.FP64), ("town", DataType.BYTES), ("rooms", DataType.FP64),
+    ]  # fmt: skip
+    with Predictor(estimator) as predictor:
+        found = predictor.predict(table)
+    name = "prediction" if isinstance(estimator, TransformedTargetRegressor) else "label"
+    assert found[name].tolist() == np.ravel(estimator.predict(table)).tolist()
+
+
+class Chosen(TransformerMixin, BaseEstimator):
+    """Somebody's own first step, which tells nothing of what it takes."""
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        self.fitted_ = True
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X[["age", "rooms"]].fillna(0) if hasattr(X, "columns") else np.asarray(X)
+
+
+def test_a_first_step_of_ones_own_gets_a_frame_or_values_without_names() -> None:
+    estimator = make_pipeline(FeatureUnion([("own", Chosen())]), LogisticRegression()).fit(TABLE, [0, 1, 0, 1])
+    assert loaded(estimator).spec.inputs is None
+    with Predictor(estimator) as predictor:
+        wanted = estimator.predict_proba(TABLE)
+        np.testing.assert_array_equal(np.stack(predictor.predict(TABLE)["probabilities"]), wanted)
+        rows = TABLE[["age", "rooms"]].fillna(0)
+        np.testing.assert_array_equal(predictor.predict(rows.to_numpy())["probabilities"], wanted)
+        assert predictor.predict({"age": 20.0, "rooms": 1})["label"] == 0
 
 
 def test_a_mixed_table_answers_as_the_frame_does() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from foretell.types import DataType
 
 _TELLING = {"sklearn", "xgboost", "lightgbm"}
 """Packages whose tags were written with care; elsewhere the default tags say what nobody meant."""
+_AROUND = {
+    "CalibratedClassifierCV", "FixedThresholdClassifier", "MultiOutputClassifier", "MultiOutputRegressor",
+    "OneVsRestClassifier", "StackingClassifier", "StackingRegressor", "TransformedTargetRegressor",
+    "TunedThresholdClassifierCV", "VotingClassifier", "VotingRegressor",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,16 @@ def steps_of(estimator: Any) -> list[Any]:
     return steps_of(best) if best is not None else [estimator]
 
 
+def inner_estimators(estimator: Any) -> list[Any]:
+    """The fitted estimators that get the columns as they come, of one that is around any kind of estimator."""
+    if type(estimator).__name__ not in _AROUND or not type(estimator).__module__.startswith("sklearn."):
+        return []
+    if calibrated := getattr(estimator, "calibrated_classifiers_", None):
+        return [each.estimator for each in calibrated]
+    one = next((vars(estimator)[name] for name in ("estimator_", "regressor_") if name in vars(estimator)), None)
+    return [one] if one is not None else list(getattr(estimator, "estimators_", ()))
+
+
 def is_text_vectorizer(estimator: Any) -> bool:
     from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 
@@ -55,6 +71,10 @@ def _through(estimators: Iterable[Any], count: int, names: list[str] | None) -> 
     head, rest = steps[0], steps[1:]
     if isinstance(head, ColumnTransformer):
         return _column_transformer(head, rest, count, names)
+    around = [each for each in inner_estimators(head) if getattr(each, "n_features_in_", None) == count]
+    if around:
+        each, *others = [_through([inner], count, names) for inner in around]
+        return [reduce(_both, told) for told in zip(each, *others, strict=True)]
     nan = _accepts_nan(steps)
     return [Told(datatype, nan) for datatype in _datatypes(head, count)]
 
@@ -71,10 +91,10 @@ def _column_transformer(head: Any, rest: list[Any], count: int, names: list[str]
 
 
 def _both(one: Told | None, other: Told) -> Told:
-    """A column that two transformers take: what either knows, and only what both accept."""
+    """A column that two of them take: what either knows, and only what both accept."""
     if one is None:
         return other
-    return Told(one.datatype or other.datatype, one.allow_nan and other.allow_nan)
+    return Told(one.datatype or other.datatype, one.allow_nan and other.allow_nan, one.used or other.used)
 
 
 def _indices(chosen: Any, count: int, names: list[str] | None) -> list[int]:

@@ -10,10 +10,17 @@ from typing import Any, Literal
 import numpy as np
 
 from foretell.backends.frame import data_frame, named_array, own_array
-from foretell.backends.sklearn.columns import categories_inside, is_text_vectorizer, steps_of, told_columns
+from foretell.backends.sklearn.columns import (
+    categories_inside,
+    inner_estimators,
+    is_text_vectorizer,
+    steps_of,
+    told_columns,
+)
 from foretell.backends.sklearn.dict_rows import dicts_of, fields_of, takes_dicts
 from foretell.columns import Batch, Dense
 from foretell.errors import InvalidInput, InvalidModel
+from foretell.forms.intake import UNNAMED
 from foretell.forms.values import to_python
 from foretell.types import DataType, TensorSpec
 
@@ -24,13 +31,13 @@ _ARRAYS_INSIDE = {"sklearn.ensemble._forest", "sklearn.ensemble._gb"}
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """`layout`: "text" is one string a row, "array" is numbers of one type, "columns" is one tensor for each column,
-    and "dicts" one for each field.
+    "dicts" one for each field, and "open" whatever comes: values without names as an array, else a data frame.
 
     `names` is set where an array needs the names of its columns to be taken without complaint.
     """
 
     specs: tuple[TensorSpec, ...]
-    layout: Literal["text", "array", "columns", "dicts"]
+    layout: Literal["text", "array", "columns", "dicts", "open"]
     names: tuple[str, ...] | None = None
     features: Mapping[str, tuple[str, ...]] | None = None
     unused: frozenset[str] = frozenset()
@@ -42,6 +49,9 @@ class Inputs:
             if spec.name not in batch.columns:
                 got = ", ".join(batch.columns) or "none"
                 raise InvalidInput(f"input {spec.name!r} is missing", expected=self.expected, got=got)
+        if self.layout == "open":
+            alone = batch.columns.get(UNNAMED) if len(batch.columns) == 1 else None
+            return data_frame(batch.columns) if alone is None else own_array(alone)
         if self.layout == "dicts":
             return dicts_of(batch, self.specs)
         if self.layout == "columns":
@@ -57,7 +67,7 @@ class Inputs:
     @property
     def named(self) -> bool:
         """Whether the estimator gets its columns by name, as it was fitted."""
-        return self.layout == "columns" or self.names is not None
+        return self.layout in ("columns", "open") or self.names is not None
 
     @property
     def expected(self) -> str:
@@ -76,7 +86,7 @@ def read_inputs(estimator: Any, where: str) -> Inputs:
     count = getattr(estimator, "n_features_in_", None)
     names = _names(estimator)
     if count is None:
-        return Inputs((TensorSpec("input"),), "array")
+        return Inputs((), "open") if _is_custom(head) else Inputs((TensorSpec(UNNAMED),), "array")
     told = told_columns(estimator, count, names)
     kinds = {each.datatype for each in told if each.used}
     if names is None or (kinds <= {DataType.FP64} and all(each.used for each in told)):
@@ -128,6 +138,8 @@ def _can_forget_names(estimator: Any) -> bool:
         return _can_forget_names(estimator.steps[0][1]) if not isinstance(estimator.steps[0][1], str) else False
     if isinstance(estimator, ColumnTransformer) or categories_inside(estimator) is not None:
         return False
+    if inner_estimators(estimator):
+        return False
     if isinstance(estimator, MetaEstimatorMixin) and type(estimator).__module__ not in _ARRAYS_INSIDE:
         return False
     return type(estimator).__module__.startswith("sklearn.") and "feature_names_in_" in vars(estimator)
@@ -156,6 +168,14 @@ def _takes_text(estimator: Any) -> bool:
     if inner is None and isinstance(estimators, list) and estimators:
         inner = estimators[0]
     return inner is not None and _takes_text(inner)
+
+
+def _is_custom(head: Any) -> bool:
+    """Whether somebody's own code meets the data first, which may look for columns by their names."""
+    inside = [part for _, part in getattr(head, "transformer_list", ())]
+    if inside:
+        return any(_is_custom(next(iter(steps_of(part)), None)) for part in inside)
+    return not type(head).__module__.startswith("sklearn.")
 
 
 def _check_vectorizers(estimator: Any, where: str) -> None:

@@ -68,7 +68,7 @@ class SklearnModel(Model):
         names = class_names(steps_of(estimator)[-1]) if steps_of(estimator) else None
         wide = any(spec.name == "probabilities" and spec.shape == (len(names or ()),) for spec in told or ())
         spec = ModelSpec(
-            inputs=self._inputs.specs,
+            inputs=self._inputs.specs or None,
             outputs=told,
             row_wise=not any(type(step).__name__ in _TOGETHER for step in parts),
             concurrent=self._standard,
