@@ -125,6 +125,12 @@ def test_half_a_folder(folder: Path) -> None:
     assert "no JSON" in refusal(folder, InvalidModel)
 
 
+def test_an_adapter_is_told_from_a_model(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    assert "an adapter without its model; merge them" in refusal(folder, InvalidModel)
+
+
 def test_what_it_is_for(folder: Path) -> None:
     assert "this task is none that foretell has" in refusal(folder, InvalidModel, task="translation")
     change(folder / "config.json", architectures=["ViTForMaskedImageModeling"])

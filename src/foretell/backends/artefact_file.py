@@ -19,7 +19,8 @@ _TORCH = "export a PyTorch model with torch.export.save, or save its weights as 
 _CONVERT = {
     **dict.fromkeys((".ckpt", ".bin"), _TORCH),
     **dict.fromkeys((".h5", ".hdf5"), "load it in Keras and save it as NAME.keras"),
-    **dict.fromkeys((".bst", ".model"), "save an XGBoost model as NAME.ubj"),
+    **dict.fromkeys((".bst", ".model", ".lgb"), "save an XGBoost model as NAME.ubj, a LightGBM model as NAME.txt"),
+    ".gz": "unpack it first",
     ".pb": "give the folder of the SavedModel, which holds saved_model.pb",
     ".tflite": "export the Keras or TensorFlow model it was made from",
 }
@@ -133,6 +134,9 @@ def look(head: bytes) -> str:
 
 
 def _only_artefact(folder: Path) -> Path:
+    if (folder / "adapter_config.json").is_file():
+        fix = "merge them: save_pretrained of what PEFT's merge_and_unload gives"
+        raise InvalidModel("the folder holds an adapter without its model", where=str(folder), fix=fix)
     files = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and is_artefact(entry))
     if len(files) == 1:
         return files[0]
