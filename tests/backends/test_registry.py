@@ -236,7 +236,8 @@ def test_an_agreed_pickle_that_is_broken_or_no_model(folder: Path) -> None:
     leaves = b"csys\nexit\n(I0\ntR."
     for data, reason in (
         (b"junk", "cannot be unpickled"),
-        (pickle.dumps({}), "this is no model"),
+        (pickle.dumps(7), "this is no model"),
+        (pickle.dumps({"model": np.exp}), "it holds more than a model"),
         (leaves, "cannot be unpickled: SystemExit"),
     ):
         (folder / "m.pkl").write_bytes(data)
