@@ -29,6 +29,7 @@ from foretell.batch.messages import (
     Task,
 )
 from foretell.batch.progress import Progress
+from foretell.batch.seat import AT_FIRST
 from foretell.batch.terms import Terms
 from foretell.batch.totals import Totals
 from foretell.errors import ModelError
@@ -58,10 +59,8 @@ class Runner:
         self._hired, self._has_loaded = 0, False
         self._blame = Blame(terms.limits, onlooker)
         self._job: Job | None = None
-        self._root = ""
-        self._sharing = 0
-        self._gone_rows = 0
-        self._gone_s = 0.0
+        self._root, self._sharing = "", 0
+        self._gone_rows, self._gone_s = 0, 0.0
         self._missing: list[int] = []
         self._spent: Counter[str] = Counter()
         self._began = self._looked = time.monotonic()
@@ -70,7 +69,7 @@ class Runner:
 
     def plan(self, data: Data, wish: Wish) -> Plan:
         """The plan that the first process with a loaded model makes. Raises what loading and planning raise."""
-        self._fill(self._manning.processes)
+        self._fill(min(self._manning.processes, AT_FIRST))
         asked = False
         while True:
             state, event = self._next()
@@ -176,7 +175,8 @@ class Runner:
         for state in staying[self._manning.processes :]:
             state.leaving = True
             self._let_go(state)
-        self._fill(min(self._manning.processes, len(staying) + len(self._missing)) + len(self._hands) - len(staying))
+        needed = len(self._missing) + sum(1 for state in staying if state.shards)
+        self._fill(min(self._manning.processes, needed) + len(self._hands) - len(staying))
         if self._sharing != self._manning.processes:
             self._sharing, share = self._manning.processes, self._manning.share()
             for state in self._hands.values():

@@ -12,6 +12,9 @@ from contextlib import ExitStack
 
 from foretell.remote.start import start
 
+AT_FIRST = 4
+"""Processes at most before the number of shards is known: on a machine of many cores most jobs need no more of them."""
+
 _CHILD = "foretell.batch.child"
 _END_S = 10.0
 

@@ -46,13 +46,13 @@ def started(words: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _seats(hints: Sequence[str]) -> Iterator[Sequence[Seat]]:
-    from foretell.batch.seat import Seat, close_all
+    from foretell.batch.seat import AT_FIRST, Seat, close_all
     from foretell.cores import usable_cores
 
     seats: list[Seat] = []
     try:
         with suppress(Exception):  # the job itself tells, if it cannot be done
-            for number in range(usable_cores()):
+            for number in range(min(usable_cores(), AT_FIRST)):
                 seats.append(Seat(number, hints))
         yield seats
     finally:
