@@ -17,6 +17,7 @@ import transformers
 from PIL import Image
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from foretell import Predictor
 from foretell.backends import open_model
@@ -123,6 +124,20 @@ def test_half_a_folder(folder: Path) -> None:
     assert "holds no weights; expected model.safetensors; give the path of model.onnx" in refusal(folder, InvalidModel)
     (folder / "config.json").write_text('{"model_type": ')
     assert "no JSON" in refusal(folder, InvalidModel)
+
+
+def test_a_program_of_a_network_answers_under_the_names_of_the_library(tmp_path: Path) -> None:
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return SequenceClassifierOutput(logits=x * 2, hidden_states=(x, x + 1))
+
+    shapes = {"x": {0: torch.export.Dim("rows")}}
+    torch.export.save(torch.export.export(Net(), (torch.ones(2, 3),), dynamic_shapes=shapes), tmp_path / "net.pt2")
+    with Predictor(tmp_path / "net.pt2") as predictor:
+        answer = predictor.predict(np.ones((3, 3), np.float32))
+    assert {name: array[2].tolist() for name, array in answer.items()} == {
+        "logits": [2, 2, 2], "hidden_states_0": [1, 1, 1], "hidden_states_1": [2, 2, 2],
+    }  # fmt: skip
 
 
 def test_an_adapter_is_told_from_a_model(folder: Path) -> None:

@@ -137,6 +137,15 @@ def test_whole_numbers_are_real_ones_where_nobody_knows_and_the_model_wants_them
             words.predict([[9, 1]])
 
 
+def test_numbers_of_python_are_of_32_bits_where_no_weights_tell() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layers = torch.nn.Sequential(torch.nn.Linear(4, 3)).eval()
+        small = torch.ao.quantization.quantize_dynamic(layers, {torch.nn.Linear}, dtype=torch.qint8)
+    with Predictor(small) as predictor:
+        np.testing.assert_array_equal(predictor.predict(rows().tolist()), predictor.predict(rows()))
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_steps_of_a_sequence_are_no_rows_to_merge(batch_first: bool, tmp_path: Path) -> None:
     class Recurrent(torch.nn.Module):

@@ -33,6 +33,8 @@ _NAMES = frozenset(
     {"name", "parameter_name", "buffer_name", "tensor_constant_name", "custom_obj_name", "fqn", "graph_name", "as_name"}
 )
 _TREES = frozenset({"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None})
+_OUTPUTS = re.compile(r"transformers\.modeling_outputs\.\w+")
+"""Dicts with fields, which hold the tensors that a network of that library answers, and nothing else."""
 _EXPRESSION = re.compile(r"[A-Za-z]\w*")
 _FUNCTIONS = frozenset(
     {
@@ -69,10 +71,12 @@ def kind_of(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`pickles`: entries that may only be read by a safe unpickler. `operators`: those that the program calls."""
+    """`pickles`: entries that may only be read by a safe unpickler. `operators`: those that the program calls.
+    `transformers`: its answers are of classes of that library."""
 
     pickles: tuple[str, ...]
     operators: tuple[str, ...]
+    transformers: bool
 
 
 def check_program(path: Path) -> Checked:
@@ -98,7 +102,9 @@ def check_program(path: Path) -> Checked:
         program = _json(archive, names[programs[0]], where)
         _check_tree(program, where)
         called = {value for key, value in _walk(program) if key == "target" and _OPERATOR.fullmatch(str(value))}
-        return Checked(tuple(names[name] for name in names if name.endswith(".pt")), tuple(sorted(called)))
+        trees = [str(value) for key, value in _walk(program) if key == "out_spec"]
+        pickles = tuple(names[name] for name in names if name.endswith(".pt"))
+        return Checked(pickles, tuple(sorted(called)), any(map(_OUTPUTS.search, trees)))
 
 
 def check_script(path: Path) -> None:
@@ -167,7 +173,7 @@ def _check_structure(text: Any, where: str) -> None:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidModel("the structure of its inputs is no JSON", where=where, got=repr(text)[:80]) from error
     for key, value in _walk(tree):
-        if key == "type" and value not in _TREES:
+        if key == "type" and value not in _TREES and not _OUTPUTS.fullmatch(str(value)):
             fix = "export it with tensors, lists, tuples and dicts as inputs and outputs"
             raise UnsafeModel("its inputs or outputs are of a class of its own", where=where, got=repr(value), fix=fix)
 

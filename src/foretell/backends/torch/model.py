@@ -112,11 +112,16 @@ class TorchModel(ArrayModel):
             raise
 
     def _fractions(self, feeds: Arrays, kinds: Kinds) -> Kinds | None:
-        """Where nobody knows what an input is, 1 may be meant as 1.0: then the types that the inputs would be."""
-        whole = [kind is None and feed.dtype.kind in "iu" for feed, kind in zip(feeds.values(), kinds, strict=True)]
-        if self._floats is None or not any(whole):
+        """Where nobody knows what an input is, 1 may be meant as 1.0, and a float of Python as one of 32 bits where no
+        weights tell (of quantized layers): then the types that the inputs would be."""
+        wanted, told = self._floats or torch.float32, self._floats is not None
+        other = [
+            kind is None and (feed.dtype.kind in "iu" if told else feed.dtype.char in "bhilqBHILQd")
+            for feed, kind in zip(feeds.values(), kinds, strict=True)
+        ]
+        if not any(other):
             return None
-        return tuple(self._floats if each else kind for each, kind in zip(whole, kinds, strict=True))
+        return tuple(wanted if each else kind for each, kind in zip(other, kinds, strict=True))
 
     def _answers(self, runnable: Runnable, call: Callable[..., Any], feeds: Arrays, kinds: Kinds) -> Arrays:
         if runnable.live and runnable.module.training:

@@ -40,10 +40,9 @@ def open_torch(path: Path, settings: ModelSettings) -> Opened:
         return open_weights(path, settings)
     if settings.model_class is not None:
         raise InvalidSetting("model_class is for weights", where=str(path), got="a model that brings its own code")
-    if not vouched:
-        _check(path, kind)
+    library = not vouched and _check(path, kind)
     kinds: dict[str, Callable[[Path], Runnable]] = {
-        "program": _program,
+        "program": lambda path: _program(path, library=library),
         "script": _script,
         "pickle": lambda path: _whole(path, settings),
     }
@@ -72,13 +71,15 @@ def open_weights(path: Path, settings: ModelSettings) -> Opened:
     return _opened(path, settings, f"sha256:{both}" if both else "", lambda: with_weights(path, kind))
 
 
-def _check(path: Path, kind: str) -> None:
+def _check(path: Path, kind: str) -> bool:
+    """Whether its answers are of classes of transformers."""
     if kind == "script":
         check_script(path)
-    else:
-        found = check_program(path)
-        _check_pickles(path, found.pickles)
-        _check_operators(found.operators, str(path))
+        return False
+    found = check_program(path)
+    _check_pickles(path, found.pickles)
+    _check_operators(found.operators, str(path))
+    return found.transformers
 
 
 def _opened(
@@ -95,8 +96,12 @@ def _opened(
     )  # fmt: skip
 
 
-def _program(path: Path) -> Runnable:
+def _program(path: Path, *, library: bool) -> Runnable:
     import torch
+
+    if library:  # PyTorch knows these classes once they are imported
+        with needs("transformers", "transformers", "a program whose answers are of its classes"):
+            import transformers.modeling_outputs  # noqa: F401
 
     from foretell.backends.torch.model import invalid
     from foretell.backends.torch.program import runnable_of
