@@ -16,6 +16,9 @@ settings.load_profile("foretell")
 _cache = tempfile.TemporaryDirectory(prefix="foretell-tests-")
 os.environ["XDG_CACHE_HOME"] = _cache.name
 
+# Tests import ONNX Runtime themselves, some before foretell does.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 def pytest_collection_finish() -> None:
     """What has been imported and collected lives as long as this process. Among the objects of thousands of tests, the
