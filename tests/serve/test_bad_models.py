@@ -96,7 +96,7 @@ def test_rows_of_different_length_in_one_reply_are_an_error(serve: Any) -> None:
     server = serve(bad=Does(y(Ragged(Dense(np.zeros(3, np.float32)), np.array([0, 1, 3])))))
     answer = server.ask(infer("bad", [0, 1]))
     assert answer.status == 500
-    assert "rows of different length have no tensor form" in answer.error
+    assert "rows of different length have no tensor form; ask for each row in a request of its own" in answer.error
     assert values(server.ask(infer("bad", [1]))) == [1]
 
 

@@ -20,7 +20,7 @@ from foretell.errors import InvalidInput, ModelError, nearest
 from foretell.forms import to_numpy
 from foretell.serve.codecs.oip_message import RequestedOutput, shown
 from foretell.serve.codecs.oip_parameters import flag
-from foretell.serve.codecs.oip_values import to_binary
+from foretell.serve.codecs.oip_values import to_binary, without_form
 from foretell.serve.messages import Reply, binary_reply
 from foretell.types import DataType, ModelSpec
 
@@ -221,7 +221,7 @@ class JsonRows:
     def _other(self, start: int, stop: int) -> bytes:
         column = self._column.slice(start, stop)
         if isinstance(column, Ragged):
-            raise ModelError("rows of different length have no tensor form", where=f"output {self._name!r}")
+            raise without_form(self._name)
         if isinstance(column, Bytes):
             try:
                 values: list[Any] = [item.decode() for item in column.items()]
@@ -293,7 +293,7 @@ values of each row, where that is all that is between the two."""
 
 def _row_shape(name: str, column: Column) -> tuple[int, ...]:
     if isinstance(column, Ragged):
-        raise ModelError("rows of different length have no tensor form", where=f"output {name!r}")
+        raise without_form(name)
     return column.row_shape
 
 

@@ -125,13 +125,19 @@ def _bytes_from_binary(blob: memoryview, field: Field, count: int) -> Bytes:
     return Bytes.of(items, field.row_shape)
 
 
+def without_form(name: str) -> ModelError:
+    """Why several answers of different length cannot share a reply."""
+    what, fix = "rows of different length have no tensor form", "ask for each row in a request of its own"
+    return ModelError(what, where=f"output {name!r}", fix=fix)
+
+
 def to_binary(column: Column, name: str) -> bytes:
     """Little endian, row major; BYTES as 4 bytes of length and the element; a null of floats as NaN.
 
     Raises `InvalidInput` for other nulls, which only JSON can tell from a value, `ModelError` for what is no tensor.
     """
     if isinstance(column, Ragged):
-        raise ModelError("rows of different length have no tensor form", where=f"output {name!r}")
+        raise without_form(name)
     data = column.data
     if column.valid is not None and not column.valid.all():
         if isinstance(column, Bytes) or data.dtype.kind != "f":
