@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +172,31 @@ def test_sizes_that_share_a_name_and_differ_are_named(tmp_path: Path) -> None:
     path, unlike = save(pairs(), tmp_path), {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 4), np.float32)}
     with Predictor(path, runtime="openvino") as predictor, pytest.raises(InvalidInput, match="'L' differ"):
         predictor.predict(unlike)
+
+
+_ON_ONE_CORE = """
+import os, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np
+from foretell import Predictor
+from foretell.errors import InvalidInput
+for threads in (0, 2):
+    with Predictor(sys.argv[1], runtime="openvino", threads=threads) as predictor:
+        good = {"a": np.full((2, 4), 7, np.float32), "b": np.ones((2, 4), np.float32)}
+        assert (predictor.predict(good)["y"] == 8).all()
+        try:
+            print("answered", predictor.predict({**good, "a": np.ones((2, 3), np.float32)}))
+        except InvalidInput as error:
+            assert "'L' differ" in str(error)
+        assert (predictor.predict(good)["y"] == 8).all()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot be kept on one core here")
+def test_on_one_core_nothing_that_fails_is_answered_with_what_another_caller_got(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ON_ONE_CORE, str(save(pairs(), tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_runtime_that_does_not_exist_gets_the_nearest_name(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_memory_that_is_too_small_for_the_model_is_told(folder: Path) -> None:
 
 @pytest.mark.skipif(usable_cores() > 8, reason="the job ends before as many processes are tried")
 def test_processes_that_wait_are_joined_by_others(folder: Path) -> None:
-    files = min(16, 4 * usable_cores())
+    files = min(16, max(8, 4 * usable_cores()))
     scoring.write_files(folder, files)
     idle, began = idle_seconds(), time.monotonic()
     scoring.score(folder, "--key", "id", "--batch-size", str(50 // usable_cores()), model="models.py:Waits")

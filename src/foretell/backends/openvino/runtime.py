@@ -61,7 +61,10 @@ def calls_of(
     if settings.threads or threads == 1:  # as many threads for a call as somebody named, whatever happens beside it
         streams = max(1, cores // threads)
         model = _compiled(graph, threads, streams, precision, where)
-        return Crowd(Calls(model, ports, max(_REQUESTS, streams)), calls_at_once=streams)
+        # On one processor OpenVINO keeps to itself what fails in the thread that calls it: the sizes of two inputs that
+        # do not fit, say. What stands in the outputs then is the last answer, and it may write beyond its memory.
+        apart = cores == 1 or threads * streams == 1
+        return Crowd(Calls(model, ports, max(_REQUESTS, streams), apart=apart), calls_at_once=streams)
     wide = Calls(_compiled(graph, threads, 1, precision, where), ports, _REQUESTS)
     if not again:
         return Crowd(wide)
@@ -93,8 +96,10 @@ def _compiled(graph: Any, threads: int, streams: int, precision: str, where: str
 class Calls:
     """Calls of one compiled model from any number of threads, as many at a time as there may be requests."""
 
-    def __init__(self, model: Any, ports: Ports, requests: int) -> None:
+    def __init__(self, model: Any, ports: Ports, requests: int, *, apart: bool = False) -> None:
+        """`apart`: in threads of the runtime's own, never in that of the caller."""
         self._model, (self._inputs, self._outputs), self._most = model, ports, requests
+        self._apart = apart
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock, self._made = threading.Lock(), 0
 
@@ -103,7 +108,11 @@ class Calls:
         with self._request() as request:
             for at, (name, datatype) in enumerate(self._inputs):
                 request.set_input_tensor(at, _tensor(feeds[name], datatype))
-            request.infer()
+            if self._apart:
+                request.start_async()
+                request.wait()
+            else:
+                request.infer()
             answers = enumerate(self._outputs)
             return {name: _array(request.get_output_tensor(at), kind) for at, (name, kind) in answers}
 
