@@ -29,7 +29,7 @@ class needs:
     ) -> None:
         if isinstance(error, ModuleNotFoundError):
             raise missing_extra(self._package, self._extra, self._purpose) from None
-        if isinstance(error, ImportError | OSError):
+        if isinstance(error, Exception):
             raise unloadable(self._package, self._purpose, error) from error
 
 

@@ -42,7 +42,7 @@ def import_quietly(name: str, purpose: str) -> Any:
             found = importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or name, name, purpose) from None
-    except (ImportError, OSError) as error:
+    except Exception as error:
         raise unloadable(name, purpose, error) from error
     if new and "tensorflow" in sys.modules:
         sys.modules["tensorflow"].config.set_visible_devices([], "GPU")
