@@ -16,6 +16,7 @@ early: ContextVar[Sequence[Seat]] = ContextVar("early", default=())
 """The processes that wait for the command that is being run."""
 
 _NUMPY_THREADS = "OPENBLAS_NUM_THREADS"
+_ONNX = "foretell.backends.onnx.quiet"
 _HELP = ("--help", "-h", "--version")
 
 
@@ -36,7 +37,7 @@ def started(words: Sequence[str]) -> Iterator[None]:
         yield
         return
     hints = _hints(words)
-    with _numpy_idle(for_sure="onnxruntime" in hints), _seats(hints) as seats:
+    with _numpy_idle(for_sure=_ONNX in hints), _seats(hints) as seats:
         token = early.set(seats)
         try:
             yield
@@ -96,5 +97,5 @@ def _is_done(words: Sequence[str]) -> bool:
 def _hints(words: Sequence[str]) -> list[str]:
     """What a job over such files imports."""
     is_onnx = any(word.endswith(".onnx") for word in words)
-    hints = ["onnxruntime", "foretell.backends.onnx_file", "foretell.backends.onnx.opening"] if is_onnx else []
+    hints = [_ONNX, "foretell.backends.onnx_file", "foretell.backends.onnx.opening"] if is_onnx else []
     return [*hints, "pyarrow.parquet"] if any(".parquet" in word for word in words) else hints
