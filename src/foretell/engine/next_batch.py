@@ -41,7 +41,7 @@ class NextBatch:
     def most_rows(self) -> int:
         """Of a batch, now."""
         most = self._runner.most_rows
-        if self._runner.pace.waits or self._placement.inline:
+        if self._placement.inline or self._runner.pace.waits:
             return most
         there = self._lanes.rows + self._busy.rows
         return min(most, policy.turn_rows(there, self._runner.pace.groups, len(self._pool.members)))

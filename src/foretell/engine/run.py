@@ -38,7 +38,7 @@ class Run:
 
     def __init__(self, member: Member, works: list[Work], attempt: int, started: float) -> None:
         self.member, self.works, self.attempt, self.started = member, works, attempt, started
-        self.rows = sum([work.rows for work in works])
+        self.rows = works[0].rows if len(works) == 1 else sum([work.rows for work in works])
         """Of `works`."""
         self.expected = started
         """When it will probably end."""

@@ -114,11 +114,16 @@ class Work:
 
 def assemble(works: Sequence[Work]) -> Batch:
     """The rows of `works`, which share a group, as one batch. Raises `InvalidInput` for a value that has no place."""
-    fields = works[0].group.fields
-    rows = sum([work.rows for work in works]) if len(works) > 1 else works[0].rows
-    if len(fields) == 1 and works[0].group.family is None:  # the usual case, with less to do
-        return Batch({fields[0].name: _column(fields[0], [work.parts[0] for work in works], rows)}, rows)
-    if works[0].group.family is not None:
+    first = works[0]
+    fields = first.group.fields
+    if len(fields) == 1 and first.group.family is None:  # the usual case, with less to do
+        field = fields[0]
+        if len(works) == 1 and type(first.parts[0]) is list:
+            return Batch({field.name: _from_list(field, first.parts[0], first.rows)}, first.rows)
+        rows = sum([work.rows for work in works])
+        return Batch({field.name: _column(field, [work.parts[0] for work in works], rows)}, rows)
+    rows = sum([work.rows for work in works])
+    if first.group.family is not None:
         return Batch({f.name: _of_family(i, works, rows) for i, f in enumerate(fields)}, rows)
     return Batch({f.name: _column(f, [work.parts[i] for work in works], rows) for i, f in enumerate(fields)}, rows)
 
@@ -128,9 +133,10 @@ def shared_context(works: Sequence[Work], device: str, *, watched: bool = True) 
 
     `device`: where the call runs. `watched` False: for a call on the loop's thread, where nobody can go before it ends.
     """
-    shared = works[0].group.context
-    deadlines = [work.deadline for work in works if work.deadline is not None]
-    latest = max(deadlines) if len(deadlines) == len(works) else None
+    shared, latest = works[0].group.context, works[0].deadline
+    if len(works) > 1 and latest is not None:
+        deadlines = [work.deadline for work in works if work.deadline is not None]
+        latest = max(deadlines) if len(deadlines) == len(works) else None
     if not watched:
         return Context(shared.params, latest, sequence=shared.sequence, device=device)
     gone = lambda: all(work.cancelled or work.ended for work in works)  # noqa: E731
