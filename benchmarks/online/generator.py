@@ -99,14 +99,14 @@ class Loop:
             self._drop(link)
 
     def _receive(self, link: _Link, start: float) -> None:
+        if not link.busy:  # the server may close a connection that has nothing to do, with a word or without
+            self._idle.remove(link)
+            self._close(link)
+            return
         try:
             status = link.status()
         except (OSError, ValueError):
-            if link.busy:
-                self._drop(link)
-            else:  # the server may close a connection that has nothing to do
-                self._idle.remove(link)
-                self._close(link)
+            self._drop(link)
             return
         if status is not None:
             self.answers.append((link.due, time.perf_counter() - start - link.due, status))

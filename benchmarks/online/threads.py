@@ -73,7 +73,9 @@ def _compare(run: Run, measure: str, servers: Mapping[str, Server], row: np.ndar
     best = next(name for name in servers if name != OURS)
     goals = {best: [Goal.at_least(times_of(loads, best), _LEAST_OF_BEST, " of this")]}
     if measure.startswith("constant"):
-        goals[OURS] = [Goal.at_most(batches[OURS]["half"], _MOST_HALVES, " half batches")]
+        # Two groups of callers that take turns are a fault where one would answer more: the best setting knows.
+        most = max(_MOST_HALVES, batches[best]["half"])
+        goals[OURS] = [Goal.at_most(batches[OURS]["half"], most, " half batches")]
     add_loads(run, measure, loads, goals, batches)
 
 

@@ -36,12 +36,13 @@ def test_a_request_begun_behind_another_has_to_arrive_in_time_too(serve: Any) ->
         assert wire.answer().status == 408
 
 
-def test_a_client_that_says_nothing_is_closed(serve: Any) -> None:
+def test_a_client_that_says_nothing_is_closed_without_a_word(serve: Any) -> None:
+    """Pools of proxies and browsers open connections ahead of use: a 408 would be their answer to what they send."""
     server = serve(echo=Echo(), header_timeout_s=10)
     with server.connect() as wire:
         server.until(lambda: server.application.server.connections == 1)
         server.expire(11)
-        assert wire.answer().status == 408
+        assert wire.closed
 
 
 def test_a_body_has_to_arrive_in_time(serve: Any) -> None:

@@ -159,9 +159,17 @@ class HttpConnection(ReplyWriter, asyncio.Protocol):
                 transport.close()
         elif self.state == "head":
             if waited > settings.header_timeout_s:
-                self._refuse(HttpError(408, "the request head did not arrive in time"))
+                self._without_head(transport)
         elif waited > settings.body_timeout_s:
             self._refuse(HttpError(408, "the request body did not arrive in time"))
+
+    def _without_head(self, transport: asyncio.BaseTransport) -> None:
+        """Ends a connection whose client has not sent a whole head in time. Who has not sent a byte is told nothing: a
+        pool may have opened it ahead of use, and would take what comes for the answer to what it sends next."""
+        if self._fed:
+            self._refuse(HttpError(408, "the request head did not arrive in time"))
+        else:
+            transport.close()
 
     def abort(self) -> None:
         if self._transport is not None:
