@@ -26,6 +26,7 @@ class Events:
         self.headers = dict(self._headers())
         assert line == b"HTTP/1.1 200 OK\r\n", (line, self.headers)
         assert self.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert self.headers["x-accel-buffering"] == "no"  # else nginx collects the events of HTTP/1.0
         assert "content-length" not in self.headers
         assert "content-encoding" not in self.headers
         self.ended = False

@@ -79,6 +79,19 @@ def test_any_reply_is_compressed_for_who_accepts_it(serve: Any, path: str, encod
     assert small.header("content-encoding") is None
 
 
+@pytest.mark.parametrize(
+    ("accept", "encoding"),
+    [
+        ("deflate;q=1, gzip;q=0.5", "deflate"), ("gzip;q=0.5,deflate;q=0.50", "gzip"), ("GZIP;Q=1.000", "gzip"),
+        ("identity, gzip;q=0.9", None), ("identity;q=0.5, gzip", "gzip"), ("identity;q=0, gzip;q=0", None),
+        ("gzip;q=much", "gzip"), ("*;q=0.5, ,", None),
+    ],
+)  # fmt: skip
+def test_a_client_gets_what_it_likes_best(echo: Running, accept: str, encoding: str | None) -> None:
+    answer = echo.ask(http("GET", "/metrics", headers={"Accept-Encoding": accept}))
+    assert (answer.status, answer.header("content-encoding")) == (200, encoding)
+
+
 def test_a_large_reply_is_compressed_beside_the_loop_in_its_turn(wide: Running) -> None:
     held = Held(wide)
     with wide.connect() as wire:
@@ -164,6 +177,30 @@ def test_a_body_that_turns_out_too_large_or_damaged_is_refused_and_counted(serve
     counted = r'^foretell_requests_total\{[^}]*outcome="%s"[^}]*\} 1(\.0)?$'
     for code in ("invalid_input", "http"):
         assert re.search(counted % code, text, re.MULTILINE), text
+    server.until(lambda: server.application.server.held.bytes == 0)
+
+
+def test_gzip_may_come_in_members_and_deflate_bare(serve: Any) -> None:
+    """As `cat a.gz b.gz` and bgzip write it (RFC 1952), and as many a client deflates."""
+    server = serve(wide=Echo(DataType.FP32, (None,)), max_body_bytes=1_000_000)
+    body = infer_body([[float(value) for value in range(20_000)]], shape=[1, 20_000])
+    path, small = "/v2/models/wide/infer", infer_body([[1.5]], shape=[1, 1])
+    for encoding, packed in (
+        ("gzip", b"".join(gzip.compress(body[at : at + 999]) for at in range(0, len(body), 999))),
+        ("x-gzip", gzip.compress(body) + gzip.compress(b"")), ("deflate", zlib.compress(body, wbits=-15)),
+        ("gzip", gzip.compress(small[:9]) + gzip.compress(small[9:])), ("deflate", zlib.compress(small, wbits=-15)),
+    ):  # fmt: skip
+        answer = server.ask(http("POST", path, packed, {"Content-Encoding": encoding}))
+        assert values(answer) == ([1.5] if len(packed) < 200 else list(range(20_000)))
+    one, empty = gzip.compress(body), gzip.compress(b"")
+    for encoding, packed, status in (
+        ("gzip", one + one[:-1], 400), ("gzip", one + b"noise", 400), ("gzip", one + bytes(8), 400), ("gzip", b"", 400),
+        ("gzip", gzip.compress(bytes(600_000)) * 2, 413), ("gzip", one + empty * 5_000, 400), ("deflate", b"", 400),
+        ("deflate", zlib.compress(small) * 2, 400), ("deflate", zlib.compress(small, wbits=-15) + b"x", 400),
+        ("deflate", b"noise", 400),
+    ):  # fmt: skip
+        answer = server.ask(http("POST", path, packed, {"Content-Encoding": encoding}))
+        assert (answer.status, bool(answer.error)) == (status, True), packed[-20:]
     server.until(lambda: server.application.server.held.bytes == 0)
 
 

@@ -13,7 +13,7 @@ from foretell.errors import InvalidSetting
 from foretell.serve.hosts import hosts_of
 from foretell.serve.messages import HttpError
 
-LOCAL = ("localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:9", "[::1]", "[::1]:8000", "localhost.")
+LOCAL = ("localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:9", "[::1]", "[::1]:8000", "localhost.", "localhost:")
 FOREIGN = ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8000", "10.0.0.1", "[::2]", "0.0.0.0")
 UNCLEAR = ("", "a b", "localhost:http", "localhost@evil", "localhost/", "[::1", "localhost, evil", "localhost:123456")
 

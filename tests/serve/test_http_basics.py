@@ -68,6 +68,19 @@ def test_http_1_0_gets_one_answer(serve: Any) -> None:
             assert wire.closed
 
 
+def test_http_1_0_knows_neither_interim_replies_nor_upgrades(serve: Any) -> None:
+    """As a proxy sends it whose users copied the headers for WebSockets, and left the version as it was."""
+    server = serve(echo=Echo())
+    upgrade = b"Connection: upgrade\r\nUpgrade: websocket\r\n"
+    for more in (b"Expect: 100-continue\r\n", upgrade):
+        body = infer_body([1])
+        head = b"POST /v2/models/echo/infer HTTP/1.0\r\n%bContent-Length: %d\r\n\r\n" % (more, len(body))
+        with server.connect() as wire:
+            answer = wire.send(head + body)._one(head=False)
+            assert (values(answer), answer.header("connection")) == ([1], "close")
+            assert wire.closed
+
+
 def test_head_is_get_without_the_body(serve: Any) -> None:
     with serve(echo=Echo()).connect() as wire:
         body = wire.send(http("GET", METADATA)).answer()
@@ -75,6 +88,15 @@ def test_head_is_get_without_the_body(serve: Any) -> None:
         assert head.header("content-length") == str(len(body.body))
         assert wire.send(http("HEAD", "/nowhere")).answer(head=True).status == 404
         assert wire.send(http("GET", METADATA)).answer().body == body.body
+
+
+def test_no_cache_on_the_way_keeps_an_answer(serve: Any) -> None:
+    """Varnish kept "ready" for two minutes."""
+    with serve(echo=Echo()).connect() as wire:
+        for path in ("/v2/health/ready", "/metrics", METADATA, "/nowhere"):
+            assert wire.send(http("GET", path)).answer().header("cache-control") == "no-store"
+            assert wire.send(http("HEAD", path)).answer(head=True).header("cache-control") == "no-store"
+        assert wire.send(infer("echo", [1])).answer().header("cache-control") is None
 
 
 @pytest.mark.parametrize(
@@ -173,6 +195,7 @@ def test_upgrades_are_passed_over(serve: Any) -> None:
 
 def test_paths_may_be_escaped_and_have_queries(serve: Any) -> None:
     with serve(echo=Echo()).connect() as wire:
+        assert wire.send(http("GET", "http://localhost")).answer().json["status"] == "alive"
         for path in ("/v2/models/echo?x=1", "/v2/models/%65cho", "/v2/models/echo/", "http://localhost/v2/models/echo"):
             assert wire.send(http("GET", path)).answer().json["name"] == "echo", path
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from foretell.serve.messages import (
-    COMPRESS_FROM_BYTES,
-    Reply,
-    compressed,
-    encoding_of,
-    head_of,
-    own_request_id,
-    stream_head_of,
-)
+from foretell.serve.codings import COMPRESS_FROM_BYTES, compressed, encoding_of
+from foretell.serve.messages import NOT_KEPT, Reply, head_of, own_request_id, stream_head_of
 from foretell.serve.trace import HEADER as TRACEPARENT
 from foretell.serve.trace import Trace, trace_of
 
@@ -27,6 +21,8 @@ class Cancellable(Protocol):
 
 
 _COMPRESS_HERE_BYTES = 1 << 16
+_KEPT = (b"GET", b"HEAD")
+"""Methods whose answers caches keep unless they are told not to."""
 _ASK = frozenset((b"x-request-id", b"foretell-explain", TRACEPARENT))
 """Headers that ask for more in the reply than the answer."""
 
@@ -121,6 +117,8 @@ class Exchange:
     def _respond(self, reply: Reply) -> None:
         server = self._connection.server
         server.responses[reply.status // 100] += 1
+        if self.method in _KEPT:
+            reply = replace(reply, headers=(*reply.headers, NOT_KEPT))
         head = head_of(reply, server.date, self.keep_alive, self._last_header)
         self._leave(head if self.method == b"HEAD" else head + reply.body)
 

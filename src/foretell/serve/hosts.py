@@ -8,7 +8,7 @@ from foretell.serve.messages import HttpError
 
 LOCAL = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 ANY = "*"
-_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255})(?::\d{1,5})?")
+_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255})(?::\d{0,5})?")
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _MOST_REMEMBERED = 256
 

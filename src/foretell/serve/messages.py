@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
-from foretell.errors import InferenceError, InvalidInput
+from foretell.errors import InferenceError
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
 LENGTH_HEADER = b"Inference-Header-Content-Length"
+NOT_KEPT = (b"Cache-Control", b"no-store")
+"""Caches may keep the answer to any GET for a while (RFC 9111, 4.2.2), and some keep readiness for minutes."""
 
 REASONS = {
     100: b"Continue", 200: b"OK", 204: b"No Content", 400: b"Bad Request", 401: b"Unauthorized", 403: b"Forbidden",
@@ -29,10 +29,6 @@ _STATUS = {
     "unavailable_here": 501, "not_ready": 503, "replica_lost": 503, "transient": 503, "deadline_exceeded": 504,
 }  # fmt: skip
 
-_REFUSED = re.compile(rb";\s*q\s*=\s*0(\.0*)?\s*$")
-_BITS = {b"gzip": 31, b"deflate": 15, b"x-gzip": 31}
-"""Content codings, as zlib tells them apart; the first is preferred, and the last its old name (RFC 9110, 8.4.1.3)."""
-COMPRESS_FROM_BYTES = 1024
 ID_HEADER = b"x-request-id"
 _LONGEST_ID = 128
 _VISIBLE = bytes(byte if 0x21 <= byte < 0x7F else byte ^ 0x80 for byte in range(256))
@@ -113,12 +109,16 @@ def head_of(reply: Reply, date: bytes, keep_alive: bool, request_id: bytes) -> b
 
 
 def stream_head_of(content_type: bytes, date: bytes, keep_alive: bool, chunked: bool, request_id: bytes) -> bytes:
-    """The head of a reply whose length nobody knows yet: in chunks, or up to the end of the connection."""
+    """The head of a reply whose length nobody knows yet: in chunks, or up to the end of the connection.
+
+    Proxies are not to collect the parts: nginx and others that do so unless told know `X-Accel-Buffering`.
+    """
     framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
     close = b"" if keep_alive else b"Connection: close\r\n"
-    return b"HTTP/1.1 200 OK\r\n%bContent-Type: %b\r\nCache-Control: no-cache\r\n%b%bX-Request-Id: %b\r\n\r\n" % (
-        date, content_type, framing, close, request_id
-    )  # fmt: skip
+    return (
+        b"HTTP/1.1 200 OK\r\n%bContent-Type: %b\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
+        b"%b%bX-Request-Id: %b\r\n\r\n" % (date, content_type, framing, close, request_id)
+    )
 
 
 def own_request_id(headers: Mapping[bytes, bytes]) -> bytes | None:
@@ -132,9 +132,9 @@ def is_id(value: bytes) -> bool:
     return 0 < len(value) <= _LONGEST_ID and value.translate(_VISIBLE) == value
 
 
-def without_upgrade(method: bytes, url: bytes, headers: Mapping[bytes, bytes]) -> bytes:
+def without_upgrade(method: bytes, url: bytes, headers: Mapping[bytes, bytes], version: str) -> bytes:
     """The head of a request, written anew without the wish for another protocol."""
-    lines = [b"%b %b HTTP/1.1\r\n" % (method, url)]
+    lines = [b"%b %b HTTP/%b\r\n" % (method, url, version.encode())]
     for name, value in headers.items():
         if name == b"connection":
             tokens = [token.strip() for token in value.split(b",")]
@@ -142,61 +142,3 @@ def without_upgrade(method: bytes, url: bytes, headers: Mapping[bytes, bytes]) -
         if name not in (b"upgrade", b"http2-settings"):
             lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join([*lines, b"\r\n"])
-
-
-def decompressed(body: bytes | memoryview, encoding: bytes, limit: int) -> bytes | memoryview:
-    """The body without its `Content-Encoding` (gzip, or deflate in zlib format), never more than `limit` bytes.
-
-    Raises `HttpError` 501 for another encoding, 413 over the limit, `InvalidInput` for damaged data.
-    """
-    whole = plain_if_small(body, encoding, limit, limit)
-    if whole is None:
-        raise _too_large(limit)
-    return whole
-
-
-def plain_if_small(body: bytes | memoryview, encoding: bytes, small: int, limit: int) -> bytes | memoryview | None:
-    """The same; None where it unfolds to more than `small` bytes, and no more is looked at then."""
-    name = encoding.strip().lower()
-    if name in (b"", b"identity"):
-        return body
-    if name not in _BITS:
-        raise HttpError(
-            501,
-            f"Content-Encoding {name[:40].decode('latin-1')!r} is not supported; expected gzip or deflate",
-            ((b"Accept-Encoding", b"gzip, deflate"),),
-        )
-    if small < limit and len(body) > small:  # looking at its beginning would copy the rest
-        return None
-    inflater = zlib.decompressobj(_BITS[name])
-    try:
-        whole = inflater.decompress(body, min(small, limit) + 1)
-    except zlib.error as error:
-        raise InvalidInput(f"the body is not valid {name.decode()}: {error}") from None
-    if len(whole) > limit:
-        raise _too_large(limit)
-    if len(whole) > small:
-        return None
-    if not inflater.eof or inflater.unused_data:
-        raise InvalidInput(f"the {name.decode()} body is truncated or has bytes after its end")
-    return whole
-
-
-def _too_large(limit: int) -> HttpError:
-    return HttpError(413, f"the decompressed body is too large; expected at most {limit} bytes")
-
-
-def encoding_of(reply: Reply, accept: bytes) -> bytes | None:
-    """The encoding in which the client is to have the reply; None: as it is, where none would be worth it."""
-    if len(reply.body) < COMPRESS_FROM_BYTES or reply.status != 200:
-        return None
-    offered = {part.partition(b";")[0].strip() for part in accept.lower().split(b",") if not _REFUSED.search(part)}
-    return next((name for name in _BITS if name in offered), None)
-
-
-def compressed(reply: Reply, encoding: bytes) -> Reply:
-    """The reply in that encoding. Who keeps it is told that others may need another one (RFC 9110, 12.5.5)."""
-    deflater = zlib.compressobj(1, zlib.DEFLATED, _BITS[encoding])
-    body = deflater.compress(reply.body) + deflater.flush()
-    told = ((b"Content-Encoding", encoding), (b"Vary", b"Accept-Encoding"))
-    return Reply(body, reply.status, reply.content_type, (*reply.headers, *told))

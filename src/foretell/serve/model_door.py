@@ -15,10 +15,11 @@ from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.oip_known import Asked
 from foretell.serve.codecs.oip_reply import ReplyEncoder, Wanted, wanted_outputs
 from foretell.serve.codecs.oip_request import RequestDecoder
+from foretell.serve.codings import COMPRESS_FROM_BYTES
 from foretell.serve.exchange import Exchange
 from foretell.serve.explain import asks, explained, explanation
 from foretell.serve.generate_door import GenerateDoor, stream_path
-from foretell.serve.messages import COMPRESS_FROM_BYTES, Reply, head_of, json_reply
+from foretell.serve.messages import Reply, head_of, json_reply
 
 if TYPE_CHECKING:
     from foretell.serve.application import Application

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from foretell.errors import InferenceError, Overloaded
+from foretell.serve.codings import decompressed, plain_if_small
 from foretell.serve.exchange import Exchange
 from foretell.serve.held import SMALL_BYTES
-from foretell.serve.messages import decompressed, plain_if_small
 
 _THREADS = 2
 _MOST_WAITING = 64

@@ -8,9 +8,10 @@ import msgspec
 
 from foretell.engine.work import Completed, Part, Work
 from foretell.errors import InferenceError, Overloaded
+from foretell.serve.codings import COMPRESS_FROM_BYTES
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import TEXT_LENGTH
-from foretell.serve.messages import COMPRESS_FROM_BYTES, ID_HEADER, Reply, binary_reply, is_id
+from foretell.serve.messages import ID_HEADER, Reply, binary_reply, is_id
 
 if TYPE_CHECKING:
     from foretell.serve.codecs.oip_known import Numbers

@@ -191,7 +191,9 @@ class RequestReader:
                     self.close_after_last()
                     return
                 # Nobody has to grant an upgrade. The parser leaves the body to the other protocol: it starts again.
-                data = without_upgrade(self._parser.get_method(), self._url, self._head) + data[stop.args[0] :]
+                parser = self._parser
+                head = without_upgrade(parser.get_method(), self._url, self._head, parser.get_http_version())
+                data = head + data[stop.args[0] :]
                 self._url, self._headers, self._repeated, self._upgrading = b"", {}, 0, False
                 self._parser = httptools.HttpRequestParser(self)
             else:
@@ -244,7 +246,7 @@ class RequestReader:
             return
         if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
             self._ask_for_body()
-            if not self._exchanges:
+            if not self._exchanges and self._parser.get_http_version() != "1.0":
                 self._write(CONTINUE)
 
     def _ask_for_body(self) -> None:

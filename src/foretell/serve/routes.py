@@ -45,9 +45,9 @@ WHOLE_SERVER = Route({b"OPTIONS": lambda exchange: exchange.respond(Reply(b"", 2
 
 
 def path_of(url: bytes) -> tuple[bytes, bytes]:
-    """Path and query."""
+    """Path and query. An URL of a host alone means its root (RFC 9110, 4.2.3)."""
     path, _, query = _ABSOLUTE.sub(b"", url, count=1).partition(b"?")
-    return path, query
+    return path or b"/", query
 
 
 def model_path(path: bytes) -> tuple[str, str | None, str]:
