@@ -154,6 +154,8 @@ class ServerSettings:
     """Where the access log is written; None: standard output."""
     log_format: Literal["text", "json"] = "text"
     """How the server says what happens to it, on standard error: lines for people, or a JSON object for each."""
+    drain_delay_s: float = 0.0
+    """How long SIGTERM leaves the door open while the server says that it is not ready, so that proxies see it."""
     drain_timeout_s: float = 20.0
     """How long SIGTERM waits for accepted requests, and how long a version that was replaced goes on with them."""
     watch: bool = False
@@ -260,10 +262,8 @@ def environment(cls: type[SettingsT], environ: Mapping[str, str]) -> list[Layer]
     every = {f.name for kind in (ModelSettings, ServerSettings, JobSettings) for f in dataclasses.fields(kind)}
     layers = []
     for name, text in sorted(environ.items()):
-        if not name.startswith(ENV_PREFIX):
-            continue
         key = name.removeprefix(ENV_PREFIX).lower()
-        if key in _SECRETS:
+        if not name.startswith(ENV_PREFIX) or key in _SECRETS:
             continue
         if key in known:
             layers.append(Layer(name, {key: text}))

@@ -67,7 +67,7 @@ _AT_LEAST = {
     "retries": 0, "retry_delay_s": 0, "retry_max_delay_s": 0, "inline_limit_ms": 0, "http_port": 0,
     "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_buffered_bytes": 1,
     "max_header_bytes": 1024, "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1,
-    "max_pipelined": 1, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
+    "max_pipelined": 1, "drain_delay_s": 0, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
     "processes": 1, "max_quarantined": 0, "max_crashes": 0, "row_attempts": 1, "price_per_hour": 0,
     "file_size": 0, "memory": 1, "max_dead_letters": 0, "max_line_bytes": 1024, "commit_interval_s": 0,
 }  # fmt: skip

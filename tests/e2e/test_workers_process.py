@@ -171,6 +171,28 @@ def test_the_end_under_load_loses_no_request(who: Serve, number: int) -> None:
         socket.create_connection(("127.0.0.1", server.port), 5)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_door_stays_open_until_proxies_have_seen_the_end(folder: Path, serve: Serve, workers: int) -> None:
+    (folder / "who.py").write_text(_WHO_PY)
+    server = serve("who.py:Who", "--workers", workers, "--drain-delay-s", 600)
+    with Wire(server.port) as kept:
+        answered_by(kept)
+        server.stop()
+        server.wait_for("not ready from now on; stopping in 600 s")
+        until(lambda: bool(get(server, "/v2/health/ready").status == 503))
+        assert get(server, "/v2/models/Who/ready").status >= 400
+        assert get(server, "/v2/health/live").json == {"live": True, "ready": False}
+        for wire in (kept, Wire(server.port)):  # who comes only now is served, too
+            with wire:
+                answer = wire.send(ASK).answer()
+                assert (answer.status, answer.header("connection")) == (200, None)
+    server.stop()
+    server.wait_for("stopping: answering")
+    assert server.end() == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), 5)
+
+
 def test_a_request_that_a_worker_has_accepted_is_finished_before_the_end(folder: Path, serve: Serve) -> None:
     pipe = folder / "pipe"
     os.mkfifo(pipe)

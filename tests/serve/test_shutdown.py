@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import ExitStack
 from typing import Any
@@ -46,6 +47,16 @@ def test_readiness_ends_first(serve: Any) -> None:
         gate.open_gate()
         assert values(waiting.answer()) == [1]
     server.join()
+
+
+def test_readiness_may_end_long_before(serve: Any) -> None:
+    """The time is real: nothing here can pretend that it has passed."""
+    server = serve(echo=Echo(), drain_delay_s=0.1)
+    loop = server._loop
+    asyncio.run_coroutine_threadsafe(server.application.server.linger(asyncio.Event()), loop).result(20)
+    assert server.ask(http("GET", "/v2/health/ready")).status == 503
+    answer = server.ask(infer("echo", [1]))
+    assert (values(answer), answer.header("connection")) == ([1], None)
 
 
 def test_a_request_on_its_way_is_answered(serve: Any) -> None:

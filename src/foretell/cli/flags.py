@@ -254,6 +254,8 @@ class ServerFlags:
     """Whether what the server says of itself is lines for people, or a JSON object for each."""
     stream_timeout_s: float | None = None
     """Time limit of a stream whose request names none."""
+    drain_delay_s: float | None = None
+    """How long SIGTERM leaves the door open, while readiness says no, before it drains."""
     drain_timeout_s: float | None = None
     """How long SIGTERM waits for accepted requests, and a version that was replaced is kept for those it has."""
     watch: bool | None = None

@@ -7,6 +7,10 @@ import sys
 STOPPING = "stopping: answering what was accepted"
 
 
+def leaving(delay_s: float) -> str:
+    return f"not ready from now on; stopping in {delay_s:g} s, or at the next signal"
+
+
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 

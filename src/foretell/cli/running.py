@@ -13,7 +13,7 @@ from foretell.catalog import Catalog
 from foretell.cli.collector import Collector
 from foretell.cli.greeting import serving_on
 from foretell.cli.loading import loader_of
-from foretell.cli.notes import STOPPING
+from foretell.cli.notes import STOPPING, leaving
 from foretell.cli.telling import Teller
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError
@@ -43,7 +43,7 @@ class Place(Protocol):
     """Says something about this process."""
 
     def stops(self) -> None:
-        """Tells people that it has been told to stop."""
+        """Tells people that it stops."""
 
     async def enter(self, application: Application, loader: Loader, lines: list[str], stopping: asyncio.Event) -> bool:
         """Lets clients in, and tells people `lines`; False where it is to end before."""
@@ -122,6 +122,10 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: 
     collector = Collector(rss_bytes, lambda: loads.outcomes["reloaded"] + loads.unloads)
     collector.start(loop)
     await stopping.wait()
+    if settings.drain_delay_s:
+        stopping.clear()
+        place.tell(leaving(settings.drain_delay_s), event="leaving")
+        await application.server.linger(stopping)
     collector.stop()
     place.stops()
     watcher.close()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from foretell.cli.notes import STOPPING
+from foretell.cli.notes import STOPPING, leaving
 from foretell.cli.telling import Teller
 from foretell.clock import SystemClock
 from foretell.config import ServerSettings
@@ -54,11 +55,24 @@ async def _supervise(models: Sequence[str], flags: Mapping[str, Any], settings: 
             supervisor.open()
             tell.start(lines)
             await stopping.wait()
+            await _linger(supervisor, settings.drain_delay_s, stopping, tell)
         tell(STOPPING, event="stopping")
     finally:
         listener.close()  # so that no client comes to wait at a door that the workers have left
         in_order = await supervisor.stop()
     return 0 if in_order else 1
+
+
+async def _linger(supervisor: Supervisor, delay_s: float, stopping: asyncio.Event, tell: Teller) -> None:
+    """Has the workers say for `delay_s`, or until it is told again to stop, that they are not ready; they serve on."""
+    if not delay_s:
+        return
+    stopping.clear()
+    tell(leaving(delay_s), event="leaving")
+    supervisor.announce_end()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(delay_s):
+            await stopping.wait()
 
 
 async def _unless(stopping: asyncio.Event, starting: Coroutine[Any, Any, list[str]]) -> list[str] | None:
@@ -77,6 +91,7 @@ def _plan(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSetti
     if not sys.executable:
         raise Unavailable("a worker needs a Python program, and this one is part of another program")
     path = "\n".join(os.path.abspath(place) for place in sys.path)
+    settings = replace(settings, drain_delay_s=0.0)  # the supervisor waits for all
     return Plan(
         workers=settings.workers,
         command=[sys.executable, *["-O"] * sys.flags.optimize, "-c", _WORKER, path],

@@ -77,7 +77,8 @@ class Member:
         return code
 
     async def enter(self, application: Application, loader: Loader, lines: list[str], stopping: asyncio.Event) -> bool:
-        start = self._start
+        start, server = self._start, application.server
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, server.announce_end)
         tally = Tally(start.tally, start.workers, SystemClock().monotonic)
         seat = Seat(tally, start.worker, application.settings.max_connections)
         application.share([socket.socket(fileno=each) for each in start.sockets], seat)

@@ -101,11 +101,11 @@ class Application:
 
     @property
     def ready(self) -> bool:
-        return not self.server.draining and self.catalog.ready()
+        return self.server.welcomes and self.catalog.ready()
 
     def is_ready(self, key: Key | None) -> bool:
         """Whether a model answers; None: whether this process does."""
-        if key is None or self.server.draining:
+        if key is None or not self.server.welcomes:
             return self.ready
         try:
             return self.catalog.resolve(*key).engine.ready

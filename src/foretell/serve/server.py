@@ -59,6 +59,8 @@ class HttpServer:
 
     def __init__(self, application: Application, settings: ServerSettings) -> None:
         self.settings = settings
+        self.welcomes = True
+        """Whether readiness may say yes: no end has been announced."""
         self.draining = False
         self.now = time.monotonic()
         """Seconds; renewed once a second, which is exact enough for time limits of connections."""
@@ -148,13 +150,27 @@ class HttpServer:
         self._sweep()
         await self.listener.start(self.factory, self)
 
+    def announce_end(self) -> None:
+        """Is not ready from now on, and serves as before."""
+        self.welcomes = False
+
+    async def linger(self, enough: asyncio.Event) -> None:
+        """Says for `drain_delay_s`, or until there is `enough`, that it is not ready, and serves as before meanwhile.
+
+        Proxies and orchestrators find out by asking, and send clients here until then.
+        """
+        self.announce_end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_delay_s):
+                await enough.wait()
+
     async def stop(self) -> None:
         """Takes no new connection, answers what was accepted (up to `drain_timeout_s`), closes.
 
         Requests that are on their way over open connections are still answered, and told that it was the last. What
         is not answered in time is told to try elsewhere.
         """
-        self.draining = True
+        self.draining, self.welcomes = True, False
         self.patterns.clear()
         if self._turn is not None:
             self._turn.leave()

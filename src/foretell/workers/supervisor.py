@@ -74,6 +74,10 @@ class Supervisor:
             if child.loaded:
                 child.signal(number)
 
+    def announce_end(self) -> None:
+        """Has the workers say that they are not ready. Not by SIGTERM: two that come together are one to the system."""
+        self.pass_on(signal.SIGUSR1)
+
     async def stop(self) -> bool:
         """Ends all workers in order, and by force those that take too long; whether there were none of these."""
         self._stopping.set()
