@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.process import ROOT
 from benchmarks.report import Report, Row, cores, number
+from foretell.processor import processor
 
 BEGIN, END = "<!-- figures: written by the benchmarks -->", "<!-- end of figures -->"
 _COLUMNS = ("measure", "server", "figure", "p50 ms", "p99 ms", "CPU us", "ours / this", "wanted", "more")
@@ -84,12 +85,7 @@ def _upper(text: str) -> str:
 
 
 def _machine() -> str:
-    named = f"{cores()} cores"
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        named += f" ({next(line.partition(':')[2].strip() for line in lines if line.startswith('model name'))})"
-    except (OSError, StopIteration):
-        named += f" ({platform.machine()})"
+    named = f"{cores()} cores ({processor() or platform.machine()})"
     return f"{named}, {platform.system()}, Python {platform.python_version()}, {_commit()}"
 
 

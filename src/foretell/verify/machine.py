@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 
 from foretell.cores import usable_cores
+from foretell.processor import processor
 
 
 def machine() -> dict[str, str]:
     return {
-        "cpu": _cpu(),
+        "cpu": processor() or platform.processor() or platform.machine(),
         "cores": str(usable_cores()),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
