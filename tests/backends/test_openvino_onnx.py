@@ -16,11 +16,12 @@ from onnx_build import build, iris_onnx, one_node, save, value
 from foretell import Predictor
 from foretell.backends import open_model
 from foretell.backends.cpu import cpu_precisions
+from foretell.backends.openvino import runtime
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.errors import InvalidInput, InvalidModel, InvalidSetting, Unavailable, UnsafeModel
 from foretell.model import Context
-from foretell.types import ModelSpec
+from foretell.types import DataType, ModelSpec
 
 RNG = np.random.default_rng(3)
 
@@ -81,19 +82,27 @@ def test_fp32_is_not_bf16_whatever_the_processor_has(tmp_path: Path) -> None:
             np.testing.assert_allclose(answer, 64 * 1.001 * 1.003, rtol=1e-6)
 
 
-@pytest.mark.skipif("bf16" not in cpu_precisions(), reason="this processor has no bf16")
-def test_precision_bf16_means_openvino(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "FP16"])
+def test_a_precision_of_16_bits_is_openvinos_or_unavailable(tmp_path: Path, precision: str) -> None:
     path, rows = save(network(), tmp_path), RNG.normal(size=(50, 8)).astype(np.float32)
-    with Predictor(path) as plain, Predictor(path, precision="bf16") as fast:
-        assert fast.engine.model.variant()["precision"] == "bf16"
+    if precision.lower() not in cpu_precisions():
+        with pytest.raises(Unavailable, match=f"does not compute in {precision.lower()}"):
+            open_model(path, ModelSettings(precision=precision))
+        return
+    with Predictor(path) as plain, Predictor(path, precision=precision) as fast:
+        assert fast.engine.model.variant()["precision"] == precision.lower()
         assert fast.engine.model.variant()["runtime"] == "openvino"
         np.testing.assert_allclose(plain.predict(rows)["logits"], fast.predict(rows)["logits"], rtol=0.1, atol=0.1)
 
 
-@pytest.mark.skipif("bf16" in cpu_precisions(), reason="this processor has bf16")
-def test_a_precision_the_processor_lacks_is_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="does not compute in bf16"):
-        open_model(save(network(), tmp_path), ModelSettings(precision="bf16"))
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_precision_that_openvino_takes_another_for_is_refused(tmp_path: Path, precision: str) -> None:
+    if precision.upper() in runtime.openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("OpenVINO has it here")
+    graph = runtime.read_graph(save(network(), tmp_path), "onnx")
+    ports = ([("x", DataType.FP32)], [("logits", DataType.FP32)])
+    with pytest.raises(Unavailable, match=f"OpenVINO does not compute in {precision} on this processor"):
+        runtime.calls_of(graph, ModelSettings(threads=1), precision, ports, "it", again=False)
 
 
 def test_whole_numbers_that_openvino_would_cut_harm_only_their_row(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from onnx_build import build, one_node, save, value
 
 from foretell import Predictor
 from foretell.backends import open_model
-from foretell.backends.cpu import cpu_precisions, flags_in
+from foretell.backends.cpu import cpu_precisions, flags_in, precisions_in
 from foretell.backends.onnx.quantize import quantized
 from foretell.config import ModelSettings
 from foretell.errors import InvalidSetting, MissingExtra, Unavailable
@@ -195,3 +195,8 @@ def test_flags_of_processors_are_read() -> None:
     }  # fmt: skip
     assert flags_in("processor\t: 0\nFeatures\t: fp asimdhp bf16\n") == {"fp", "asimdhp", "bf16"}
     assert flags_in("") == frozenset()
+
+
+def test_bf16_of_arm_is_none_that_a_runtime_computes_in() -> None:
+    assert precisions_in("processor : 0\nFeatures : fp asimd fphp asimdhp asimddp i8mm bf16\n") == {"fp16", "int8"}
+    assert precisions_in("processor : 0\nflags : fpu avx512_vnni avx512_bf16 avx512_fp16\n") == {"bf16", "fp16", "int8"}

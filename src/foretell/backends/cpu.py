@@ -1,4 +1,4 @@
-"""Which kinds of numbers this machine's processor multiplies by instructions of their own."""
+"""Which kinds of numbers this machine's processor multiplies by instructions of their own, that the runtimes use."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from foretell.errors import Unavailable
 
 _CPUINFO = Path("/proc/cpuinfo")
 _INSTRUCTIONS = {
-    "bf16": {"avx512_bf16", "amx_bf16", "bf16"},
+    "bf16": {"avx512_bf16", "amx_bf16"},
     "fp16": {"avx512_fp16", "amx_fp16", "fphp", "asimdhp"},
     "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"},
 }
-"""By precision, the flags that Linux tells in /proc/cpuinfo, on x86 and on ARM; one of them is enough."""
+"""By precision, the flags that Linux tells in /proc/cpuinfo, on x86 and on ARM; one of them is enough.
+
+ARM's own `bf16` is none of them: no runtime here computes in it. OpenVINO takes fp16 instead, whose range is smaller.
+"""
 _APPLE = frozenset({"fp16", "int8"})
 """Of every processor that macOS runs on, but those of Intel."""
 
@@ -24,9 +27,14 @@ def cpu_precisions() -> frozenset[str]:
     if sys.platform == "darwin":
         return _APPLE if os.uname().machine == "arm64" else frozenset()
     try:
-        flags = flags_in(_CPUINFO.read_text("utf-8", "replace"))
+        return precisions_in(_CPUINFO.read_text("utf-8", "replace"))
     except OSError:
         return frozenset()
+
+
+def precisions_in(cpuinfo: str) -> frozenset[str]:
+    """Those of the first processor that such a text tells of."""
+    flags = flags_in(cpuinfo)
     return frozenset(name for name, any_of in _INSTRUCTIONS.items() if any_of & flags)
 
 

@@ -23,9 +23,8 @@ def open_onnx(path: Path, settings: ModelSettings) -> Opened:
     if runtime is not None and runtime not in _RUNTIMES:
         expected, fix = ", ".join(_RUNTIMES), nearest(runtime, _RUNTIMES)
         raise InvalidSetting("there is no such runtime for ONNX files", expected=expected, got=runtime, fix=fix)
-    if runtime == "openvino" or (
-        runtime is None and settings.precision == "bf16" and read_onnx(path).precision == "fp32"
-    ):
+    precision = (settings.precision or "").lower()
+    if runtime == "openvino" or (runtime is None and precision in _ON_OPENVINO and read_onnx(path).precision == "fp32"):
         from foretell.backends.openvino import opening as openvino
 
         return openvino.open_onnx(path, settings)

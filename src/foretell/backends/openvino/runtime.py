@@ -17,6 +17,7 @@ from foretell.backends.openvino.quiet import openvino
 from foretell.columns import Array
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
+from foretell.errors import Unavailable
 from foretell.types import DataType
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def calls_of(
 
 
 def _compiled(graph: Any, threads: int, streams: int, precision: str, where: str) -> Any:
-    """`threads`: of each of `streams`, which compute at the same time."""
+    """`threads`: of each of `streams`, which compute at the same time.
+
+    Raises `Unavailable` where the runtime would compute in another precision, as it does without a word.
+    """
     options = {
         # Else it takes bf16 by itself where the processor has it, and answers change with the machine.
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
@@ -88,9 +92,14 @@ def _compiled(graph: Any, threads: int, streams: int, precision: str, where: str
         "ENABLE_CPU_PINNING": False,
     }
     try:
-        return openvino.Core().compile_model(graph, "CPU", options)
+        compiled = openvino.Core().compile_model(graph, "CPU", options)
+        got = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     except Exception as error:
         raise load_error(error, where) from error
+    if got != _HINTS[precision]:
+        what, fix = f"OpenVINO does not compute in {precision} on this processor", "leave precision unset"
+        raise Unavailable(what, where=where, expected=_HINTS[precision], got=got, fix=fix)
+    return compiled
 
 
 class Calls:
