@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
+from foretell.batch.blame import OF_ROWS
+from foretell.batch.board import Seen
 from foretell.batch.hand import AnyHand
+
+_PATIENCE_S = 600.0
+_PATIENCE_CALLS = 100
 
 
 @dataclass(slots=True)
@@ -22,3 +28,16 @@ class HandState:
     stuck: bool = False
     leaving: bool = False
     """It gets no more shards, and ends once it has done those it has."""
+
+    def hangs(self, call_timeout_s: float | None) -> bool:
+        """Whether the call or the block that is under way takes longer than any is waited for.
+
+        Looks twice: a processor that shows two writes in another order (ARM) may show a new stage beside the moment in
+        which the one before it began.
+        """
+        return all(_takes_too_long(self.hand.board.seen(), call_timeout_s) for _ in range(2))
+
+
+def _takes_too_long(seen: Seen, call_timeout_s: float | None) -> bool:
+    limit = call_timeout_s or max(_PATIENCE_S, _PATIENCE_CALLS * seen.longest_ns / 1e9)
+    return seen.stage in OF_ROWS and time.monotonic_ns() - seen.since_ns > limit * 1e9

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from foretell.batch.assign import next_of
-from foretell.batch.blame import OF_ROWS, Blame
+from foretell.batch.blame import Blame
 from foretell.batch.diary import Diary
 from foretell.batch.hand import AnyHand, Inbox
 from foretell.batch.hand_state import HandState
@@ -38,8 +38,6 @@ from foretell.remote.faults import fault
 AnswerT = TypeVar("AnswerT")
 _LOOK_S = 0.2
 _AHEAD = 2
-_PATIENCE_S = 600.0
-_PATIENCE_CALLS = 100
 
 
 class Runner:
@@ -265,11 +263,8 @@ class Runner:
         self._man()
 
     def _look(self) -> None:
-        now = time.monotonic_ns()
         for state in self._hands.values():
-            seen = state.hand.board.seen()
-            limit = self._terms.call_timeout_s or max(_PATIENCE_S, _PATIENCE_CALLS * seen.longest_ns / 1e9)
-            if seen.stage in OF_ROWS and now - seen.since_ns > limit * 1e9 and not state.stuck:
+            if not state.stuck and state.hangs(self._terms.call_timeout_s):
                 state.stuck = True
                 state.hand.kill()
         if self._job is not None:
