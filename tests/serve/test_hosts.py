@@ -81,6 +81,17 @@ def test_on_another_address_only_allowed_hosts_restrict(serve: Any) -> None:
         assert server.ask(request(host)).status == status
 
 
+def test_a_probe_may_come_by_any_address(serve: Any) -> None:
+    """As those of Kubernetes do, which name the address of the pod."""
+    server = serve(echo=Echo(), host="0.0.0.0", allowed_hosts=("models.example",))
+    with server.connect() as wire:
+        for path in ("/v2/health/ready", "/v2/health/live", "/v2/health/ready?from=kubelet") * 2:
+            assert wire.send(request("10.1.2.3:8000", path=path)).answer().status == 200
+        assert wire.send(request("10.1.2.3:8000")).answer().status == 421
+    assert server.ask(request("a b", path="/v2/health/ready")).status == 400
+    assert serve(echo=Echo()).ask(request("10.1.2.3", path="/v2/health/ready")).status == 421
+
+
 def test_the_address_itself_is_good_where_it_is_another_loopback_one() -> None:
     hosts = hosts_of((), "127.0.0.2", local=True)
     hosts.check(b"127.0.0.2:80", b"/", "1.1")
