@@ -195,7 +195,7 @@ class JobSettings:
     commit_interval_s: float = 0.25
     """Longest time between an answer of a stream and its commit."""
     metrics_file: str | None = None
-    """Where a job writes its metrics while it runs, for Prometheus; None: nowhere."""
+    """Where a job or a stream writes its metrics while it runs, for Prometheus; None: nowhere."""
 
 
 _SECRETS = frozenset(("token",))

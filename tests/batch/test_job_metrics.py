@@ -16,12 +16,13 @@ from looking import until
 from prometheus_client.parser import text_string_to_metric_families
 
 import foretell
-from foretell.batch.job_metrics import EVERY_S, JobMetrics, metrics_of
+from foretell.batch.job_metrics import JobMetrics, metrics_of
 from foretell.batch.progress import Progress
 from foretell.batch.report import Report
 from foretell.clock import ManualClock
 from foretell.errors import InvalidSetting, ModelError
 from foretell.file_lock import Occupied
+from foretell.observe.metrics_file import EVERY_S
 
 LABELS = {"job_name": "nightly", "model": "Sum", "version": "1"}
 NOW = Progress(2.0, 70, 70, 100, 3, 2, 4, processes=2, call_rows=64, seconds={"read": 0.5, "predict": 1.5}, crashes=1,

@@ -105,8 +105,9 @@ def test_a_stream_that_is_told_to_stop_commits_what_it_has_done(folder: Path, nu
     report = json.loads(said)
     assert (report["outcome"], report["events"], report["resumed"]) == ("stopped", 100, False)
     eventing.add(folder / "in.jsonl", eventing.events(range(100, 150)))
-    done = eventing.run(folder, "--json")
+    done = eventing.run(folder, "--json", "--metrics-file", "events.prom")
     assert json.loads(done.stdout)["events"] == 50
+    assert "} 150\n" in (folder / "events.prom").read_text()  # of both runs
     assert (folder / "out.jsonl").read_bytes() == eventing.copied(range(150))
 
 

@@ -27,6 +27,7 @@ SHOWN = {
     "batch/sql/publishing.py": "when a table was written",
     "batch/sql/spooling.py": "when a query was read",
     "cli/telling.py": "the time of a message",
+    "events/metrics.py": "when a stream began and last committed, for Prometheus",
     "observe/process.py": "when the process started, for Prometheus",
     "serve/access_log.py": "the time of a line",
     "serve/server.py": "the header Date",

@@ -191,6 +191,8 @@ class StreamFlags:
     """Longest event; a longer one is a dead letter."""
     commit_interval_s: float | None = None
     """Longest time between an answer and its commit: what a crash has to do once more."""
+    metrics_file: str | None = None
+    """Write the metrics of the stream to this file every few seconds, in the text format of Prometheus."""
 
 
 @Flags("Server", ServerSettings)

@@ -111,7 +111,7 @@ def _request(which: str, flags: dict[str, Any], wish: Wish, job: JobSettings, *,
     its = settings_of(planned, flags).settings
     return Request(
         planned.source, planned.name, planned.version, its, wish, its.timeout_s, job.batch_size, job.commit_interval_s,
-        job.max_dead_letters, job.row_attempts, fresh,
+        job.max_dead_letters, job.row_attempts, fresh, job.metrics_file,
     )  # fmt: skip
 
 

@@ -61,11 +61,13 @@ class FileSource(Source):
         """Files that were read since the one called `path` was last open."""
         self._pause_s = _PAUSE_S
         self._waits = False
+        self._committed: Place | None = None
         self.rotations = self.truncations = 0
 
     def open(self, at: Position | None) -> Position | None:
         if at is not None:
-            self._resume(Place.from_position(at))
+            self._committed = Place.from_position(at)
+            self._resume(self._committed)
         elif self._once or self._path.exists():
             self._file = self._opened(self._path)
             self._file.check()
@@ -96,6 +98,18 @@ class FileSource(Source):
     def stop(self) -> None:
         self._stopped = True
         self._bell.ring()
+
+    def acknowledge(self, position: Position) -> None:
+        self._committed = Place.from_position(position)
+
+    def behind(self) -> int | None:
+        """Of the file that is called `path` now: all of it, while one that was before it is read."""
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        place = self._committed
+        return max(0, status.st_size - (place.offset if place is not None and place.is_file(status) else 0))
 
     def close(self) -> None:
         self._close_file()

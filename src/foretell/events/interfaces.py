@@ -71,6 +71,11 @@ class Source(ABC):
     def acknowledge(self, position: Position) -> None:  # noqa: B027 (optional hook)
         """All up to `position`, which it has given, is committed: it will not be asked for again. Any thread."""
 
+    def behind(self) -> int | None:
+        """About how many bytes there are behind the position that was last acknowledged; None: not known. Any
+        thread."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Gives back what it holds; no more calls follow."""

@@ -15,7 +15,8 @@ from foretell.events.stream import Ends, Request, Stopper, Wish, run
 from foretell.repository.plan import plan
 from foretell.repository.settings import library_settings
 
-_JOB = frozenset({"batch_size", "row_attempts", "max_dead_letters", "max_line_bytes", "commit_interval_s"})
+_JOB = frozenset({"batch_size", "row_attempts", "max_dead_letters", "max_line_bytes", "commit_interval_s",
+                  "metrics_file"})  # fmt: skip
 
 
 def stream(
@@ -56,7 +57,7 @@ def stream(
         raise InvalidSetting("top is out of range", expected="1 or more", got=top)
     request = Request(
         opened, named, number, settings, Wish(keys, columns, top), settings.timeout_s, job.batch_size,
-        job.commit_interval_s, job.max_dead_letters, job.row_attempts, fresh,
+        job.commit_interval_s, job.max_dead_letters, job.row_attempts, fresh, job.metrics_file,
     )  # fmt: skip
     return run(request, ends, looks, stopper)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,6 +24,9 @@ from foretell.events.report import Nobody, Onlooker, Progress, Report
 from foretell.events.writing import Writing
 from foretell.forms.top import shown
 from foretell.remote.opening import open_any
+
+if TYPE_CHECKING:
+    from foretell.events.metrics import StreamMetrics
 
 MOST_ROWS = 8_192
 """Of one call: larger ones are not faster, and the stream would wait for their end."""
@@ -58,7 +62,7 @@ class Request:
     """`model`: a path or "module:Class"; or a live object. `timeout_s`: from when an event was read to its answer.
 
     `max_dead_letters`: that one run may have; None: see `events.limits`. `fresh`: from the beginning, whatever was
-    done.
+    done. `metrics_file`: where its metrics go while it runs.
     """
 
     model: object
@@ -72,6 +76,7 @@ class Request:
     max_dead_letters: int | None = None
     row_attempts: int = 2
     fresh: bool = False
+    metrics_file: str | None = None
 
 
 Stopper = Callable[[Callable[[], None]], AbstractContextManager[None]]
@@ -92,6 +97,7 @@ def run(request: Request, ends: Ends, onlooker: Onlooker | None = None, stopper:
             stack.enter_context(ends.state.lock())
         record = None if ends.state is None or request.fresh else ends.state.load()
         caller = stack.enter_context(_caller(request, clock))
+        metrics = _metrics(request, ends, caller)
         made_from = _made_from(request, ends, caller)
         if record is not None:
             _check_same(record.made_from, made_from, ends)
@@ -99,7 +105,10 @@ def run(request: Request, ends: Ends, onlooker: Onlooker | None = None, stopper:
         if stopper is not None:
             stack.enter_context(stopper(halt))
         began = _begin(request, ends, record, made_from, stack)
-        return _Run(request, ends, caller, began, clock, onlooker or Nobody(), record is not None).report(halt)
+        going = _Run(request, ends, caller, began, clock, onlooker or Nobody(), record is not None)
+        if metrics:
+            stack.enter_context(metrics.written(going.look))
+        return going.run(halt)
 
 
 class _Halt:
@@ -154,6 +163,14 @@ def _caller(request: Request, clock: Clock) -> Iterator[Caller]:
         yield caller
     finally:
         caller.close()
+
+
+def _metrics(request: Request, ends: Ends, caller: Caller) -> StreamMetrics | None:
+    if request.metrics_file is None:
+        return None
+    from foretell.events.metrics import StreamMetrics  # few streams need it, and all wait for their start
+
+    return StreamMetrics(request.metrics_file, ends.names, caller.identity.name, caller.identity.version)
 
 
 def _settings(request: Request) -> ModelSettings:
@@ -223,9 +240,17 @@ class _Run:
         self._processor = Processor(ends.source, ends.sink, self._answering, self._writing, terms, kept,
                                     record.counts.events, clock, self._went_on)  # fmt: skip
 
-    def report(self, halt: _Halt) -> Report:
+    def run(self, halt: _Halt) -> Report:
         halt.now_by(self._processor.stop)
         self._processor.run()
+        return self._report()
+
+    def look(self) -> tuple[Report, int | None, float | None]:
+        """For the metrics, see `metrics.Look`."""
+        last = self._writing.committed_at
+        return self._report(), self._ends.source.behind(), None if last is None else self._clock.monotonic() - last
+
+    def _report(self) -> Report:
         ends, writing, identity = self._ends, self._writing, self._caller.identity
         source = ends.source
         return Report(

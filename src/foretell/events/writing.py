@@ -50,6 +50,8 @@ class Writing:
         self._plan: Plan | None = None
         self.answered = self.dead = self.bytes_in = self.bytes_out = self.commits = 0
         """Of this run."""
+        self.committed_at: float | None = None
+        """By the clock; None: nothing was, in this run."""
         self.reasons: Counter[str] = Counter()
         before = record.counts
         self._answers_before = before.events - before.dead
@@ -94,7 +96,7 @@ class Writing:
             self._state.save(self._record)
         self._source.acknowledge(self._position)
         self._position = None
-        self.commits += 1
+        self.commits, self.committed_at = self.commits + 1, self._clock.monotonic()
 
     @property
     def counts(self) -> Counts:
