@@ -21,7 +21,9 @@ from remote_calls import WAIT_S, loaded, remote
 from foretell.columns import Batch
 from foretell.errors import ModelError, NotReady, ReplicaLost
 from foretell.model import Context, Outcome
+from foretell.remote.channel import Channel
 from foretell.remote.model import RemoteModel
+from foretell.remote.start import pair
 
 LARGE = 10_000
 """So many numbers do not travel in a message."""
@@ -318,3 +320,13 @@ def test_more_than_a_socket_takes_is_not_begun(tmp_path: Path) -> None:
 
     with loaded("Everything") as model:
         asyncio.run(test())
+
+
+def test_messages_that_are_sent_unread_do_not_wait_for_the_reader() -> None:
+    ends = pair()
+    for end in ends:
+        end.setblocking(False)  # what does not fit is then an error
+        for size in (64, 64, 124):  # two calls of which none was read, and what else may be said meanwhile
+            Channel(end).send(bytes(size * 2**10))
+    for end in ends:
+        end.close()

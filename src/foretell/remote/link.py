@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -20,6 +19,7 @@ from foretell.remote.packing import pack, unpack
 from foretell.remote.parameters import told
 from foretell.remote.process import Process
 from foretell.remote.recipe import Recipe
+from foretell.remote.start import pair
 
 _CHILD = "foretell.remote.child"
 _LEAVE_S = 5.0
@@ -43,7 +43,7 @@ class Link:
         self._calls = 0
         self._on_end = on_end
         with ExitStack() as shared, ExitStack() as theirs:
-            ours, connection = socket.socketpair()
+            ours, connection = pair()
             shared.callback(ours.close)
             theirs.callback(connection.close)
             lifeline, held = os.pipe()

@@ -9,6 +9,9 @@ from contextlib import ExitStack
 
 from foretell.remote.process import Process
 
+_UNREAD_BYTES = 256 * 2**10
+"""Linux has 208 KiB unless somebody has set another default; macOS 8 KiB."""
+
 
 def start(
     module: str,
@@ -24,7 +27,7 @@ def start(
     that it gets. What this process holds is given back by `ours`. Raises `Unavailable`.
     """
     with ExitStack() as theirs:
-        mine, connection = socket.socketpair()
+        mine, connection = pair()
         ours.callback(mine.close)
         theirs.callback(connection.close)
         lifeline, held = os.pipe()
@@ -32,3 +35,14 @@ def start(
         theirs.callback(os.close, lifeline)
         given = (connection.fileno(), lifeline, *files)
         return mine, Process(module, [*map(str, given), *words], given, on_end, name)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends, each of which takes two messages that need no room elsewhere, or one usual one, before the other reads:
+    two processes that both write first would wait for each other for ever."""
+    ends = socket.socketpair()
+    for end in ends:
+        for way in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            if end.getsockopt(socket.SOL_SOCKET, way) < _UNREAD_BYTES:
+                end.setsockopt(socket.SOL_SOCKET, way, _UNREAD_BYTES)
+    return ends
