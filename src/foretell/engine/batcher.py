@@ -15,6 +15,7 @@ from foretell.config import ModelSettings
 from foretell.engine import policy
 from foretell.engine.again import Again
 from foretell.engine.delivery import Delivery
+from foretell.engine.desk import Desk
 from foretell.engine.lanes import Lanes
 from foretell.engine.next_batch import NextBatch
 from foretell.engine.objective import Objective
@@ -47,7 +48,7 @@ class Batcher:
         loop: asyncio.AbstractEventLoop,
         name: str,
     ) -> None:
-        self._pool, self._placement, self._profile = pool, placement, profile
+        self._pool, self._profile = pool, profile
         self._settings, self._clock, self._loop, self._name = settings, clock, loop, name
         self._lanes = Lanes(settings.max_batch_size, profile)
         self._again = Again(settings, loop, clock, self._wake)
@@ -63,14 +64,10 @@ class Batcher:
         if settings.slo_ms is not None:
             self.objective = Objective(settings.slo_ms / 1e3, settings.max_batch_size, profile)
         self.pace = Pace()
-        self._runner = Runner(
-            pool, placement, profile, self._lanes, self._again, self.delivery, self.objective, clock, loop, self._free,
-            self._go_on, self.pace, settings.max_batch_size,
-        )  # fmt: skip
-        self._next = NextBatch(
-            pool, placement, profile, self._lanes, self._again, self.delivery, self._refusals, self._runner, self._busy,
-            clock,
-        )  # fmt: skip
+        desk = Desk(pool, placement, profile, self._lanes, self._again, self.delivery, self.objective, self.pace, clock,
+                    loop)  # fmt: skip
+        self._runner = Runner(desk, self._free, self._go_on, settings.max_batch_size)
+        self._next = NextBatch(desk, self._refusals, self._runner, self._busy)
         pool.watch(self._members_changed)
 
     @property

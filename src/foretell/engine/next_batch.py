@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foretell.clock import Clock
 from foretell.engine import policy
-from foretell.engine.again import Again
-from foretell.engine.delivery import Delivery
-from foretell.engine.lanes import Lanes
-from foretell.engine.pool import Pool
-from foretell.engine.profile import Profile
+from foretell.engine.desk import Desk
 from foretell.engine.refusals import Refusals
 from foretell.engine.runner import Runner
 from foretell.engine.under_way import UnderWay
@@ -20,31 +15,19 @@ from foretell.engine.work import Work
 class NextBatch:
     """Takes requests out of the lanes. `busy`: the calls that replicas have already."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        placement: policy.Placement,
-        profile: Profile,
-        lanes: Lanes,
-        again: Again,
-        delivery: Delivery,
-        refusals: Refusals,
-        runner: Runner,
-        busy: UnderWay,
-        clock: Clock,
-    ) -> None:
-        self._pool, self._placement, self._profile, self._lanes, self._again = pool, placement, profile, lanes, again
-        self._delivery, self._refusals, self._runner, self._busy = delivery, refusals, runner, busy
-        self._clock = clock
+    def __init__(self, desk: Desk, refusals: Refusals, runner: Runner, busy: UnderWay) -> None:
+        self._pool, self._placement, self._profile, self._lanes = desk.pool, desk.placement, desk.profile, desk.lanes
+        self._again, self._delivery, self._clock, self._pace = desk.again, desk.delivery, desk.clock, desk.pace
+        self._refusals, self._runner, self._busy = refusals, runner, busy
 
     @property
     def most_rows(self) -> int:
         """Of a batch, now."""
         most = self._runner.most_rows
-        if self._placement.inline or self._runner.pace.waits:
+        if self._placement.inline or self._pace.waits:
             return most
         there = self._lanes.rows + self._busy.rows
-        return min(most, policy.turn_rows(there, self._runner.pace.groups, len(self._pool.members)))
+        return min(most, policy.turn_rows(there, self._pace.groups, len(self._pool.members)))
 
     def take(self) -> tuple[list[Work], int]:
         """Requests that still want an answer, and how often they were tried before. They have left the lanes."""

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from foretell.clock import Clock
 from foretell.columns import Batch
 from foretell.engine import policy
-from foretell.engine.again import Again
-from foretell.engine.delivery import Delivery
+from foretell.engine.desk import Desk
 from foretell.engine.gather import gather
 from foretell.engine.isolate import budget, isolate
-from foretell.engine.lanes import Lanes
-from foretell.engine.objective import Objective
-from foretell.engine.pace import Pace
-from foretell.engine.pool import Pool
-from foretell.engine.profile import Profile
 from foretell.engine.run import Run
 from foretell.engine.work import Work, assemble, shared_context
 from foretell.errors import Cancelled, DeadlineExceeded, InferenceError, NotReady, ReplicaLost, TransientError, raise_as
@@ -33,26 +25,12 @@ class Runner:
     """Runs batches, on the loop, in a process or on the member's thread, and delivers. `free` is told when a member is
     free again."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        placement: policy.Placement,
-        profile: Profile,
-        lanes: Lanes,
-        again: Again,
-        delivery: Delivery,
-        objective: Objective | None,
-        clock: Clock,
-        loop: asyncio.AbstractEventLoop,
-        free: Callable[[Run], None],
-        go_on: Callable[[Run], None],
-        pace: Pace,
-        full_rows: int,
-    ) -> None:
+    def __init__(self, desk: Desk, free: Callable[[Run], None], go_on: Callable[[Run], None], full_rows: int) -> None:
         """`go_on`: as `free`, where the next batch is to leave at once. `full_rows`: of the largest batch."""
-        self._pool, self._placement, self._profile, self._lanes, self._again = pool, placement, profile, lanes, again
-        self._delivery, self._objective, self._clock, self._loop, self._free = delivery, objective, clock, loop, free
-        self._go_on, self.pace, self._full_rows = go_on, pace, full_rows
+        self._pool, self._placement, self._profile, self._lanes = desk.pool, desk.placement, desk.profile, desk.lanes
+        self._again, self._delivery, self._objective = desk.again, desk.delivery, desk.objective
+        self._clock, self._loop, self.pace = desk.clock, desk.loop, desk.pace
+        self._free, self._go_on, self._full_rows = free, go_on, full_rows
         self._joining = threading.Lock()
         """Whoever has it may let requests join an open run, or close it."""
 
