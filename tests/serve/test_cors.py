@@ -116,6 +116,10 @@ def test_a_preflight_is_answered_without_a_token_and_tells_nothing(
     asked = {"authorization", "content-type", "content-encoding", "inference-header-content-length", "x-request-id"}
     assert asked <= listed(told["access-control-allow-headers"])
     assert int(told["access-control-max-age"]) == 7200
+    # A page of the internet asks whether it may reach into the network of its user (Private Network Access).
+    inside = {"Origin": APP, **PREFLIGHT, "Access-Control-Request-Private-Network": "true"}
+    assert "access-control-allow-private-network" not in told
+    assert cors(server.ask(http("OPTIONS", path, headers=inside)))["access-control-allow-private-network"] == "true"
     # The request behind it needs the token, and the page can read that it does.
     refused = server.ask(infer("echo", [1], {"Origin": APP}))
     assert (refused.status, refused.header("access-control-allow-origin")) == (401, told["access-control-allow-origin"])

@@ -58,14 +58,31 @@ def test_nothing_after_connection_close_is_answered(serve: Any) -> None:
         assert wire.closed
 
 
-def test_http_1_0_gets_one_answer(serve: Any) -> None:
-    server = serve(echo=Echo())
-    for headers in ({}, {"Connection": "keep-alive"}):
-        with server.connect() as wire:
-            answer = wire.send(http("GET", METADATA, headers=headers, version="1.0")).answer()
-            assert answer.status == 200
-            assert answer.header("connection") == "close"
-            assert wire.closed
+@pytest.mark.parametrize("headers", [{}, {"Connection": "close"}, {"Connection": "close, keep-alive"}])
+def test_http_1_0_gets_one_answer(serve: Any, headers: dict[str, str]) -> None:
+    with serve(echo=Echo()).connect() as wire:
+        answer = wire.send(http("GET", METADATA, headers=headers, version="1.0")).answer()
+        assert (answer.status, answer.header("connection")) == (200, "close")
+        assert wire.closed
+
+
+def test_http_1_0_may_keep_its_connection(serve: Any) -> None:
+    """As `ab -k` does, which waits for the end of the connection where it is not told that there is none."""
+    server = serve(echo=InlineEcho(), slow=Echo())
+    keeps = {"Connection": "Keep-Alive"}
+    with server.connect() as wire:
+        for number in range(4):
+            for request, status in (
+                (http("POST", "/v2/models/echo/infer", infer_body([number]), keeps, "1.0"), 200),
+                (http("POST", "/v2/models/slow/infer", infer_body([number]), keeps, "1.0"), 200),
+                (http("GET", "/v2/health/live", headers={**keeps, "X-Request-Id": "mine"}, version="1.0"), 200),
+                (http("GET", "/nowhere", headers=keeps, version="1.0"), 404),
+            ):
+                answer = wire.send(request).answer()
+                assert (answer.status, answer.header("connection")) == (status, "keep-alive")
+        assert values(wire.send(infer("echo", [5])).answer()) == [5]
+        assert wire.send(http("GET", METADATA, version="1.0")).answer().header("connection") == "close"
+        assert wire.closed
 
 
 def test_http_1_0_knows_neither_interim_replies_nor_upgrades(serve: Any) -> None:

@@ -61,6 +61,11 @@ def test_what_is_no_clear_request_is_refused_and_nothing_after_it_is_read(serve:
     still_answers(server)
 
 
+def test_who_begins_http_2_is_told(serve: Any) -> None:
+    answer = serve(echo=Echo()).ask(MALFORMED["the preface of HTTP/2"])
+    assert answer.error == "not a valid HTTP/1.1 request: it begins HTTP/2, which this server does not speak"
+
+
 @pytest.mark.parametrize("encoding", ["gzip, chunked", "identity, chunked", "xchunked"])
 def test_transfer_codings_other_than_chunked_are_not_guessed(serve: Any, encoding: str) -> None:
     server = serve(echo=Echo())

@@ -78,10 +78,11 @@ def test_an_item_leaves_before_the_next_one_is_there(serve: Serve) -> None:
         assert outputs(stream.all()) == [1]
 
 
-def test_http_1_0_gets_events_up_to_the_end_of_the_connection(serve: Serve) -> None:
+@pytest.mark.parametrize("headers", [{}, {"Connection": "keep-alive"}])
+def test_http_1_0_gets_events_up_to_the_end_of_the_connection(serve: Serve, headers: dict[str, str]) -> None:
     server = serve(count=Streaming())
     with server.connect() as wire:
-        wire.send(ask_stream("count", {"x": 3}, version="1.0"))
+        wire.send(ask_stream("count", {"x": 3}, version="1.0", headers=headers))
         head, _, body = wire.rest().partition(b"\r\n\r\n")
     assert b"Transfer-Encoding" not in head
     assert b"Connection: close" in head

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from foretell.serve.server import HttpServer
 
 _ASKS = b"access-control-request-method"
+_ASKS_FROM_OUTSIDE = b"access-control-request-private-network"
 _METHODS = b"GET, HEAD, POST"
 _HEADERS = (
     b"Authorization, Content-Encoding, Content-Type, Foretell-Explain, Inference-Header-Content-Length, "
@@ -48,11 +49,13 @@ class Cors:
         headers = exchange.headers
         if exchange.method != b"OPTIONS" or _ASKS not in headers or not self.allows(headers.get(b"origin")):
             return None
-        answer = (
+        answer: tuple[tuple[bytes, bytes], ...] = (
             (b"Access-Control-Allow-Methods", _METHODS),
             (b"Access-Control-Allow-Headers", _HEADERS),
             (b"Access-Control-Max-Age", b"%d" % _MAX_AGE_S),
         )
+        if _ASKS_FROM_OUTSIDE in headers:  # a page of the internet, and we are in a network of its user
+            answer = (*answer, (b"Access-Control-Allow-Private-Network", b"true"))
         return Reply(b"", 204, headers=answer)
 
 

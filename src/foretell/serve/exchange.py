@@ -40,8 +40,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "_id", "abandoned", "body", "headers", "held", "keep_alive", "method", "out", "plain", "url",
-        "work",
+        "_connection", "_id", "abandoned", "body", "headers", "held", "keep_alive", "method", "old", "out", "plain",
+        "url", "work",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,8 @@ class Exchange:
         self.body = body
         self.keep_alive = keep_alive
         self.plain = plain
+        self.old = False
+        """Whether it came by HTTP/1.0 and would keep the connection, which such a client has to be told."""
         self.out: bytes | None = None
         self.abandoned = False
         self.work: Cancellable | None = None
@@ -89,9 +91,11 @@ class Exchange:
 
     @property
     def _last_header(self) -> bytes:
-        """The id of the request, and behind it the answer to a trace."""
-        trace = self.trace
-        return self.request_id if trace is None else b"%b\r\ntraceresponse: %b" % (self.request_id, trace.header)
+        """The id of the request, and behind it the answer to a trace, and that the connection stays open."""
+        last, trace = self.request_id, self.trace
+        if self.old and self.keep_alive:
+            last += b"\r\nConnection: keep-alive"
+        return last if trace is None else b"%b\r\ntraceresponse: %b" % (last, trace.header)
 
     def abandon(self) -> None:
         """The client has gone: nobody reads a reply any more."""

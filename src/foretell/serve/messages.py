@@ -85,7 +85,8 @@ def why_of(error: Exception) -> InferenceError:
     cause = error.__context__
     if isinstance(cause, InferenceError):
         return cause.with_traceback(None)
-    return HttpError(400, f"not a valid HTTP/1.1 request: {error}")
+    what = "it begins HTTP/2, which this server does not speak" if "PRI" in str(error) else error
+    return HttpError(400, f"not a valid HTTP/1.1 request: {what}")
 
 
 def error_status(error: InferenceError) -> tuple[int, tuple[tuple[bytes, bytes], ...]]:

@@ -174,7 +174,7 @@ class RequestReader:
         nobody's place. (Other headers than were read belong to another body, which was compressed.)"""
         exchange = self._exchanges[-1]
         before, self._before = self._before, self._head
-        if before is None or not isinstance(exchange, Exchange) or exchange.headers is not self._head:
+        if before is None or not isinstance(exchange, Exchange) or exchange.headers is not self._head or exchange.old:
             return
         names = changing(exchange.headers, before)
         if names:
@@ -293,9 +293,12 @@ class RequestReader:
             self._url,
             self._head,
             body,
-            parser.should_keep_alive() and not self.server.draining and not self._is_old(),
+            parser.should_keep_alive() and not self.server.draining,
             is_plain(self._head),
         )
+        if b"connection" in self._head and parser.get_http_version() == "1.0":
+            exchange.old, exchange.plain = True, False
+            exchange.keep_alive &= b"close" not in self._head[b"connection"].lower()
         if self._held:
             exchange.held, exchange.plain, self._held = self._held, False, 0
         self.state, self.since = "idle", self.server.now
@@ -312,7 +315,3 @@ class RequestReader:
         """What there is of a body will never be a request."""
         self.server.held.give_back(self._held)
         self._held, self._body = 0, []
-
-    def _is_old(self) -> bool:
-        """HTTP/1.0: a client that is not told that the connection stays open waits for its end."""
-        return b"connection" in self._head and self._parser.get_http_version() == "1.0"

@@ -122,6 +122,9 @@ class EventStream(StreamReply):
     def __init__(self, exchange: Exchange, request: GenerateRequest, door: GenerateDoor) -> None:
         super().__init__(exchange, request, door)
         self._chunked = not self._connection.speaks_http_1_0
+        if not self._chunked:  # the end of the connection is the end
+            self._connection.close_after_last()
+            exchange.keep_alive = False
         self._bytes = 0
 
     def turn(self) -> None:
