@@ -136,6 +136,25 @@ def test_a_source_goes_on_behind_the_position_that_it_gave(case: SourceCase) -> 
     assert [*first.texts, *rest] == TEXTS
 
 
+def test_what_is_not_acknowledged_is_behind(case: SourceCase) -> None:
+    case.add(*TEXTS)
+    case.end()
+    source = case.open(None)
+    whole, polls = source.behind(), drained(source)
+    source.acknowledge(polls[0].position)
+    rest = source.behind()
+    source.acknowledge(polls[-1].position)
+    none = source.behind()
+    source.close()
+    if not source.resumes:
+        assert (whole, rest, none) == (None, None, None)
+        return
+    assert none == 0 and rest is not None and whole is not None and 0 < rest < whole
+    again = case.open(polls[0].position)
+    assert again.behind() == rest
+    again.close()
+
+
 def test_a_poll_waits_for_events_and_ends_when_it_is_told_to_stop(case: SourceCase) -> None:
     case.add(TEXTS[0])
     source = case.open(None)

@@ -35,7 +35,8 @@ class MemorySource(Source):
             self._changed.notify_all()
 
     def open(self, at: Position | None) -> Position | None:
-        self._at, self._stopped = int(at["at"]) if at is not None else 0, False
+        self._at = self.acknowledged = int(at["at"]) if at is not None else 0
+        self._stopped = False
         return {"at": self._at}
 
     def poll(self, most: int) -> Events | None:
@@ -52,6 +53,9 @@ class MemorySource(Source):
 
     def acknowledge(self, position: Position) -> None:
         self.acknowledged = int(position["at"])
+
+    def behind(self) -> int:
+        return sum(map(len, self._texts[self.acknowledged :]))
 
     def close(self) -> None:
         """It stays as it is."""
