@@ -142,6 +142,24 @@ def test_garbage_instead_of_a_handshake_harms_nobody(secure: Serve, name: str) -
     assert values(server.ask(infer("echo", [1]))) == [1]
 
 
+def test_who_speaks_plain_http_is_told_and_served_nothing(secure: Serve, made: Certificates) -> None:
+    """A proxy that was told http:// where it is https:// got a closed connection, and its people a mere 502."""
+    server = secure(echo=InlineEcho(), tls_client_ca=str(made.ca))
+    good = infer("echo", [1])
+    for request in (http("GET", "/v2/health/live"), good, http("POST", "/v2", b" " * 300_000), b"PROXY TCP4 a b 1 2"):
+        with server.connect(tls=None) as wire:
+            answer = wire.send(request + good).answer()
+            assert (answer.status, answer.header("connection")) == (400, "close")
+            assert answer.error == "this address speaks HTTPS; ask for https://, not for http://"
+            assert wire.finish().closed
+    with server.connect(tls=None) as wire:
+        wire.send(b"G")
+        assert wire.answer().status == 400
+        wire.send(good[1:]).finish()
+        assert wire.rest() == b""
+    server.until(lambda: server.application.server.connections == 0)
+
+
 def test_a_handshake_has_to_end_in_time(secure: Serve) -> None:
     """Both the limit and its end are real: nothing here can pretend that time has passed."""
     server = secure(echo=Echo(), header_timeout_s=0.2)

@@ -38,6 +38,9 @@ class Entrance(Protocol):
     def expects_no_more(self, connection: asyncio.Protocol) -> None:
         """It has come in, or never will."""
 
+    def stranger(self) -> asyncio.Protocol:
+        """A connection that tells a client without TLS that it needs that, and nothing else."""
+
 
 class Acceptor:
     """Takes clients in and hands them on, after their handshake where there is one: they have `timeout_s` for it.
@@ -128,12 +131,37 @@ class Acceptor:
         return True
 
     async def _bring_in(self, ours: list[socket.socket], connection: asyncio.Protocol) -> None:
-        client, context, wait_s = ours.pop(), self.context, self._timeout_s
+        context, wait_s = self.context, self._timeout_s
+        try:
+            stranger = context is not None and await self._speaks_plainly(ours[0])
+        except OSError:  # silence, or it has gone
+            return
+        client = ours.pop()
         bring = partial(self._loop.connect_accepted_socket, lambda: connection, client)
         try:
             if context is None:
                 await bring()
+            elif stranger:
+                await self._loop.connect_accepted_socket(self._entrance.stranger, client)
             else:
                 await bring(ssl=context, ssl_handshake_timeout=wait_s, ssl_shutdown_timeout=_SHUTDOWN_S)
         except OSError:  # garbage, silence, a client without the right certificate: there is nobody to tell
             client.close()
+
+    async def _speaks_plainly(self, client: socket.socket) -> bool:
+        """Whether its first byte is a letter, as every request of HTTP has; no message of TLS begins so.
+
+        Raises `OSError` where none comes in time.
+        """
+        try:
+            first = client.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            readable = asyncio.Event()
+            self._loop.add_reader(client, readable.set)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await readable.wait()
+            finally:
+                self._loop.remove_reader(client)
+            first = client.recv(1, socket.MSG_PEEK)
+        return first.isalpha()

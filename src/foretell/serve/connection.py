@@ -205,3 +205,14 @@ class HttpConnection(ReplyWriter, asyncio.Protocol):
         else:
             self._lingers = False  # until more comes
             asyncio.get_running_loop().call_later(_QUIET_S, self._close)
+
+
+class PlainConnection(HttpConnection):
+    """Of a client that speaks HTTP where HTTPS is spoken: it is told so, and nothing else."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self._closing:
+            self._refuse(HttpError(400, "this address speaks HTTPS; ask for https://, not for http://"))

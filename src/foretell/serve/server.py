@@ -14,7 +14,7 @@ from foretell.config import ServerSettings
 from foretell.errors import InferenceError, NotReady
 from foretell.serve.access_log import AccessLog, LoggedExchange, access_log_of
 from foretell.serve.answer_sizes import AnswerSizes
-from foretell.serve.connection import HttpConnection
+from foretell.serve.connection import HttpConnection, PlainConnection
 from foretell.serve.cors import Cors, CorsConnection, with_preflight
 from foretell.serve.exchange import Exchange
 from foretell.serve.heads import HeadCache
@@ -230,6 +230,10 @@ class HttpServer:
         if connection in self._expected:
             self._expected.remove(connection)
             self._tell_count()
+
+    def stranger(self) -> asyncio.Protocol:
+        """For a client that speaks HTTP where TLS is needed."""
+        return PlainConnection(self)
 
     def opened(self, connection: HttpConnection) -> bool:
         """Whether there is room for it."""
