@@ -146,8 +146,7 @@ def test_nothing_of_a_client_that_left_stays(serve: Serve, cache_size: int) -> N
             server.until(lambda: server.engine("gate").waiting_rows == 0)  # although the model still works
             gate.open_gate()
             assert values(first.answer()) == [1]
-        server.until(lambda: server.application.server.connections == 0)
-        assert left() <= before
+        server.until(lambda: left() <= before)  # the loop counts a connection as closed before it lets go of the last
     finally:
         gc.enable()
     assert gate.batches == [1]
