@@ -7,9 +7,13 @@ from types import TracebackType
 
 from foretell.errors import Unavailable, missing_extra, said
 
-_LIBRARY = re.compile(r"(\S+?\.so[.\d]*): cannot open shared object file")
-_DEBIAN = {"libgomp.so.1": "libgomp1"}
-"""Libraries of the system that wheels expect, and what brings them on Debian and Ubuntu."""
+_LIBRARY = re.compile(r"(\S+?\.so[.\d]*): cannot open shared object file|Library not loaded: (?:\S*/)?(\S+\.dylib)")
+"""As the loaders of Linux and macOS tell which one is not there."""
+_BROUGHT = {
+    "libgomp.so.1": "on Debian and Ubuntu: apt-get install libgomp1",
+    "libomp.dylib": "with Homebrew: brew install libomp",
+}
+"""Libraries of the system that wheels expect, and what brings them."""
 
 
 class needs:
@@ -37,7 +41,6 @@ def unloadable(package: str, purpose: str, error: Exception) -> Unavailable:
     """What is told of a package that is installed and cannot be imported, since `error`."""
     fix = f"try: python -c 'import {package.replace('-', '_')}'; perhaps another release of it fits"
     if library := _LIBRARY.search(str(error)):
-        name = library[1]
-        where = f"; on Debian and Ubuntu: apt-get install {_DEBIAN[name]}" if name in _DEBIAN else ""
-        fix = f"install the system's library {name}{where}"
+        name = library[1] or library[2]
+        fix = f"install the system's library {name}" + (f"; {_BROUGHT[name]}" if name in _BROUGHT else "")
     return Unavailable(f"{purpose} needs the package {package}, which does not load: {said(error)}", fix=fix)

@@ -59,6 +59,8 @@ except Unavailable as error:
     ("package", "file", "error", "fix"),
     [("jax", "m.jax", "OSError: libgomp.so.1: cannot open shared object file: No such file or directory",
       "install the system's library libgomp.so.1; on Debian and Ubuntu: apt-get install libgomp1"),
+     ("jax", "m.jax", "OSError: dlopen(/a/b.dylib, 0x0006): Library not loaded: @rpath/libomp.dylib",
+      "install the system's library libomp.dylib; with Homebrew: brew install libomp"),
      ("keras", "m.keras", "ValueError: numpy.dtype size changed", "try: python -c 'import keras'")],
 )  # fmt: skip
 def test_what_does_not_load_is_not_told_to_be_missing(
