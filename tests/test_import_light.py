@@ -29,6 +29,13 @@ def test_importing_foretell_imports_nothing_heavy() -> None:
     assert loaded_by("import foretell; dir(foretell)") & _HEAVY == set()
 
 
+def test_a_system_that_foretell_is_not_made_for_is_told_at_once() -> None:
+    command = [sys.executable, "-c", "import os; os.name = 'nt'; import foretell"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: foretell runs on Linux and macOS")
+
+
 def test_the_errors_need_no_numpy() -> None:
     assert loaded_by("from foretell import Overloaded") & _HEAVY == set()
 

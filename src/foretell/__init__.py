@@ -3,8 +3,12 @@
 Importing this package imports no framework and no NumPy: each name below is imported when it is first used.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+if os.name != "posix":
+    raise ImportError("foretell runs on Linux and macOS, and on Windows in WSL 2; Windows itself has not what it needs")
 
 if TYPE_CHECKING:
     from foretell.batch.library import score
