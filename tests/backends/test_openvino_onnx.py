@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from onnx_build import build, iris_onnx, one_node, save, value
@@ -214,8 +215,38 @@ def test_a_runtime_that_does_not_exist_gets_the_nearest_name(tmp_path: Path) -> 
         open_model(path, ModelSettings(runtime="openvin"))
     with pytest.raises(Unavailable, match="GPU"):
         open_model(path, ModelSettings(runtime="tensorrt"))
-    with pytest.raises(Unavailable):
-        open_model(path, ModelSettings(runtime="tensorrt", device="cuda"))
+    if "TensorrtExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(Unavailable):
+            open_model(path, ModelSettings(runtime="tensorrt", device="cuda"))
+
+
+def test_precisions_are_offered_by_who_has_them(tmp_path: Path) -> None:
+    path = save(network(), tmp_path)
+    with pytest.raises(Unavailable, match="another precision") as alone:
+        open_model(path, ModelSettings(precision="fp16", runtime="onnxruntime"))
+    assert "bf16" not in str(alone.value)  # which would be OpenVINO's
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        for precision in ("bf16", "fp16"):  # OpenVINO has processors alone
+            with pytest.raises(Unavailable, match="install onnxruntime-gpu"):
+                open_model(path, ModelSettings(precision=precision, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "provider"), [("onnxruntime", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")]
+)
+def test_the_same_answers_on_a_gpu(tmp_path: Path, runtime: str, provider: str) -> None:
+    if provider not in onnxruntime.get_available_providers():
+        pytest.skip(f"this ONNX Runtime has no {provider}")
+    path, rows = save(network(), tmp_path), RNG.normal(size=(50, 8)).astype(np.float32)
+    with Predictor(path) as here:
+        wanted = here.predict(rows)["logits"]
+    try:
+        there = Predictor(path, runtime=runtime, device="cuda")
+    except Unavailable as why:
+        pytest.skip(str(why))
+    with there:
+        for count in (50, 1, 17):
+            np.testing.assert_allclose(there.predict(rows[:count])["logits"], wanted[:count], rtol=1e-5, atol=1e-5)
 
 
 def test_a_row_gets_the_same_bits_beside_any_others(tmp_path: Path) -> None:

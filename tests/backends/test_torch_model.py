@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from foretell import Predictor
+from foretell.backends.torch.device import bring
 from foretell.errors import InvalidInput, InvalidModel, ModelError, Unavailable
 from foretell.types import DataType
 
@@ -262,6 +263,55 @@ def test_a_compiled_model_answers_the_same() -> None:
     with Predictor(Plain(), compile=True, example=rows()) as predictor:
         assert predictor.engine.model.variant()["compiled"] == "yes"
         np.testing.assert_allclose(predictor.predict(rows(5)), np.tanh(rows(5) * 2).sum(1), rtol=1e-5, atol=1e-6)
+
+
+class Places(torch.nn.Module):
+    """What is exported of it makes a tensor of its own, and looks at where another is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight(x.to(torch.float32) + torch.arange(3))
+
+
+def exported_places() -> torch.export.ExportedProgram:
+    module, example = Places().eval(), torch.ones(2, 3, dtype=torch.float64)
+    return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("rows")},))
+
+
+def test_what_a_program_makes_is_where_its_weights_are() -> None:
+    """On "meta", a device that every PyTorch has; as on a GPU, nothing there goes together with what is elsewhere."""
+    module = exported_places().module()
+    bring(module, torch.device("meta"))
+    answer = module(torch.ones(5, 3, dtype=torch.float64, device="meta"))
+    assert (answer.device.type, tuple(answer.shape)) == ("meta", (5, 3))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_scripted_module_of_somebody_stays_as_it_is() -> None:
+    scripted = torch.jit.trace(torch.nn.Linear(3, 2).double().eval(), torch.ones(2, 3, dtype=torch.float64))
+    with Predictor(scripted, precision="fp32", example=np.ones((2, 3), np.float32)) as predictor:
+        predictor.predict(np.ones((2, 3), np.float32))
+    assert scripted.weight.dtype is torch.float64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize("form", ["program", "script", "compiled"])
+def test_every_form_answers_alike_on_a_gpu(form: str) -> None:
+    numbers = np.random.default_rng(5).normal(size=(40, 3))
+    model: object = Places().eval()
+    if form == "program":
+        model = exported_places()
+    elif form == "script":
+        model = torch.jit.trace(model, torch.ones(2, 3, dtype=torch.float64))
+    with Predictor(model, example=numbers[:2]) as here:
+        wanted = here.predict(numbers)
+    with Predictor(model, device="cuda", compile=form == "compiled", example=numbers[:2]) as there:
+        for _ in range(3):
+            np.testing.assert_allclose(there.predict(numbers), wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -23,11 +23,16 @@ def open_onnx(path: Path, settings: ModelSettings) -> Opened:
     if runtime is not None and runtime not in _RUNTIMES:
         expected, fix = ", ".join(_RUNTIMES), nearest(runtime, _RUNTIMES)
         raise InvalidSetting("there is no such runtime for ONNX files", expected=expected, got=runtime, fix=fix)
-    precision = (settings.precision or "").lower()
-    if runtime == "openvino" or (runtime is None and precision in _ON_OPENVINO and read_onnx(path).precision == "fp32"):
+    if runtime == "openvino" or (runtime is None and _is_openvinos(path, settings)):
         from foretell.backends.openvino import opening as openvino
 
         return openvino.open_onnx(path, settings)
     from foretell.backends.onnx import opening as onnxruntime
 
     return onnxruntime.open_onnx(path, settings)
+
+
+def _is_openvinos(path: Path, settings: ModelSettings) -> bool:
+    """Whether the precision that is asked for is one that only OpenVINO computes in; it has processors alone."""
+    asked = (settings.precision or "").lower() in _ON_OPENVINO and settings.devices == ("cpu",)
+    return asked and read_onnx(path).precision == "fp32"

@@ -20,6 +20,8 @@ QUANTIZATION = "quantization"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _TENSORRT = "TensorrtExecutionProvider"
 _FATAL_ONLY = 4
+_QUANTIZED = frozenset({"int8"})
+"""Precisions that ONNX Runtime itself makes of fp32; the others are OpenVINO's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ def check_precision(settings: ModelSettings, actual: str) -> None:
     if wanted in (None, actual) or (wanted == "int8" and actual == "fp32"):
         return
     fix = f"leave precision unset, or give a model exported in {settings.precision}"
-    here = [actual, *sorted(cpu_precisions() if actual == "fp32" else ())]
+    made = cpu_precisions() if actual == "fp32" and settings.devices == ("cpu",) else frozenset()
+    here = [actual, *sorted(made & _QUANTIZED if settings.runtime else made)]
     raise Unavailable("the model has another precision", expected=", ".join(here), got=settings.precision, fix=fix)
 
 
@@ -84,7 +87,7 @@ def open_session(source: Path | bytes, found: OnnxFile, settings: ModelSettings,
     if provider != _PROVIDERS["cpu"]:
         # What TensorRT does not take, CUDA computes.
         onto = dict.fromkeys((provider, _PROVIDERS["cuda"]))
-        providers = [*((each, {"device_id": str(number)}) for each in onto), _PROVIDERS["cpu"]]
+        providers = [*((each, _options_of(each, number)) for each in onto), _PROVIDERS["cpu"]]
     try:
         given = source if isinstance(source, bytes) else str(source)
         session = onnxruntime.InferenceSession(given, _options(settings), providers=providers, enable_fallback=0)
@@ -97,6 +100,12 @@ def open_session(source: Path | bytes, found: OnnxFile, settings: ModelSettings,
         fix = "check that the CUDA, cuDNN and TensorRT libraries fit onnxruntime-gpu"
         raise Unavailable(f"device {device!r} does not start", expected=provider, got=got, fix=fix)
     return Session(session, run_of(session))
+
+
+def _options_of(provider: str, number: int) -> Mapping[str, str]:
+    """Of a GPU. fp32 is computed in fp32: by itself CUDA takes TF32, of ten bits, where the processor has it."""
+    device = {"device_id": str(number)}
+    return device if provider == _TENSORRT else {**device, "use_tf32": "0"}
 
 
 def _check_tensorrt(kind: str, available: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -41,10 +42,23 @@ def precision_of(name: str | None, device: torch.device) -> torch.dtype | None:
 def _has(precision: str, device: torch.device) -> bool:
     """Whether its units compute in it: what is only imitated is slower than float32."""
     if device.type == "cuda":
-        return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bf16":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return bool(getattr(torch.cpu, "_is_amx_fp16_supported", lambda: False)())
+
+
+def bring(module: torch.nn.Module, place: torch.device) -> None:
+    """Moves to `place` what the module holds, and what the graph of a program makes while it runs: the device on which
+    it was exported is written into each step that makes a tensor, and into those that look at one."""
+    for graph in [each for each in module.modules() if isinstance(each, torch.fx.GraphModule)]:
+        for node in graph.graph.nodes:
+            node.args, node.kwargs = torch.fx.node.map_aggregate(
+                (node.args, node.kwargs), lambda value: place if isinstance(value, torch.device) else value
+            )
+        graph.recompile()
+    module.to(place)
 
 
 def use_threads(number: int) -> None:
@@ -54,14 +68,18 @@ def use_threads(number: int) -> None:
 
 
 class Carrier:
-    """Brings tensors to a GPU and answers back: from pinned memory, on a stream of its own for each call, so that the
-    copies of one call run beside the work of another."""
+    """Brings tensors to a GPU and answers back: from pinned memory, on a stream of its own for each thread that calls,
+    so that the copies of one call run beside the work of another. (PyTorch keeps memory for each stream.)"""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._mine = threading.local()
+        torch.cuda.synchronize(device)  # the weights were brought there on another stream
 
     def run(self, call: Any, tensors: Iterable[torch.Tensor], named: Any) -> Mapping[str, Array]:
-        stream = torch.cuda.Stream(self._device)
+        stream = getattr(self._mine, "stream", None)
+        if stream is None:
+            stream = self._mine.stream = torch.cuda.Stream(self._device)
         with torch.cuda.device(self._device), torch.cuda.stream(stream):
             there = [tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors]
             answers: dict[str, torch.Tensor] = named(call(*there))

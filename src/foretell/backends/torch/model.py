@@ -14,7 +14,7 @@ from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.crowd import Crowd
 from foretell.backends.model_settings import refuse_tuning
-from foretell.backends.torch.device import Carrier, check_device, floats_of, precision_of, use_threads
+from foretell.backends.torch.device import Carrier, bring, check_device, floats_of, precision_of, use_threads
 from foretell.backends.torch.guess import depends_on_rows
 from foretell.backends.torch.order import fix_order
 from foretell.backends.torch.runnable import Runnable, evaluating
@@ -62,7 +62,10 @@ class TorchModel(ArrayModel):
             fix_order(self._where)
         runnable = self._runnable = read()
         try:
-            runnable.module.to(place)
+            if place.type == "cpu":
+                runnable.module.to(place)
+            else:
+                bring(runnable.module, place)
             if kind is not None:
                 runnable.module.to(kind)
         except (RuntimeError, TypeError, NotImplementedError) as error:

@@ -32,11 +32,11 @@ def live_model(value: Any, settings: ModelSettings, where: str, example: object 
     """
     if settings.model_class is not None:
         raise InvalidSetting("model_class is for weights in a file", where=where, got="a model that is there already")
+    changes = settings.precision is not None or settings.devices != ("cpu",)
     if isinstance(value, torch.export.ExportedProgram):
         return TorchModel(lambda: runnable_of_program(value, where), where, settings)
     if isinstance(value, torch.jit.ScriptModule):
-        return TorchModel(lambda: runnable_of_script(value, where), where, settings)
-    changes = settings.precision is not None or settings.devices != ("cpu",)
+        return TorchModel(lambda: runnable_of_script(deepcopy(value) if changes else value, where), where, settings)
     return TorchModel(lambda: runnable_of(deepcopy(value) if changes else value, where, example), where, settings)
 
 
