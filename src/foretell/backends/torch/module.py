@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from inspect import Parameter, signature
@@ -36,8 +38,18 @@ def live_model(value: Any, settings: ModelSettings, where: str, example: object 
     if isinstance(value, torch.export.ExportedProgram):
         return TorchModel(lambda: runnable_of_program(value, where), where, settings)
     if isinstance(value, torch.jit.ScriptModule):
-        return TorchModel(lambda: runnable_of_script(deepcopy(value) if changes else value, where), where, settings)
+        return TorchModel(lambda: runnable_of_script(_copied(value) if changes else value, where), where, settings)
     return TorchModel(lambda: runnable_of(deepcopy(value) if changes else value, where, example), where, settings)
+
+
+def _copied(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """What was saved and read: `deepcopy` asks its tensors for gradients that they do not have, with a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript is deprecated is for whoever made it
+        saved = io.BytesIO()
+        torch.jit.save(module, saved)
+        saved.seek(0)
+        return torch.jit.load(saved)
 
 
 def runnable_of(module: torch.nn.Module, where: str, example: object = None) -> Runnable:
