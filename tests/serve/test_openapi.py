@@ -246,11 +246,11 @@ def test_errors_fit(serve: Any) -> None:
     operation = found["paths"]["/v2/models/poison/infer"]["post"]
     for answer in (server.ask(infer("poison", [666])), server.ask(http("POST", "/v2/models/poison/infer", b"{"))):
         fits(answer.json, schema_of(operation, answer.status, found), found)
-    server.application.server.draining = True
+    server.application.server.welcomes = False
     answer = server.ask(http("GET", "/v2/health/ready"))
     assert answer.status == 503
     fits(answer.json, schema_of(found["paths"]["/v2/health/ready"]["get"], 503, found), found)
-    server.application.server.draining = False
+    server.application.server.welcomes = True
 
 
 def test_types_without_a_json_form_have_to_be_binary(serve: Any) -> None:
