@@ -69,7 +69,8 @@ def test_nobody_else_is_told(serve: Any) -> None:
 
 @pytest.mark.parametrize(("model", "place"), [(Echo(), "thread"), (InlineEcho(), "inline")])
 def test_a_request_alone(serve: Any, model: Model, place: str) -> None:
-    server: Running = serve(echo=model)
+    settings = ModelSettings(inline_limit_ms=60_000)  # a busy machine does not make a call slow
+    server: Running = serve(served(model, "echo", settings=settings))
     with server.connect() as wire:
         for _ in range(4):  # the later ones have a head that is known
             answer = wire.send(infer("echo", [1, 2, 3], ASK)).answer()
