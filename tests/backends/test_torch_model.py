@@ -289,6 +289,28 @@ def test_what_a_program_makes_is_where_its_weights_are() -> None:
     assert (answer.device.type, tuple(answer.shape)) == ("meta", (5, 3))
 
 
+class Told(torch.nn.Module):
+    """The device stands in its code, and where it is frozen, so do its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made = self.weight
+        if len(x) > 2:
+            made = made + torch.ones(len(x), 1, device="cpu")
+        return x + made
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_what_torchscript_makes_and_has_in_its_code_is_where_its_inputs_are() -> None:
+    module = torch.jit.freeze(torch.jit.script(Told().eval()))
+    bring(module, torch.device("meta"))
+    for _ in range(3):  # the later ones are of the code that it has made faster
+        assert module(torch.ones(5, 3, device="meta")).device.type == "meta"
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_a_scripted_module_of_somebody_stays_as_it_is() -> None:
     scripted = torch.jit.trace(torch.nn.Linear(3, 2).double().eval(), torch.ones(2, 3, dtype=torch.float64))

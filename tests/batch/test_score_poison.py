@@ -46,6 +46,15 @@ def test_rows_that_end_their_process_are_found_and_left_out(folder: Path) -> Non
     assert "left out" in done.stderr
 
 
+def test_rows_that_leave_a_device_of_no_use_are_found_and_left_out(folder: Path) -> None:
+    bad = dict.fromkeys([7, 401], -66.0)
+    scoring.write_files(folder, files=2, bad=bad)
+    done = scoring.score(folder, "--key", "id", code=3)
+    assert scoring.answers(scoring.table(folder)) == scoring.expected(files=2, without=list(bad))
+    assert [line["key"]["id"] for line in scoring.quarantine(folder)] == list(bad)
+    assert "a process of the job ends: its GPU computes nothing more in this process" in done.stderr
+
+
 def test_a_row_that_never_ends_is_found_and_left_out(folder: Path) -> None:
     scoring.write_files(folder, files=1, bad={5: -33.0})
     scoring.score(folder, "--key", "id", "--call-timeout-s", "0.5", "--row-attempts", "1", code=3)

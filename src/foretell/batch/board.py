@@ -52,6 +52,7 @@ class Board:
         self._memory = mmap.mmap(descriptor, _BYTES)
         self._numbers = memoryview(self._memory).cast("q")
         self._began = 0
+        self._last = False
 
     @classmethod
     def make(cls) -> Self:
@@ -66,6 +67,8 @@ class Board:
 
     def enter(self, stage: Stage, shard: int, first_row: int = 0, rows: int = 0) -> None:
         """A stage begins; the one before it has ended."""
+        if self._last:
+            return
         now = time.monotonic_ns()
         self._leave(now)
         numbers = self._numbers
@@ -75,8 +78,14 @@ class Board:
 
     def rest(self) -> None:
         """Nothing is under way."""
+        if self._last:
+            return
         self._leave(time.monotonic_ns())
         self._numbers[_AT["stage"]] = 0
+
+    def end(self) -> None:
+        """What is under way stays shown: the process ends over it."""
+        self._last = True
 
     def count(self, scored: int, quarantined: int, call_rows: int) -> None:
         """Rows that have an answer, and rows that have none, since the process began."""

@@ -41,6 +41,7 @@ def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
     from foretell.batch.board import Board
     from foretell.batch.messages import Event, Load, tasks
     from foretell.batch.tasks import Tasks
+    from foretell.errors import ReplicaLost
     from foretell.remote.channel import Channel, ChannelClosed
     from foretell.remote.loading import Loaded, load
 
@@ -54,14 +55,19 @@ def work(recipe: Recipe, connection: socket.socket, board: int) -> None:
     def loading(task: Load) -> Loaded:
         return load(recipe, retries=task.retries, device=task.device)
 
-    doing = Tasks(loading, Board(board), tell)
-    with contextlib.suppress(ChannelClosed):
+    doing = Tasks(loading, Board(board), tell, apart=True)
+    try:
         while True:
             message = channel.receive()
             if message is None:
                 continue
             doing.do(tasks.decode(message))
-    doing.close()
+    except ChannelClosed:
+        doing.close()
+    except ReplicaLost as error:  # such as of a GPU: the job looks at the board, and starts another process
+        sys.stderr.write(f"foretell: a process of the job ends: {error}\n")
+        sys.stderr.flush()
+        os._exit(1)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -25,6 +25,7 @@ from foretell.errors import (
     InvalidInput,
     ModelError,
     NotReady,
+    ReplicaLost,
     RowError,
     TransientError,
     Unavailable,
@@ -159,6 +160,9 @@ class Scorer:
         began = time.monotonic()
         try:
             answer = self._replica.run(batch, self._context)
+        except ReplicaLost:
+            self._board.end()
+            raise
         except KeyboardInterrupt as error:  # nobody's Ctrl-C gets here: the model has raised it, as it may anything
             raise ModelError("predict failed: KeyboardInterrupt") from error
         if whole:

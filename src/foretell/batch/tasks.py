@@ -24,7 +24,7 @@ from foretell.batch.messages import (
 )
 from foretell.batch.worker import Worker
 from foretell.engine.identity import identity_of
-from foretell.errors import InferenceError, ModelError
+from foretell.errors import InferenceError, ModelError, ReplicaLost
 from foretell.remote.faults import fault_note
 from foretell.remote.loading import Loaded as OneLoaded
 
@@ -34,15 +34,22 @@ Loading = Callable[[Load], OneLoaded]
 class Tasks:
     """Answers tasks in order. One thread calls it."""
 
-    def __init__(self, loading: Loading, board: Board, tell: Callable[[Event], None]) -> None:
-        """`tell` is called by several threads."""
-        self._loading, self._board, self._tell = loading, board, tell
+    def __init__(self, loading: Loading, board: Board, tell: Callable[[Event], None], *, apart: bool = False) -> None:
+        """`tell` is called by several threads. `apart`: this process is there for nothing else."""
+        self._loading, self._board, self._tell, self._apart = loading, board, tell, apart
         self._worker: Worker | None = None
 
     def do(self, task: Task) -> None:
-        """Does `task`, and tells what it is answered with: now, or where it is to score, once that is committed."""
+        """Does `task`, and tells what it is answered with: now, or where it is to score, once that is committed.
+
+        Raises `ReplicaLost` where this process is apart, and the model can compute nothing more in it.
+        """
         try:
             answer = self._do(task)
+        except ReplicaLost as error:
+            if self._apart:
+                raise
+            self._failed(error)
         except (Exception, KeyboardInterrupt) as error:
             self._failed(error)
         else:

@@ -15,7 +15,7 @@ import transformers
 from foretell.backends.huggingface.alone import answer_each, may_share
 from foretell.backends.learned_outputs import blank_column
 from foretell.backends.model_settings import pad_text, refuse_tuning
-from foretell.backends.torch.device import Carrier, check_device, precision_of, use_threads
+from foretell.backends.torch.device import Carrier, check_device, failure, precision_of, use_threads
 from foretell.backends.torch.order import fix_order
 from foretell.backends.torch.tensors import array_of
 from foretell.columns import Array, Batch, Bytes, Dense
@@ -86,7 +86,7 @@ class Network(Model):
         self._alone = not self._may_share(dtype)
 
     def predict(self, batch: Batch, ctx: Context) -> Batch:
-        """Raises `ModelError` for what the network raises, `NotReady`."""
+        """Raises `ModelError` for what the network raises, `ReplicaLost`, `NotReady`."""
         network = self._network
         if network is None:
             raise NotReady("the model is not loaded, or closed", where=self._where)
@@ -128,7 +128,7 @@ class Network(Model):
             raise
         except Exception as error:
             text = " ".join(str(error).split())[:300]
-            raise ModelError(f"PyTorch failed: {type(error).__name__}: {text}", where=self._where) from error
+            raise failure(error, f"{type(error).__name__}: {text}", self._carrier, self._where) from error
 
     def _computed(self, network: Any, arrays: Mapping[str, Array], *, whole: bool) -> Mapping[str, Array]:
         names, tensors = list(arrays), [torch.from_numpy(array) for array in arrays.values()]

@@ -9,7 +9,7 @@ from foretell.backends.onnx.quiet import onnxruntime
 from foretell.backends.onnx_format.file import OnnxFile
 from foretell.backends.row_axis import Declared, differing_sizes
 from foretell.columns import Array
-from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError
+from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, ReplicaLost
 
 _STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE = re.compile(r"/?\S*onnxruntime_src/\S+?:\d+ .*?\)(?: const)? (?=\S)", re.DOTALL)
@@ -24,6 +24,11 @@ _OPSET = re.compile(
 )
 _IR = re.compile(r"Unsupported model IR version: (?P<got>\d+), max supported IR version: (?P<most>\d+)")
 _LOCALE = re.compile(r"Failed to construct locale with name:(?P<name>[\w.@-]+?):")
+_CUDA = re.compile(r"\bCUDA failure (?P<code>\d+):")
+_MACHINE = re.compile(r" ?; GPU=-?\d+ ; hostname=.*", re.DOTALL)
+_GONE = frozenset({214, 220, 700, 702, 710, *range(714, 720), 721})
+"""Of CUDA's errors those after which "any further CUDA work will return the same error" until the process ends, as
+the reference of its runtime says (cudaError): bad addresses, failed assertions, faults of the device."""
 _INVALID_INPUT = ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT", "Required inputs")
 
 
@@ -60,8 +65,8 @@ def load_error(error: Exception, found: OnnxFile, where: str) -> InvalidModel:
 def run_error(
     error: Exception, where: str, inputs: Sequence[Declared] = (), feeds: Mapping[str, Array] | None = None
 ) -> InferenceError:
-    """Why a call failed: `InvalidInput` where the runtime blames an argument, or sizes that share a name differ; else
-    `ModelError`."""
+    """Why a call failed: `InvalidInput` where the runtime blames an argument, or sizes that share a name differ;
+    `ReplicaLost` where the GPU computes nothing more; else `ModelError`."""
     text = str(error)
     if feeds and (differing := differing_sizes(inputs, feeds)):
         name, got = differing
@@ -70,12 +75,17 @@ def run_error(
         return InvalidInput(f"input {error} is missing", where=where)
     if text.startswith(_INVALID_INPUT):
         return InvalidInput(clean(text), where=where)
+    told = _CUDA.search(text)
+    if told is not None and int(told["code"]) in _GONE:
+        what = f"its GPU computes nothing more in this process: {clean(text)}"
+        fix = "try again; with executor = process, foretell starts another process by itself"
+        return ReplicaLost(what, where=where, fix=fix)
     return ModelError(f"ONNX Runtime failed: {clean(text)}", where=where)
 
 
 def clean(text: str) -> str:
-    """One line of at most 300 characters, without status codes, source positions and folders."""
-    text = _POSITION.sub("", _SOURCE.sub("", _LOADING.sub("", _STATUS.sub("", text))))
+    """One line of at most 300 characters, without status codes, source positions, folders and names of machines."""
+    text = _POSITION.sub("", _SOURCE.sub("", _LOADING.sub("", _STATUS.sub("", _MACHINE.sub("", text)))))
     text = _PATH.sub("", " ".join(text.split())).replace("Name:'' ", "")
     return text if len(text) <= 300 else text[:297] + "..."
 

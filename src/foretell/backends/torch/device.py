@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from foretell.backends.torch.tensors import array_of
 from foretell.columns import Array
-from foretell.errors import Unavailable
+from foretell.errors import InferenceError, ModelError, ReplicaLost, Unavailable
 
+_START_ANEW = "try again; with executor = process, foretell starts another process by itself"
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -50,15 +51,29 @@ def _has(precision: str, device: torch.device) -> bool:
 
 
 def bring(module: torch.nn.Module, place: torch.device) -> None:
-    """Moves to `place` what the module holds, and what the graph of a program makes while it runs: the device on which
-    it was exported is written into each step that makes a tensor, and into those that look at one."""
+    """Moves to `place` what the module holds, and what the graph of a program, or the code of TorchScript, makes while
+    it runs: the device on which it was exported or traced is written into each step that makes a tensor, and into those
+    that look at one; where TorchScript was frozen, its weights are, too."""
     for graph in [each for each in module.modules() if isinstance(each, torch.fx.GraphModule)]:
         for node in graph.graph.nodes:
             node.args, node.kwargs = torch.fx.node.map_aggregate(
                 (node.args, node.kwargs), lambda value: place if isinstance(value, torch.device) else value
             )
         graph.recompile()
+    for node in _constants(module):
+        if isinstance(node.output().type(), torch.DeviceObjType):
+            node.s_("value", str(place))
+        elif isinstance(node.output().type(), torch.TensorType):
+            node.t_("value", node.t("value").to(place))
     module.to(place)
+
+
+def _constants(module: torch.nn.Module) -> Iterator[Any]:
+    """Those with a value in the code of TorchScript, before its first call."""
+    for script in [each._c for each in module.modules() if isinstance(each, torch.jit.ScriptModule)]:
+        for name in script._method_names():
+            nodes = script._get_method(name).graph.findAllNodes("prim::Constant")
+            yield from (node for node in nodes if node.hasAttribute("value"))
 
 
 def use_threads(number: int) -> None:
@@ -76,6 +91,15 @@ class Carrier:
         self._mine = threading.local()
         torch.cuda.synchronize(device)  # the weights were brought there on another stream
 
+    def gone(self) -> bool:
+        """Whether the GPU computes nothing more in this process: after a wrong address or a failed assertion in one of
+        its programs, such as an index that is too large, it refuses whatever is asked until the process ends."""
+        try:
+            torch.cuda.synchronize(self._device)
+        except RuntimeError:
+            return True
+        return False
+
     def run(self, call: Any, tensors: Iterable[torch.Tensor], named: Any) -> Mapping[str, Array]:
         stream = getattr(self._mine, "stream", None)
         if stream is None:
@@ -92,6 +116,16 @@ class Carrier:
             return tensor
         place = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         return place.copy_(tensor, non_blocking=True)
+
+
+def failure(error: Exception, said: str, carrier: Carrier | None, where: str) -> InferenceError:
+    """What a failed call means. `said`: what PyTorch said of it, in a line. Raises `MemoryError` where memory was too
+    small, of the processor or of a GPU."""
+    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+        raise MemoryError(said) from error
+    if carrier is not None and carrier.gone():
+        return ReplicaLost(f"its GPU computes nothing more in this process: {said}", where=where, fix=_START_ANEW)
+    return ModelError(f"PyTorch failed: {said}", where=where)
 
 
 def floats_of(tensors: Sequence[torch.Tensor]) -> torch.dtype | None:

@@ -14,7 +14,15 @@ from foretell.backends.array_model import ArrayModel, Arrays
 from foretell.backends.array_probe import probed
 from foretell.backends.crowd import Crowd
 from foretell.backends.model_settings import refuse_tuning
-from foretell.backends.torch.device import Carrier, bring, check_device, floats_of, precision_of, use_threads
+from foretell.backends.torch.device import (
+    Carrier,
+    bring,
+    check_device,
+    failure,
+    floats_of,
+    precision_of,
+    use_threads,
+)
 from foretell.backends.torch.guess import depends_on_rows
 from foretell.backends.torch.order import fix_order
 from foretell.backends.torch.runnable import Runnable, evaluating
@@ -22,7 +30,7 @@ from foretell.backends.torch.tensors import array_of, tensor_of
 from foretell.columns import Array, Column
 from foretell.config import ModelSettings
 from foretell.cores import usable_cores
-from foretell.errors import InferenceError, InvalidModel, ModelError, NotReady, Unavailable
+from foretell.errors import InferenceError, InvalidModel, NotReady, Unavailable
 from foretell.model import Context
 from foretell.types import DataType, ModelSpec
 
@@ -159,9 +167,7 @@ class TorchModel(ArrayModel):
         }
 
     def _raised(self, error: Exception) -> InferenceError:
-        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-            raise MemoryError(_line(error)) from error
-        return ModelError(f"PyTorch failed: {_line(error)}", where=self._where)
+        return failure(error, _line(error), self._carrier, self._where)
 
     def _learned(self, columns: dict[str, Column]) -> dict[str, Column]:
         before = self.spec.outputs
