@@ -21,10 +21,11 @@ from benchmarks.run import Run, middle, ratios
 COST_MS, ROWS, SLO_MS = 5.0, 8, 30.0
 """A batch of 8: at 500% of what that gives, one core for the generator and one for the server are still enough."""
 _LOADS = (0.5, 0.8, 1.2, 5.0)
-_QUEUES = (4, 8, 16, 24)
-_COLD_S, _QUICK_COLD_S = 6, 3
-_LEAST_GOODPUT, _MOST_REFUSAL_MS, _MOST_SETTLE_S, _MOST_GROWTH_MB = 0.9, 5, 30, 10
-_FLAGS = ("--executor", "thread", "--threads", "1", "--max-batch-size", str(ROWS))
+_FIXED = ((4, 8), (4, 16), (ROWS, 4), (ROWS, 8), (ROWS, 16), (ROWS, 24))
+"""Most rows of a batch, and of the queue."""
+_COLD_S, _QUICK_COLD_S = 35, 8
+_LEAST_SETTLED, _LEAST_GOODPUT, _MOST_REFUSAL_MS, _MOST_SETTLE_S, _MOST_GROWTH_MB = 0.8, 0.9, 5, 30, 10
+_FLAGS = ("--executor", "thread", "--threads", "1", "--max-batch-size")
 
 _SEEDS = count()
 
@@ -36,11 +37,14 @@ def main(run: Run) -> None:
     model = work(run.folder, "constant", COST_MS)
     rows = np.random.default_rng(3).normal(size=(16, 4)).astype(np.float32)
     run.report.note(f"{model.stem}: a call takes {call_ms(model, rows[:ROWS]):.2f} ms with {ROWS} rows")
-    adaptive = recipes.ours(model, *_FLAGS, "--slo-ms", f"{SLO_MS:g}")
+    adaptive = recipes.ours(model, *_FLAGS, str(ROWS), "--slo-ms", f"{SLO_MS:g}")
     fixed = [
-        recipes.ours(model, *_FLAGS, "--max-queue-size", str(size), name=f"no objective, queue of {size}")
-        for size in _QUEUES
-    ]
+        recipes.ours(
+            model, *_FLAGS, str(most), "--max-queue-size", str(queue),
+            name=f"no objective, batches of {most}, queue of {queue}",
+        )
+        for most, queue in _FIXED
+    ]  # fmt: skip
     capacity = _capacity(fixed[-1], rows[0])
     run.report.note(f"capacity: {capacity:,.0f} requests/s, what wrk gets with {2 * ROWS} connections")
     with ExitStack() as stack:
@@ -66,11 +70,11 @@ def _capacity(recipe: Recipe, row: np.ndarray) -> float:
 
 
 def _cold(run: Run, server: Server, row: np.ndarray, capacity: float) -> None:
-    """Until when answers came too late, from the first request on: the objective has to learn how fast the model is."""
+    """Until when answers came too late, or too few, from the first request on: it learns how fast the model is."""
     seconds = _QUICK_COLD_S if run.quick else _COLD_S
     came = open_loop(server, server.wire.request(row), 1.2 * capacity, seconds)
-    settled = came.settled_s(SLO_MS)
-    run.report.add(Row("120%, from a cold profile: last late at", OURS, [settled], "s",
+    settled = came.settled_s(SLO_MS, _LEAST_SETTLED * capacity)
+    run.report.add(Row("120%, from a cold profile: last late or too few at", OURS, [settled], "s",
                        goals=[Goal.at_most(settled, _MOST_SETTLE_S, " s")],
                        more={"watched_s": seconds}))  # fmt: skip
 

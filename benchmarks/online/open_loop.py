@@ -48,13 +48,14 @@ class Arrivals:
     def generator_kept_up(self) -> bool:
         return self.left_late_ms <= _MOST_LATE_MS
 
-    def settled_s(self, within_ms: float, window_s: float = 0.5) -> float:
-        """The end of the last window of time in which more than one of a hundred answers came too late."""
+    def settled_s(self, within_ms: float, least_s: float) -> float:
+        """The end of the last second in which more than one of a hundred answers came too late, or in which fewer than
+        `least_s` came in time."""
         answered = self.status == 200
         due, late = self.due_s[answered], self.took_ms[answered] > within_ms
-        ends = np.arange(window_s, self.seconds + window_s, window_s)
-        inside = [late[(due >= end - window_s) & (due < end)] for end in ends]
-        bad = [end for end, each in zip(ends, inside, strict=True) if len(each) and each.mean() > 0.01]
+        ends = np.arange(1, int(self.seconds) + 1)
+        inside = [late[(due >= end - 1) & (due < end)] for end in ends]
+        bad = [e for e, each in zip(ends, inside, strict=True) if (~each).sum() < max(least_s, 0.99 * len(each))]
         return float(bad[-1]) if bad else 0.0
 
 

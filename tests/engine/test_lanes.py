@@ -6,8 +6,9 @@ import asyncio
 
 import numpy as np
 import pytest
-from engine_models import Gated, answers, engine_of, rows
+from engine_models import Gated, Timed, answers, engine_of, rows
 
+from foretell.clock import ManualClock
 from foretell.columns import Batch
 from foretell.engine.engine import Engine
 from foretell.engine.lanes import Lanes
@@ -159,3 +160,17 @@ def test_without_bulk_work_nothing_is_counted() -> None:
     assert lanes.take(16, 1.0) == made
     lanes.ran(made, 0.004, 1.0)
     assert lanes.bulk_share == 0.0 and not lanes
+
+
+async def test_bulk_work_that_is_late_is_no_reason_to_refuse_interactive_requests() -> None:
+    """The objective is theirs alone."""
+    clock = ManualClock()
+    engine = engine_of(Timed(clock, 0.02), clock, executor="inline", warm_up=False, slo_ms=50, max_batch_size=2)
+    bulk = [Asks(n, group_of(engine, bulk=True)) for n in range(20)]
+    for work in bulk:
+        engine.submit(work)
+    await until_ended(*bulk)
+    objective = engine.batcher(asyncio.get_running_loop()).objective
+    assert objective is not None
+    assert objective.margin_s == pytest.approx(0.005)
+    engine.close()

@@ -57,7 +57,7 @@ def simulate(
         profile.learn(len(running), seconds)
         took = [free_at - begun + 2 * lag_s for begun in running]
         objective.answered(len(running), sum(each > SLO_S for each in took), lag_s)
-        objective.learned()
+        objective.learned(free_at)
         if free_at > lasts_s / 2:
             latencies.extend(took)
         running = []
@@ -119,6 +119,51 @@ def test_a_loop_that_has_much_to_do_is_reckoned_with(load: float) -> None:
     assert found.within_s >= 0.9 * min(1.0, load) * capacity_s
 
 
+def once_slow(cost: Callable[[int], float], slow: float, which: Callable[[int], object]) -> Callable[[int], float]:
+    """The first call of each size that `which` does not tell apart takes `slow` longer."""
+    seen = set[object]()
+
+    def seconds(rows: int) -> float:
+        first = which(rows) not in seen
+        seen.add(which(rows))
+        return cost(rows) + slow * first
+
+    return seconds
+
+
+@pytest.mark.parametrize("load", [0.5, 1.2, 5.0])
+@pytest.mark.parametrize(
+    ("slow", "which"),
+    [(1.0, bool), (10.0, bool), (0.1, lambda rows: rows > 1), (0.2, int.bit_length), (0.2, int)],
+    ids=["lazy", "very lazy", "one stall", "compiles for sizes", "compiles for each size"],
+)
+def test_calls_that_were_slow_once_are_not_taken_for_slow_for_ever(
+    load: float, slow: float, which: Callable[[int], object]
+) -> None:
+    capacity_s = MOST / COSTS["mixed"](MOST) / 1.1
+    lasts_s = 2 * (10 + slow)  # the second half counts
+    cost = once_slow(COSTS["mixed"], slow, which)
+    found = simulate(load * capacity_s, cost, slo=True, lasts_s=lasts_s)
+    assert found.p99() <= SLO_S
+    calm = simulate(load * capacity_s, COSTS["mixed"], slo=True, lasts_s=lasts_s)
+    assert found.within_s >= 0.95 * calm.within_s
+
+
+def test_batches_that_are_too_slow_indeed_are_tried_ever_more_rarely() -> None:
+    profile = Profile()
+    objective = Objective(SLO_S, MOST, profile)
+    tried = []
+    for call in range(60_000):  # ten minutes of calls of 10 ms
+        now = 0.01 * call
+        rows = objective.rows
+        if rows > 1 and call > 10:
+            tried.append(now)
+        profile.learn(rows, 0.01 if rows == 1 else 0.04)
+        objective.learned(now)
+    assert 5 <= len(tried) <= 16
+    assert tried[0] < 2 and tried[-1] - tried[-2] > 60
+
+
 def test_a_loop_that_stands_still_does_not_end_everything() -> None:
     objective = Objective(0.1, 8, Profile())
     for _ in range(1000):
@@ -140,7 +185,7 @@ def test_batches_grow_step_by_step_to_what_half_of_the_objective_allows() -> Non
     for _ in range(12):
         sizes.append(objective.rows)
         profile.learn(objective.rows, 0.001 * objective.rows)
-        objective.learned()
+        objective.learned(0.0)
     assert sizes[:5] == [1, 2, 4, 8, 16]
     assert sizes[-1] == 46, "about 0.045 s is half of what the objective leaves beside its margin"
 
@@ -152,9 +197,8 @@ def test_a_model_slower_than_the_objective_is_tried_once_a_second_in_case_it_has
     assert objective.rows == 1
     assert [objective.admits(now, 0, 1, 1, 0.0) for now in (5.0, 5.1, 5.9, 6.1)] == [True, False, False, True]
     assert not objective.admits(9.0, 1, 1, 1, 0.0) and not objective.admits(9.0, 0, 1, 1, 0.1), "only an idle one"
-    for _ in range(40):
-        profile.learn(1, 0.001)
-    objective.learned()
+    profile.learn(1, 0.001)
+    objective.learned(9.0)
     assert objective.admits(9.0, 0, 1, 1, 0.0) and objective.admits(9.0, 1, 1, 1, 0.0)
 
 

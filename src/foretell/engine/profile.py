@@ -12,10 +12,15 @@ _MOST_BUCKETS = 64
 
 
 class Profile:
-    """Seconds per call by number of rows, kept in powers of two. One writer, any number of readers."""
+    """Seconds per call by number of rows, kept in powers of two. One writer, any number of readers.
+
+    A first call may have compiled, or have been put aside by the machine, and what another process learned may be of
+    another day: what is doubted gives way at once to the first call that is faster.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[float, float]] = {}
+        self._doubted: set[int] = set()
         self.recent_s: float | None = None
         """What a call of any size usually takes lately. Falls fast and rises slowly: on a busy machine the thread is
         sometimes put aside in the middle of a call, which says nothing of the model."""
@@ -30,7 +35,12 @@ class Profile:
         known = self._known.get(bucket)
         if known is None:
             self._known = {**self._known, bucket: (float(rows), seconds)}
+            self._doubted.add(bucket)
+        elif bucket in self._doubted and seconds < known[1]:
+            self._known[bucket] = float(rows), seconds
+            self._doubted.discard(bucket)
         else:
+            self._doubted.discard(bucket)
             rate = _FALL if seconds < known[1] else _RISE
             self._known[bucket] = known[0] + _FALL * (rows - known[0]), known[1] + rate * (seconds - known[1])
         if self.recent_s is None:
@@ -38,6 +48,15 @@ class Profile:
         else:
             rate = _FALL if seconds < self.recent_s else _RECENT_RISE
             self.recent_s += rate * (seconds - self.recent_s)
+
+    def doubt(self, rows: int) -> None:
+        """What calls of about so many rows take is asked anew."""
+        if rows.bit_length() in self._known:
+            self._doubted.add(rows.bit_length())
+
+    def doubts(self, rows: int) -> bool:
+        """Whether no call of about so many rows has ended since that was doubted."""
+        return rows.bit_length() in self._doubted
 
     def call_s(self, rows: int) -> float | None:
         """Expected seconds of a call of `rows` rows: between the sizes seen by their line, beyond them as the last.
@@ -73,5 +92,5 @@ class Profile:
                 return
             known[count.bit_length()] = float(count), float(seconds)
         if known:
-            self._known = known
+            self._known, self._doubted = known, set(known)
             self.recent_s = min(seconds for _, seconds in known.values())

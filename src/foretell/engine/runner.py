@@ -221,9 +221,9 @@ class Runner:
             now = self._clock.monotonic()
             # What lies between the end of the call and now is also how late the loop hears of its sockets.
             limit = now + (now - finished) - self._objective.slo_s
-            late = sum([work.arrived < limit for work in works])
-            self._objective.answered(len(works), late, now - finished)
-            self._objective.learned()
+            arrived = [work.arrived for work in works if not work.group.bulk]
+            self._objective.answered(len(arrived), sum([at < limit for at in arrived]), now - finished)
+            self._objective.learned(now)
 
     def _failed(self, run: Run, error: InferenceError) -> None:
         """A call failed whole: it is tried again, or searched for who made it fail, or everybody in it fails."""
