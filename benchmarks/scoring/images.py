@@ -16,6 +16,7 @@ from benchmarks.scoring.pictures import HEIGHT, WIDTH, jpegs
 from benchmarks.scoring.ray_data import RAY, with_ray
 
 COUNT, QUICK_COUNT = 3000, 600
+RAY_TUNED = f"{RAY}, decoding as the fast script"
 FAST, PILLOW, TWO = "script, simplejpeg", "script, Pillow", "script, 2 processes"
 _SCRIPT = Path(__file__).parent / "peers" / "images_script.py"
 _NORMAL = ("--scale", "1/255", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
@@ -37,7 +38,8 @@ def main(run: Run) -> None:
     with run.unless_unavailable(OURS):
         needs_score("images")
         every.insert(0, Contestant(OURS, score(model, folder, out, *_FLAGS)))
-    every += with_ray(run, "images_ray.py", model, folder, out)
+    every += with_ray(run, "images_ray.py", "images", model, folder, out)
+    every += with_ray(run, "images_ray.py", "bytes", model, folder, out, name=RAY_TUNED)
 
     def check(written: Path) -> None:
         rows = sum(pq.ParquetFile(part).metadata.num_rows for part in files(written))

@@ -11,11 +11,11 @@ from benchmarks.run import Run
 from benchmarks.scoring.contest import Contestant
 
 RAY = "Ray Data"
-_REQUIREMENTS = ("ray[data]==2.60.0", "simplejpeg", "opencv-python-headless")
+_REQUIREMENTS = ("ray[data]==2.60.0", "simplejpeg", "opencv-python-headless", "pillow")
 _ENVIRON = {"PYTHONPATH": None, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-def with_ray(run: Run, script: str, *arguments: str | Path) -> list[Contestant]:
+def with_ray(run: Run, script: str, *arguments: str | Path, name: str = RAY) -> list[Contestant]:
     """Ray Data with a script of ours, which gets a folder for what Ray keeps as its last argument.
 
     None without peers, in a quick run (it takes half a minute each time), and, with a note, where Ray cannot be had.
@@ -28,4 +28,4 @@ def with_ray(run: Run, script: str, *arguments: str | Path) -> list[Contestant]:
         run.report.note(f"skipped {RAY}: {reason}")
         return []
     command = [python, Path(__file__).parent / "peers" / script, *arguments, run.folder / "ray"]
-    return [Contestant(RAY, command, python, _ENVIRON)]
+    return [Contestant(name, command, python, _ENVIRON)]

@@ -1,4 +1,4 @@
-"""The script that a good engineer writes: two processes of one thread, a part file each, renamed when it is whole.
+"""The script of rows_plain.py, tuned by measuring until nothing was left: how fast it could be at all.
 
 python rows_script.py MODEL DATA OUT [--processes 2] [--threads 1]. No ledger: killed, it starts again at nothing.
 
