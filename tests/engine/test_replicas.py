@@ -70,6 +70,20 @@ async def test_calls_past_the_queue_take_the_replica_with_the_least_to_do() -> N
     engine.close()
 
 
+async def test_the_next_batch_goes_to_the_replica_that_has_the_fewest() -> None:
+    engine = engine_of(Made(Doubler), replicas=3)
+    await until(lambda: len(engine.pool.members) == 3)
+    pool, members = engine.pool, engine.pool.members
+    assert {pool.acquire() for _ in members} == set(members)
+    for free in (members[1], members[1], members[0], members[2], members[1]):
+        pool.release(free)
+        assert pool.acquire() is free, "nobody else has none"
+    pool.hold(members[0])
+    pool.hold(members[1])
+    assert [pool.acquire(), pool.acquire(busy=[members[0], members[2]])] == [members[2], members[1]]
+    engine.close()
+
+
 class Dies(Doubler):
     """Is lost in the call whose first number is 13, as a process is that ends."""
 
