@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
-from engine_models import Timed, engine_of, rows
+import pytest
+from engine_models import WAIT_S, Timed, engine_of, rows
 
 from foretell.clock import ManualClock
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine.engine import Engine
+from foretell.engine.profile import Profile
 from foretell.engine.profile_file import ProfileFile
 from foretell.errors import Overloaded
 from foretell.model import Context
+from foretell.types import Identity
 
 SLO: dict[str, Any] = {"slo_ms": 50, "executor": "inline", "warm_up": False}
 
@@ -56,18 +60,76 @@ async def test_batches_are_no_larger_than_half_of_the_objective_allows() -> None
     engine.close()
 
 
-async def test_a_restart_knows_what_was_learned(tmp_path: Path) -> None:
-    def opened(model: Timed, clock: ManualClock) -> Engine:
-        settings = ModelSettings(max_batch_size=4, **SLO)
-        profile_file = ProfileFile(tmp_path, "inline cpu")
-        return Engine(model, settings, digest="sha256:0", clock=clock, profile_file=profile_file).load()
+def opened(folder: Path, clock: ManualClock) -> Engine:
+    """One with a profile on disk."""
+    settings = ModelSettings(max_batch_size=4, **SLO)
+    profile_file = ProfileFile(folder, "inline cpu")
+    return Engine(Timed(clock, 0.02), settings, digest="sha256:0", clock=clock, profile_file=profile_file).load()
 
-    clock = ManualClock()
-    engine = opened(Timed(clock, 0.02), clock)
+
+async def learn(engine: Engine) -> None:
     for requests in (1, 2, 4):
         await ask_at_once(engine, requests)
+
+
+async def admitted(engine: Engine, requests: int) -> int:
+    return sum(isinstance(end, Batch) for end in await ask_at_once(engine, requests))
+
+
+def written(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for file in folder.glob("*.json"):
+        found = json.loads(file.read_bytes())["call_s"]
+    return found
+
+
+async def test_a_restart_knows_what_was_learned(tmp_path: Path) -> None:
+    clock = ManualClock()
+    engine = opened(tmp_path, clock)
+    await learn(engine)
     engine.close()
-    again = opened(Timed(clock, 0.02), clock)
-    ends = await ask_at_once(again, 20)
-    assert sum(isinstance(end, Batch) for end in ends) == 8
+    again = opened(tmp_path, clock)
+    assert await admitted(again, 20) == 8
     again.close()
+
+
+async def test_what_was_learned_is_known_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foretell.engine.profile_file._LOOK_S", 0.001)
+    clock = ManualClock()
+    killed = opened(tmp_path, clock)
+    await learn(killed)
+    async with asyncio.timeout(WAIT_S):
+        while "4" not in written(tmp_path):
+            await asyncio.sleep(0.001)
+            clock.advance(60)
+    again = opened(tmp_path, clock)  # the other one was not closed
+    assert await admitted(again, 20) == 8
+    again.close()
+    killed.close()
+
+
+def test_a_profile_is_written_at_most_once_a_minute_and_only_when_it_has_changed(tmp_path: Path) -> None:
+    clock, profile, identity = ManualClock(), Profile(), Identity("m", "1", "sha256:0", "sha256:0")
+    file = ProfileFile(tmp_path, "inline cpu")
+    file.follow(profile, identity, clock)
+
+    def kept() -> dict[str, float]:
+        """What a look leaves on disk where nothing was."""
+        for old in tmp_path.glob("*.json"):
+            old.unlink()
+        file.look()
+        return written(tmp_path)
+
+    assert not kept()
+    profile.learn(1, 0.5)
+    assert kept() == {"1": 0.5}
+    profile.learn(4, 0.5)
+    clock.advance(59.9)
+    assert not kept(), "within the minute"
+    clock.advance(0.1)
+    assert kept() == {"1": 0.5, "4": 0.5}
+    clock.advance(1000)
+    assert not kept(), "nothing new"
+    profile.learn(1, 0.1)
+    file.close()
+    assert written(tmp_path)["1"] == 0.1

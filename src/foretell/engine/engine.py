@@ -147,7 +147,7 @@ class Engine:
             self.streams = Streams(self.pool, self.settings, self.recorder, self.clock, self._where)
         try:
             if self._profile_file is not None:
-                self._profile_file.restore(self.profile, self.identity)
+                self._profile_file.follow(self.profile, self.identity, self.clock)
             self._learn(warm_up(first.replica, self.settings, self._where))
         except InferenceError:
             self.close()
@@ -291,7 +291,7 @@ class Engine:
         if self.upkeep is not None:
             self.upkeep.close()
         if self._profile_file is not None:
-            self._profile_file.keep(self.profile, self.identity)
+            self._profile_file.close()
         # They hold the engine: without them, it and its model go with the last who has it, not a collection later.
         self._direct = self.upkeep = self.pool.on_losing = self.pool.on_lost = None
 
