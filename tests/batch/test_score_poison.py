@@ -47,7 +47,7 @@ def test_rows_that_end_their_process_are_found_and_left_out(folder: Path) -> Non
 
 
 def test_rows_that_leave_a_device_of_no_use_are_found_and_left_out(folder: Path) -> None:
-    bad = dict.fromkeys([7, 401], -66.0)
+    bad = dict.fromkeys([7, 401], -88.0)
     scoring.write_files(folder, files=2, bad=bad)
     done = scoring.score(folder, "--key", "id", code=3)
     assert scoring.answers(scoring.table(folder)) == scoring.expected(files=2, without=list(bad))

@@ -50,7 +50,7 @@ class Sum:
             raise TransientError("come back later")
         if -55.0 in first and len(first) > 8:
             raise MemoryError
-        if -66.0 in first:
+        if -88.0 in first:
             raise ReplicaLost("its GPU computes nothing more in this process")
         return x.sum(axis=1)
 
