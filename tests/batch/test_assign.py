@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.batch.assign import next_forward, next_shard
+from foretell.batch.assign import may_reserve, next_forward, next_shard
 
 
 def test_the_first_takes_the_first_and_the_second_begins_in_the_middle() -> None:
@@ -53,3 +54,20 @@ def test_every_shard_is_taken_once(missing: set[int], processes: int, random: ob
         last[who] = shard
         taken.append(shard)
     assert sorted(taken) == sorted(missing)
+
+
+@pytest.mark.parametrize(
+    ("missing", "processes", "busy", "may"),
+    [
+        (1, 2, 1, False),  # of two shards the other process gets one
+        (15, 16, 1, False),
+        (37, 2, 1, True),
+        (2, 2, 2, True),
+        (1, 2, 2, False),  # whoever is done first takes it
+        (3, 4, 3, False),
+        (1, 1, 1, True),
+        (1, 1, 2, True),  # one more than there should be is still there
+    ],
+)
+def test_a_shard_in_reserve_is_taken_from_nobody(missing: int, processes: int, busy: int, may: bool) -> None:
+    assert may_reserve(missing, processes, busy) is may

@@ -200,7 +200,7 @@ def test_damage_that_comes_after_the_plan_is_no_shorter_file(tmp_path: Path) -> 
     path.write_bytes(gzip.compress(TEXT.replace(b"\n3", b"3")))
     with (
         opened(path) as source,
-        pytest.raises(InvalidInput, match=r"the input changed .* it had 500 rows from row 0 on, and has 400"),
+        pytest.raises(InvalidInput, match=r"the input changed .* it had 125 rows from row 0 on, and has 116"),
     ):
         for shard in shards:
             list(source.read(shard, ["id"], 3_000))

@@ -45,6 +45,12 @@ def test_one_file_is_written_whole_where_the_name_says_so(folder: Path) -> None:
     assert left == set()
 
 
+def test_two_processes_share_two_shards(folder: Path) -> None:
+    scoring.write_files(folder, files=2)
+    scoring.score(folder, "--key", "id", "--processes", "2", model="models.py:Together")
+    assert scoring.answers(scoring.table(folder)) == scoring.expected(files=2)
+
+
 def test_small_parts_become_files_of_the_size_that_is_asked_for(folder: Path) -> None:
     scoring.write_files(folder)
     names = {}

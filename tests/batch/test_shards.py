@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,4 +44,15 @@ def test_groups_are_joined_while_they_are_small(groups: list[int], most: int) ->
 def test_a_large_data_set_has_larger_shards_not_too_many() -> None:
     size = ShardSize().for_data(10**10, 10**12)
     assert size.rows_of(100) == 10**6
-    assert ShardSize().for_data(10**6, 10**8).rows_of(100) == 131_072
+    assert ShardSize().for_data(10**7, 10**9).rows_of(100) == 131_072
+
+
+@pytest.mark.parametrize(("rows", "most"), [(100, 2048), (2048, 2048), (50_000, 3125), (10**6, 62_500)])
+def test_a_small_data_set_has_smaller_shards_so_that_many_processes_have_work(rows: int, most: int) -> None:
+    assert ShardSize().for_data(rows, 10**9).rows_of(1) == most
+    assert replace(ShardSize(), rows=1024).for_data(rows, 10**9).rows_of(1) == 1024, "never more than the data allows"
+
+
+def test_a_small_data_set_has_no_first_shard_of_next_to_nothing() -> None:
+    assert list(cut(400, 2048, first=True)) == [(0, 400)]
+    assert next(cut(2048, 2048, first=True)) == (0, 128)

@@ -9,6 +9,12 @@ from foretell.batch.job import Job
 from foretell.compression import compression_of
 
 
+def may_reserve(missing: int, processes: int, busy: int) -> bool:
+    """Whether a process may have another shard in reserve, of `missing` that nobody has: where those of the `processes`
+    that are not `busy` have one to begin with, and each has one after it."""
+    return missing >= processes + max(0, processes - busy)
+
+
 def next_of(job: Job, missing: Sequence[int], last: int | None, reached: Collection[int]) -> int | None:
     """The shard of a job to take, of those that are `missing`: as `next_shard` has it, and as `next_forward` has it
     where files are compressed."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from foretell.batch.assign import next_of
+from foretell.batch.assign import may_reserve, next_of
 from foretell.batch.blame import Blame
 from foretell.batch.diary import Diary
 from foretell.batch.hand import AnyHand, Inbox
@@ -212,11 +212,14 @@ class Runner:
             self._assign(state)
 
     def _assign(self, state: HandState) -> None:
-        """Gives it shards until it has one to score and one more: it never waits for us. At the end others would."""
+        """Gives it shards until it has one to score and one more: it never waits for us. Not where others would."""
         if state.leaving:
             return
-        ahead = _AHEAD if len(self._missing) >= self._manning.processes else 1
-        while self._job is not None and len(state.shards) < ahead:
+        while self._job is not None:
+            busy = sum(1 for each in self._hands.values() if each.shards)
+            plenty = may_reserve(len(self._missing), self._manning.processes, busy)
+            if len(state.shards) >= (_AHEAD if plenty else 1):
+                return
             reached = {shard for each in self._hands.values() if each is not state for shard in each.shards}
             last = state.shards[-1] if state.shards else state.last
             shard = next_of(self._job, self._missing, last, reached)

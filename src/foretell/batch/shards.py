@@ -9,6 +9,10 @@ _ROWS = 131_072
 _BYTES = 16 * 2**20
 MOST_SHARDS = 10_000
 _FIRST_SHARE = 16
+_FEW_SHARDS = 16
+_FEW_ROWS, _LITTLE_ROWS = 2048, 512
+"""Of little data a shard has fewer rows, so that there is work for many processes and what is lost with one of them is
+a small part, however slow the model is. How slow it is does not decide: every run cuts alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,12 @@ class ShardSize:
     bytes: int = _BYTES
 
     def for_data(self, total_rows: int | None, total_bytes: int) -> ShardSize:
-        """Larger where a large data set would have too many shards for one folder."""
+        """Larger where a large data set would have too many shards for one folder, smaller where there is little."""
         most = replace(self, bytes=max(self.bytes, total_bytes // MOST_SHARDS))
-        return most if total_rows is None else replace(most, rows=max(self.rows, total_rows // MOST_SHARDS))
+        if total_rows is None:
+            return most
+        few = min(self.rows, max(_FEW_ROWS, total_rows // _FEW_SHARDS))
+        return replace(most, rows=max(few, total_rows // MOST_SHARDS))
 
     def rows_of(self, row_bytes: float) -> int:
         """Rows of one shard where a row has about so many bytes."""
@@ -58,10 +65,11 @@ class ShardSize:
 def cut(rows: int, most: int, *, first: bool = False) -> Iterator[tuple[int, int]]:
     """`rows` rows in pieces of at most `most`, as equal as they can be.
 
-    With `first`, the first piece is small, so that a job has something to show soon.
+    With `first`, the first piece is small, so that a job has something to show soon: where there are thousands of rows
+    in a piece, a few hundred are small enough as they are.
     """
-    start = 0
-    if first and rows > most // _FIRST_SHARE > 0:
+    start, little = 0, _LITTLE_ROWS if most >= _FEW_ROWS else 0
+    if first and rows > max(little, most // _FIRST_SHARE) and most >= _FIRST_SHARE:
         start = most // _FIRST_SHARE
         yield 0, start
     pieces = -(-(rows - start) // most)

@@ -17,7 +17,7 @@ from foretell.errors import InvalidInput
 _READ_BYTES = 2**20
 MOST_RECORD_BYTES = 64 * 2**20
 _FIRST_SHARE = 16
-_STEPS = 16
+_STEPS = 64
 
 Find = Callable[[bytes, bool], Records]
 """The records of some bytes; True: they are the end of the file."""
