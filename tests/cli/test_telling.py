@@ -101,7 +101,7 @@ def test_a_mistake_names_the_request_and_its_trace(tmp_path: Path, capsys: pytes
         server.on_loop(lambda: setattr(server.application, "_overview", None))  # a mistake of ours
         headers = {"X-Request-Id": "mine", "Traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
         answer = server.ask(http("GET", "/", headers=headers))
-        assert (answer.status, answer.json) == (500, {"error": "internal error"})
+        assert (answer.status, answer.json) == (500, {"error": "internal error", "code": "internal"})
     (entry,) = said(capsys)
     assert (entry["event"], entry["level"]) == ("mistake", "error")
     assert (entry["request_id"], entry["trace_id"]) == ("mine", trace)

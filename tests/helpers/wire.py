@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,10 +33,11 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """The sentence of an error reply, checked to be exactly what the protocol has."""
+        """The sentence of an error reply, checked to be what the protocol has, and a code."""
         assert self.status >= 400, (self.status, self.body)
         assert self.header("content-type") == "application/json"
-        assert list(self.json) == ["error"]
+        assert list(self.json) == ["error", "code"]
+        assert re.fullmatch("[a-z_]+", self.json["code"])
         text = self.json["error"]
         assert isinstance(text, str)
         assert text

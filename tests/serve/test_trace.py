@@ -88,7 +88,7 @@ def test_a_mistake_of_ours_is_found_by_the_id_of_the_request(serve: Any) -> None
 
     server.application._fixed[b"/boom"] = Route({b"GET": boom}, "open")
     answer = server.ask(http("GET", "/boom", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}))
-    assert (answer.status, answer.json) == (500, {"error": "internal error"})
+    assert (answer.status, answer.json) == (500, {"error": "internal error", "code": "internal"})
     (problem,) = server.problems
     assert problem.startswith(f"request {answer.header('x-request-id')} of trace {TRACE} failed: b'/boom'")
     assert "nobody thought of this" in problem

@@ -145,7 +145,7 @@ class Application:
         if trace:
             context["trace_id"] = trace.trace_id.decode()
         asyncio.get_running_loop().call_exception_handler(context)
-        return Reply(b'{"error":"internal error"}', 500)
+        return Reply(b'{"error":"internal error","code":"internal"}', 500)
 
     def error_reply(self, error: InferenceError) -> Reply:
         status, headers = error_status(error)

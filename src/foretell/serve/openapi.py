@@ -16,7 +16,9 @@ from foretell.serve.codecs.oip_schema import reply_schema, request_schema
 Doc = dict[str, Any]
 
 _TEXT = {"type": "string"}
-_ERROR = {"type": "object", "required": ["error"], "properties": {"error": _TEXT}, "additionalProperties": False}
+_ERROR = {"type": "object", "required": ["error", "code"], "additionalProperties": False, "properties": {
+    "error": {"type": "string", "description": "One sentence, for people."},
+    "code": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "description": "One word, for programs."}}}  # fmt: skip
 _LIVE = {"type": "object", "required": ["live", "ready"], "properties": {
     "live": {"type": "boolean"}, "ready": {"type": "boolean"}}}  # fmt: skip
 _TENSOR = {

@@ -6,19 +6,29 @@ import re
 
 import orjson
 
-from foretell.errors import InferenceError
+from foretell.errors import InferenceError, ModelError
+from foretell.serve.messages import REASONS, HttpError
 
 _LONGEST_ERROR = 1500
 _LONGEST_REASON = 500
 _FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:\"']+/)+")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _OF_MODELS = frozenset(("model_error", "transient", "not_ready", "replica_lost", "internal"))
 """Codes of errors that may hold what a model or a runtime said: it may name files, and objects in memory."""
 
 
 def error_body(error: InferenceError) -> bytes:
-    """An error as the protocol has it."""
-    return orjson.dumps({"error": error_text(error)})
+    """An error as the protocol has it, and its code for programs."""
+    return orjson.dumps({"error": error_text(error), "code": error_code(error)})
+
+
+def error_code(error: InferenceError) -> str:
+    """One word: of an error that only HTTP has, the name of its status. Classes of a model's own may say anything."""
+    if isinstance(error, HttpError):
+        return REASONS.get(error.status, b"Unknown").decode().lower().replace(" ", "_")
+    code: object = error.code
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ModelError.code
 
 
 def error_text(error: InferenceError) -> str:

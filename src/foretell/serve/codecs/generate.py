@@ -17,7 +17,7 @@ from foretell.columns import Batch, Column, Ragged
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError, InvalidInput, nearest
 from foretell.forms.values import to_column
-from foretell.serve.codecs.error_reply import error_text
+from foretell.serve.codecs.error_reply import error_code, error_text
 from foretell.serve.codecs.json_guard import check_json
 from foretell.serve.codecs.oip_message import Parameters, shown
 from foretell.serve.codecs.oip_parameters import RequestParameters, read_parameters
@@ -112,7 +112,7 @@ def event(data: bytes) -> bytes:
 
 def error_event(error: InferenceError) -> bytes:
     """An error in the place of the next piece: its sentence, its code, and whether trying again may help."""
-    return event(orjson.dumps({"error": error_text(error), "code": error.code, "retryable": error.retryable}))
+    return event(orjson.dumps({"error": error_text(error), "code": error_code(error), "retryable": error.retryable}))
 
 
 def _object(body: bytes) -> dict[str, Any]:
