@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_models import WAIT_S, Doubler, Gated, InlineDoes, InlineDoubler, answers, engine_of, rows
+from engine_models import WAIT_S, Doubler, Gated, InlineDoes, InlineDoubler, Timed, answers, engine_of, rows
 
+from foretell.clock import ManualClock
 from foretell.columns import Batch, Dense
 from foretell.engine.engine import Engine
 from foretell.engine.work import Completed, Work, fields_of
@@ -367,4 +368,17 @@ async def test_an_engine_lets_go_of_what_it_has_answered() -> None:
     del batch
     gc.collect()
     assert data() is None
+    engine.close()
+
+
+async def test_an_answer_that_comes_before_the_server_looks_again_is_given() -> None:
+    """As the settings say: whose time has passed is looked for every 50 ms, and before each call."""
+    clock = ManualClock()
+    model = Timed(clock, 0.045)
+    engine = engine_of(model, clock, executor="inline", warm_up=False, max_batch_size=1)
+    calls = [engine.infer(rows(n), Context(deadline=0.001)) for n in (1, 2)]
+    late, never = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(late, Batch)
+    assert isinstance(never, DeadlineExceeded)
+    assert model.seen == [1], "the other's time had passed before the model was free"
     engine.close()
