@@ -48,6 +48,7 @@ def test_only_what_may_succeed_later_is_retryable() -> None:
     assert {error.__name__ for error in tree() if error.retryable} == {
         "Overloaded",
         "NotReady",
+        "OutOfMemory",
         "ReplicaLost",
         "TransientError",
     }

@@ -14,6 +14,7 @@ InferenceError
 ├── NotReady              loading, draining or closed; try again later
 │   └── ReplicaLost       the replica that had the call ended, or had to be ended; try again
 └── ModelError            the model raised, or answered something that is not an answer
+    ├── OutOfMemory       the call had too little memory; the model goes on
     └── TransientError    raised by a model for a failure worth another try
 """
 
@@ -97,6 +98,11 @@ class ReplicaLost(NotReady):
 
 class ModelError(InferenceError):
     code = "model_error"
+
+
+class OutOfMemory(ModelError):
+    code = "out_of_memory"
+    retryable = True
 
 
 class TransientError(ModelError):

@@ -69,6 +69,7 @@ BAD = {
     "always wants another try": lambda batch: TransientError("try again"),
 }
 STATUS = {
+    "runs out of memory": 503,
     "is never ready": 503,
     "finds the input invalid": 400,
     "always wants another try": 503,

@@ -84,6 +84,15 @@ def test_whatever_poison_raises_it_is_answered_alone(serve: Any, error: type[Bas
     assert error.__name__ in answers[1].error
 
 
+def test_who_asks_for_too_much_memory_is_told_to_try_again_and_the_others_are_answered(serve: Any) -> None:
+    gate = Gate(Poison(MemoryError))
+    server = serve(gate=gate)
+    answers = merged(server, gate, [infer("gate", [value]) for value in (1, 666, 3)])
+    assert [answer.status for answer in answers] == [200, 503, 200]
+    assert (answers[1].json["code"], answers[1].header("retry-after")) == ("out_of_memory", "1")
+    assert server.engine("gate").pool.lost == 0
+
+
 def test_a_row_the_model_refuses_is_answered_alone(serve: Any) -> None:
     gate = Gate(Poison())
     nan = infer("gate", [1, float("nan"), 3])

@@ -26,6 +26,7 @@ from foretell.errors import (
     DeadlineExceeded,
     InferenceError,
     ModelError,
+    OutOfMemory,
     RowError,
     TransientError,
     raise_as,
@@ -194,7 +195,7 @@ class Replica:
         if isinstance(error, InferenceError):
             again = transient and not isinstance(error, TransientError)
             return TransientError(str(error), where=self._where) if again else error
-        kind = TransientError if transient else ModelError
+        kind = TransientError if transient else OutOfMemory if isinstance(error, MemoryError) else ModelError
         return kind(f"{name} failed: {said(error)}", where=self._where)
 
 

@@ -26,7 +26,8 @@ REASONS = {
 
 _STATUS = {
     "invalid_input": 400, "invalid_setting": 400, "not_found": 404, "overloaded": 429, "cancelled": 499,
-    "unavailable_here": 501, "not_ready": 503, "replica_lost": 503, "transient": 503, "deadline_exceeded": 504,
+    "unavailable_here": 501, "not_ready": 503, "replica_lost": 503, "transient": 503, "out_of_memory": 503,
+    "deadline_exceeded": 504,
 }  # fmt: skip
 
 ID_HEADER = b"x-request-id"

@@ -14,7 +14,7 @@ _LONGEST_REASON = 500
 _FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:\"']+/)+")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_OF_MODELS = frozenset(("model_error", "transient", "not_ready", "replica_lost", "internal"))
+_OF_MODELS = frozenset(("model_error", "out_of_memory", "transient", "not_ready", "replica_lost", "internal"))
 """Codes of errors that may hold what a model or a runtime said: it may name files, and objects in memory."""
 
 
