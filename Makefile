@@ -15,7 +15,7 @@ help:
 	@echo "make test    lint, then every test in random order"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make bench   the benchmarks, each beside its limit and its peers; in 6 minutes: make bench ARGS=--quick"
-	@echo "make soak    the long tests"
+	@echo "make soak    the long tests (needs wrk)"
 	@echo "make lock    write requirements.lock anew from the ranges in pyproject.toml"
 	@echo "make clean   remove the environment and every cache"
 

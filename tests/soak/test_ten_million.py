@@ -72,7 +72,7 @@ def ask(server: Server, script: Path) -> int:
 @pytest.mark.timeout(3600)
 def test_memory_has_no_slope(tmp_path: Path) -> None:
     if shutil.which("wrk") is None:
-        pytest.skip("wrk is not installed")
+        pytest.fail("wrk is not installed: make soak needs it (apt install wrk, brew install wrk)")
     file = put(tmp_path / "repo/m/1/model.onnx", times(1))
     kinds = scripts(tmp_path)
     server = Server("repo", cwd=tmp_path)
