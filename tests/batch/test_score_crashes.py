@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import program
@@ -14,7 +15,7 @@ import pytest
 import scoring
 from looking import until
 
-FILES = 12
+FILES, KILLS = 24, 20
 
 
 def _until(path: Path, pattern: str, process: subprocess.Popen[str]) -> None:
@@ -47,20 +48,57 @@ def test_twenty_kills_at_random_change_nothing(tmp_path: Path) -> None:
     calm, wild = scoring.fill(tmp_path / "calm"), scoring.fill(tmp_path / "wild")
     scoring.write_files(calm, files=FILES)
     os.symlink(calm / "data", wild / "data")
-    scoring.score(calm, "--key", "id")
-    rng = random.Random(11)
-    for _ in range(20):
-        with scoring.started(wild, "--key", "id") as job:
-            try:
-                job.wait(rng.uniform(0.2, 1.5))
-            except subprocess.TimeoutExpired:
-                victims = [job.pid, *(child.pid for child in psutil.Process(job.pid).children(recursive=True))]
-                os.kill(rng.choice(victims), signal.SIGKILL)
-                if rng.random() < 0.7 and job.poll() is None:
-                    os.kill(job.pid, signal.SIGKILL)
-    scoring.score(wild, "--key", "id")
+    scoring.dole(calm, FILES)
+    scoring.score(calm, "--key", "id", model="models.py:Doled")
+    chance, let = random.Random(11), 0
+    # The job or a process of it, and how many shards were committed then.
+    killed: list[tuple[str, int]] = []
+    children: list[psutil.Process] = []
+    scoring.dole(wild, let)
+    while len(killed) < KILLS:
+        with scoring.started(wild, "--key", "id", "--processes", "2", model="models.py:Doled") as job:
+            _until(wild / "out", "_foretell/*/job.json", job)
+            while job.poll() is None and len(killed) < KILLS:
+                until(lambda job=job: job.poll() is not None or len(_living(job)) == 2)
+                if job.poll() is not None:
+                    break  # what was killed was the only process that had loaded the model: it may be the model's fault
+                moment, before = chance.choice(["waits", "works", "has committed"]), _committed(wild)
+                if moment != "waits":
+                    let += 1
+                    scoring.dole(wild, let)
+                if moment == "has committed":
+                    until(lambda job=job, before=before: job.poll() is not None or _committed(wild) > before)
+                if job.poll() is not None:
+                    break
+                of_job = chance.random() < 0.4 or len(killed) == KILLS - 1
+                children = _living(job)
+                assert job.poll() is None and _committed(wild) < FILES, "there was nothing to kill any more"
+                killed.append(("job" if of_job else "process", _committed(wild)))
+                (job if of_job else chance.choice(children)).kill()
+                if of_job:
+                    assert job.wait(60) == -signal.SIGKILL
+        assert psutil.wait_procs(children, timeout=60)[1] == []
+    assert {what for what, _ in killed} == {"job", "process"}
+    assert sum(0 < shards < FILES for _, shards in killed) > KILLS / 2, killed
+    left = FILES - _committed(wild)
+    scoring.dole(wild, FILES)
+    done = scoring.score(wild, "--key", "id", model="models.py:Doled")
+    assert f"{FILES * scoring.ROWS:,} rows, {left * scoring.ROWS:,} of them now" in done.stdout
     assert scoring.parts(wild) == scoring.parts(calm)
     assert scoring.answers(scoring.table(wild)) == scoring.expected(files=FILES)
+
+
+def _living(job: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Its processes that have not ended."""
+    found = []
+    for child in psutil.Process(job.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            found += [child] if child.status() != psutil.STATUS_ZOMBIE else []
+    return found
+
+
+def _committed(folder: Path) -> int:
+    return sum(1 for _ in (folder / "out").glob("_foretell/*/shards/*.json"))
 
 
 def test_a_process_that_is_killed_is_replaced(folder: Path) -> None:

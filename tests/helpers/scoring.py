@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,19 @@ class Gated(Sum):
     def predict(self, x):
         if x[0, 0] >= 1000:
             while not Path("go").exists():
+                threading.Event().wait(0.02)
+        return super().predict(x)
+
+
+class Doled(Sum):
+    """Answers only so many files as the file `let` says, whichever they are; one that was answered once always is."""
+
+    def predict(self, x):
+        mark = Path("open", str(int(x[0, 1]) // 400))
+        while not mark.exists():
+            if len(os.listdir("open")) < int(Path("let").read_text()):
+                mark.touch()
+            else:
                 threading.Event().wait(0.02)
         return super().predict(x)
 
@@ -158,6 +172,13 @@ def write_files(folder: Path, files: int = 4, bad: Mapping[int, float] | None = 
         pq.write_table(pa.table({"id": ids, "a": a, "b": np.float32(0.5) + ids.astype(np.float32)}),
                        data / f"{number:02}.parquet")  # fmt: skip
     return data
+
+
+def dole(folder: Path, files: int) -> None:
+    """Lets the model `Doled` answer so many files."""
+    (folder / "open").mkdir(exist_ok=True)
+    (folder / "let.new").write_text(str(files))
+    os.replace(folder / "let.new", folder / "let")
 
 
 def score(
