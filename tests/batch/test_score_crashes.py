@@ -88,6 +88,25 @@ def test_twenty_kills_at_random_change_nothing(tmp_path: Path) -> None:
     assert scoring.answers(scoring.table(wild)) == scoring.expected(files=FILES)
 
 
+def test_a_full_disk_is_told_with_what_to_do_and_the_job_goes_on_later(folder: Path) -> None:
+    scoring.write_files(folder)
+    with scoring.started(folder, "--key", "id", model="models.py:DiskFull") as job:
+        _until(folder / "out", "_foretell/*/shards/000000.json", job)
+        (folder / "full").touch()
+        (folder / "go").touch()
+        _, said = job.communicate(timeout=60)
+    assert job.returncode == 1
+    assert "the output cannot be written: No space left on device" in said
+    assert "make room, and run the same command again: it goes on where it stopped" in said
+    assert not (folder / "out" / "data").exists()
+    (folder / "full").unlink()
+    left = 4 - _committed(folder)
+    assert left > 0
+    done = scoring.score(folder, "--key", "id", model="models.py:DiskFull")
+    assert f"1,600 rows, {left * scoring.ROWS:,} of them now" in done.stdout
+    assert scoring.answers(scoring.table(folder)) == scoring.expected()
+
+
 def _living(job: subprocess.Popen[str]) -> list[psutil.Process]:
     """Its processes that have not ended."""
     found = []

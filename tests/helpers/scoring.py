@@ -79,6 +79,20 @@ class Doled(Sum):
         return super().predict(x)
 
 
+class DiskFull(Gated):
+    """While there is a file `full` the system has no room for what its process writes."""
+
+    def __init__(self):
+        sync = os.fsync
+
+        def full(descriptor):
+            if Path("full").exists():
+                os.write(os.open("/dev/full", os.O_WRONLY), b"1")
+            sync(descriptor)
+
+        os.fsync = full
+
+
 class SecondLate(Gated):
     """Loaded at once where it is the first; another waits until there is a file `again`."""
 
