@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from foretell.batch.staffing import Staff, fitting, least, staff
+from foretell.batch.staffing import Staff, fitting, least, may_grow, staff
 
 MIB, GIB = 2**20, 2**30
 
@@ -27,6 +27,15 @@ def test_how_many_begin(
     asked: int | None, cores: int, devices: list[str], artefact: int, memory: int | None, expected: Staff
 ) -> None:
     assert staff(asked, cores, devices, artefact, memory) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "artefact", "expected"), [(None, 511 * MIB, True), (None, 512 * MIB, False), (2, MIB, False)]
+)
+def test_weights_that_are_loaded_once_stay_once(asked: int | None, artefact: int, expected: bool) -> None:
+    assert may_grow(asked, artefact) is expected
+    if asked is None and not expected:
+        assert staff(None, 8, ["cpu"], artefact, 100 * GIB) == Staff(1, 8, 1)
 
 
 def test_how_many_fit_is_told_by_those_that_are_loaded() -> None:

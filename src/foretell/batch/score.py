@@ -28,7 +28,7 @@ from foretell.batch.progress import Nobody, Onlooker
 from foretell.batch.report import Duplicates, Outcome, Report
 from foretell.batch.runner import Runner
 from foretell.batch.sql.query import as_asked, asked_data, forget, whole
-from foretell.batch.staffing import Staff, staff
+from foretell.batch.staffing import Staff, may_grow, staff
 from foretell.batch.store import Held
 from foretell.batch.terms import Terms
 from foretell.batch.totals import Totals
@@ -174,7 +174,7 @@ def _manning(request: Request) -> Manning:
         return Manning(Staff(1, 0, 1), cores, job.memory, grows=False)
     size = bytes_of(request.source)
     hands = staff(job.processes, cores, request.settings.devices, size, job.memory)
-    return Manning(hands, cores, job.memory, grows=job.processes is None)
+    return Manning(hands, cores, job.memory, grows=may_grow(job.processes, size))
 
 
 def _recipes(request: Request, source: str | Path, cores: int) -> Iterator[Recipe]:

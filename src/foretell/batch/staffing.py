@@ -37,6 +37,11 @@ def staff(asked: int | None, cores: int, devices: Sequence[str], artefact_bytes:
     return Staff(first, max(1, cores // first), wanted)
 
 
+def may_grow(asked: int | None, artefact_bytes: int) -> bool:
+    """Whether processes beyond those to begin with may be tried: each would hold the weights once more."""
+    return asked is None and artefact_bytes < _ONCE_BYTES
+
+
 def fitting(memory: int, loaded: Sequence[int], wanted: int) -> int:
     """How many processes have room where those that are loaded have so many bytes; 0 where none has."""
     each = max(loaded) + _WORKING_BYTES
