@@ -71,6 +71,14 @@ def test_small_parts_become_files_of_the_size_that_is_asked_for(folder: Path) ->
     assert "the job is done, with files of another size" in done.stderr
 
 
+def test_files_of_many_parts_are_within_a_fifth_of_the_size_that_is_asked_for(folder: Path) -> None:
+    scoring.write_files(folder, files=14, rows=4000)
+    scoring.score(folder, "--key", "id", "--file-size", "100kB")
+    sizes = [file.stat().st_size for file in sorted((folder / "out" / "data").glob("*.parquet"))]
+    assert len(sizes) > 3
+    assert all(80_000 <= size <= 120_000 for size in sizes[:-1]), sizes
+
+
 def test_an_output_that_somebody_took_away_is_made_again(folder: Path) -> None:
     scoring.write_files(folder)
     for out in ("out", "scores.parquet"):

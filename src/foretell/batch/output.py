@@ -51,7 +51,7 @@ class Output(ABC):
         """Puts the output of a job in its place; the same once more where that was done already.
 
         `parts`: the records of those there are, in order. `manifest`: what is told of the job beside them. `file_size`:
-        bytes up to which neighbours become one file. Raises `Unavailable` where that cannot be, and
+        bytes of about which neighbours become one file. Raises `Unavailable` where that cannot be, and
         `Occupied` where another job has gone on here.
         """
 

@@ -150,7 +150,7 @@ class ScoreFlags:
     check_keys: Annotated[bool | None, Flag(negative="--no-check-keys")] = None
     """Look for keys that stand more than once, where --key names some."""
     file_size: int | None = None
-    """About how large a file of the output is, such as 512MiB: parts become one file up to this; 0: none do. If not
+    """About how large a file of the output is, such as 512MiB: parts become one file of about this; 0: none do. If not
     set: 128MiB; in object storage, where parts are fetched for that, none do."""
     price_per_hour: float | None = None
     """Of this machine, for the cost in the report. If not set: no cost is told."""
