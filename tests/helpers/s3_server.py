@@ -64,13 +64,18 @@ class S3Server:
         self.refuses = False
         """Whether no credentials are good any more."""
         self.lock = threading.RLock()
+        self.port, self.is_gone = 0, True
+        self.comes_back()
+
+    def comes_back(self) -> None:
+        """Serves what it has, where it was before."""
         server = self
 
         class Handler(_Handler):
             s3 = server
 
-        self._http = ManyServer(("127.0.0.1", 0), Handler)
-        self.port = int(self._http.server_address[1])
+        self._http = ManyServer(("127.0.0.1", self.port), Handler)
+        self.port, self.is_gone = int(self._http.server_address[1]), False
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -97,6 +102,11 @@ class S3Server:
             self.buckets[bucket][key] = made
         return made
 
+    def goes(self) -> None:
+        """Refuses connections, and answers on none of those there are."""
+        self.is_gone = True
+        self.close()
+
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
@@ -114,6 +124,9 @@ class _Handler(QuietHandler):
 
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.s3.is_gone:
+            self.close_connection = True
+            return
         parts = urlsplit(self.path)
         bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
         query = dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -290,6 +290,30 @@ def test_credentials_that_run_out_stop_the_job_and_it_goes_on_later(
     assert scoring.answers(table(objects.parts(s3, "out"))) == scoring.expected(files=3)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+def test_a_storage_that_is_gone_stops_the_job_and_it_goes_on_later(
+    folder: Path, s3: S3Server, storage: dict[str, str]
+) -> None:
+    data = scoring.write_files(folder)
+    with objects.started(folder, storage, data, *OUT, model="models.py:Gated") as process:
+        wait_for(s3, 1)
+        s3.goes()
+        (folder / "go").touch()
+        _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "the object storage does not answer as it should; got no answer; run the same command again" in errors
+    assert "Traceback" not in errors
+    s3.comes_back()
+    left = 4 - sum("/shards/" in key for key in s3.keys("box"))
+    assert left > 0
+    before = {key: s3.content("box", key) for key in s3.keys("box") if "/shards/" in key or "/data/" in key}
+    done = objects.score(folder, storage, data, *OUT, model="models.py:Gated")
+    assert f"1,600 rows, {left * scoring.ROWS:,} of them now" in done.stdout
+    assert {key: s3.content("box", key) for key in before} == before
+    assert scoring.answers(table(objects.parts(s3, "out"))) == scoring.expected()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
