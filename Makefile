@@ -38,7 +38,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/soak tests/e2e -m soak --timeout 3600
+	$(BIN)/python -m pytest -m soak --timeout 3600
 
 # The stamps: an environment for the tests serves the demo too; the demo alone installs only what it needs.
 $(VENV)/.dev: $(VENV)/.created pyproject.toml requirements.lock

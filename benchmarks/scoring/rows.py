@@ -22,7 +22,7 @@ ROWS = 5_000_000
 TIMES, FILES = 10, 10
 SCRIPT, SCRIPT_ALONE, TUNED = "script, 2 processes", "script, 1 process", "script tuned here, 2 processes"
 _PEERS = Path(__file__).parent / "peers"
-TUNED_PATH = _PEERS / "rows_script.py"
+PLAIN_PATH, TUNED_PATH = _PEERS / "rows_plain.py", _PEERS / "rows_script.py"
 _MOST_MB = 500.0
 _NOT_COUNTED = "imports are counted, the start of Python itself is not"
 
@@ -73,7 +73,7 @@ def large(run: Run) -> None:
 
 def _case(run: Run, model: Path, least: Mapping[str, float]) -> None:
     source = data.parquet(run.folder / "rows.parquet", ROWS)
-    script: list[str | Path] = [sys.executable, _PEERS / "rows_plain.py", model, source, out_of(run)]
+    script: list[str | Path] = [sys.executable, PLAIN_PATH, model, source, out_of(run)]
     every = [
         Contestant(SCRIPT, script),
         Contestant(SCRIPT_ALONE, [*script, "--processes", "1", "--threads", "2"]),

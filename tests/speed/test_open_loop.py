@@ -79,5 +79,6 @@ def test_goodput_counts_right_answers_in_time_only() -> None:
     assert came.goodput(5.0) == 0.5
     assert came.took(99, 429) == 2.0
     assert came.failed == 1
-    assert came.settled_s(5.0) == 1.0
-    assert came.settled_s(10.0) == 0.0
+    assert came.settled_s(5.0, 0.0) == 1.0
+    assert came.settled_s(10.0, 0.0) == 0.0
+    assert came.settled_s(10.0, 1.0) == 2.0, "nobody was answered in the last second"

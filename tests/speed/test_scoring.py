@@ -16,16 +16,17 @@ from benchmarks.models import small
 from benchmarks.scoring import data, minilm
 from benchmarks.scoring.check import check_rows
 from benchmarks.scoring.jobs import run_job
-from benchmarks.scoring.rows import SCRIPT_PATH
+from benchmarks.scoring.rows import PLAIN_PATH, TUNED_PATH
 
 ROWS = 5000
 
 
-@pytest.fixture
-def scored(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """A model, rows in two files of two row groups each, and what the script of two processes made of them."""
-    model, source, out = small(tmp_path), data.parquet_folder(tmp_path / "rows", ROWS, 2), tmp_path / "out"
-    run_job([sys.executable, SCRIPT_PATH, model, source, out], folder=tmp_path)
+@pytest.fixture(params=[PLAIN_PATH, TUNED_PATH], ids=["plain", "tuned"])
+def scored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A model, rows in a file of several row groups, and what a script of two processes made of them."""
+    model, out = small(tmp_path), tmp_path / "out"
+    source = data.parquet(tmp_path / "rows.parquet", ROWS, group_rows=ROWS // 3)
+    run_job([sys.executable, request.param, model, source, out], folder=tmp_path)
     return model, source, out
 
 
