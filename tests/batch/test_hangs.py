@@ -15,8 +15,8 @@ from foretell.batch.local_hand import LocalHand
 from foretell.batch.tasks import Load, Loaded
 
 _LONG_NS = 60 * 10**9
-_SINCE = 4
-"""Where the moment in which a stage began stands among the numbers of a board."""
+_SINCE = 14
+"""Where the moment in which a stage of the model's thread began stands among the numbers of a board."""
 
 
 class _Late(Board):
@@ -24,7 +24,7 @@ class _Late(Board):
 
     def seen(self) -> Seen:
         found = super().seen()
-        self._numbers[_SINCE] = time.monotonic_ns()
+        self.numbers[_SINCE] = time.monotonic_ns()
         return found
 
 
@@ -41,12 +41,12 @@ def state() -> Iterator[HandState]:
 
 
 def long_ago(board: Board) -> None:
-    board._numbers[_SINCE] = time.monotonic_ns() - _LONG_NS
+    board.numbers[_SINCE] = time.monotonic_ns() - _LONG_NS
 
 
 def test_a_call_hangs_that_takes_longer_than_it_may(state: HandState) -> None:
     assert not state.hangs(1.0)
-    state.hand.board.enter("predict", 0)
+    state.hand.board.model.enter("predict", 0)
     assert not state.hangs(1.0)
     long_ago(state.hand.board)
     assert state.hangs(1.0)
@@ -56,7 +56,7 @@ def test_a_call_hangs_that_takes_longer_than_it_may(state: HandState) -> None:
 
 @pytest.mark.parametrize("stage", ["read", "write"])
 def test_what_is_no_call_takes_the_time_that_it_takes(state: HandState, stage: str) -> None:
-    state.hand.board.enter(stage, 0)  # type: ignore[arg-type]
+    state.hand.board.model.enter(stage, 0)  # type: ignore[arg-type]
     long_ago(state.hand.board)
     assert not state.hangs(1.0)
 
@@ -64,7 +64,7 @@ def test_what_is_no_call_takes_the_time_that_it_takes(state: HandState, stage: s
 def test_a_call_that_has_just_begun_does_not_hang_whatever_is_seen_first(state: HandState) -> None:
     board = state.hand.board
     state.hand.board = late = _Late(os.dup(board.descriptor))
-    late.enter("predict", 0)
+    late.model.enter("predict", 0)
     long_ago(late)
     assert not state.hangs(1.0)
     state.hand.board = board

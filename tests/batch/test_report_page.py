@@ -55,6 +55,7 @@ def timeline() -> dict[str, list[float]]:
     return {
         "at_s": moments, "rows": [at * 1000.0 for at in range(POINTS)], "quarantined": [0] * POINTS,
         "read_s": [at * 0.1 for at in moments], "predict_s": [at * 1.6 for at in moments],
+        "decode_s": [0.0] * POINTS, "preprocess_s": [0.0] * POINTS,
         "write_s": [at * 0.1 for at in moments], "processes": [2] * POINTS, "call_rows": [64.0] * 9 + [128.0] * 41,
     }  # fmt: skip
 
@@ -96,7 +97,7 @@ def test_the_first_thing_is_the_outcome_and_then_what_it_cost() -> None:
 def test_the_bottleneck_is_named_with_its_share() -> None:
     assert "The bottleneck is predict, the model itself: 80% of the time of the processes." in shown().text
     stages = {"read": 30.0, "predict": 5.0, "write": 1.0}
-    assert "The bottleneck is read, reading and decoding the data: 61%" in shown(stages=stages).text
+    assert "The bottleneck is read, reading the data: 61%" in shown(stages=stages).text
     assert (
         "For more than half of their time the processes were starting or idle; most of the rest was write"
         in shown(stages={"write": 9.0}).text

@@ -113,7 +113,7 @@ def test_parquet_refuses_an_output_that_changes_its_type(tmp_path: Path) -> None
 
 def test_parquet_refuses_a_key_that_changes_its_type(tmp_path: Path) -> None:
     one = Dense(np.array([1]))
-    with pytest.raises(InvalidInput, match=r"column 'k' has another type .* expected int64, got string"):
+    with pytest.raises(InvalidInput, match=r"key 'k' has another type .* expected int64, got string"):
         written(tmp_path, "parquet", ModelSpec(), [rows({"k": [1]}, y=one), rows({"k": ["a"]}, y=one)])
     with pytest.raises(InvalidInput, match="key 'k' have no common type"):
         written(tmp_path, "parquet", ModelSpec(), [rows({"k": [1, "a"]}, y=Dense(np.array([1, 2])))])

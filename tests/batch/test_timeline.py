@@ -9,7 +9,8 @@ import pytest
 
 from foretell.batch.timeline import MOST_POINTS, Point, Timeline, spans
 
-START = Point(0.0, 0, 0, 0.0, 0.0, 0.0, 2, 1024)
+START = Point(0.0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 2, 1024)
+NONE = {"decode": 0.0, "preprocess": 0.0}
 
 
 def filled(points: int, step_s: float = 0.2) -> Timeline:
@@ -39,7 +40,7 @@ def test_rates_and_shares_are_the_same_at_any_resolution(most: int) -> None:
     assert all(before.stop_s == after.start_s for before, after in pairwise(known))
     for span in known:
         assert span.rate == pytest.approx(500)
-        assert span.shares == pytest.approx({"predict": 0.75, "read": 0.125, "write": 0.0, "idle": 0.125})
+        assert span.shares == pytest.approx({"predict": 0.75, "read": 0.125, "write": 0.0, "idle": 0.125, **NONE})
 
 
 def test_what_is_counted_never_goes_back() -> None:
@@ -70,4 +71,4 @@ def test_stages_that_took_longer_than_there_was_time_for_fill_all_of_it() -> Non
     made.add(START)
     made.add(replace(START, at_s=1.0, predict_s=3.0, write_s=1.0))
     (span,) = spans(made.columns())
-    assert span.shares == pytest.approx({"predict": 0.75, "write": 0.25, "read": 0.0, "idle": 0.0})
+    assert span.shares == pytest.approx({"predict": 0.75, "write": 0.25, "read": 0.0, "idle": 0.0, **NONE})

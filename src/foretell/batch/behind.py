@@ -21,6 +21,12 @@ class Behind:
         """`piece` tells by itself how it ended, and raises nothing."""
         self._pieces.put(piece)
 
+    def wait(self) -> None:
+        """Returns when all that it was given is done."""
+        done = threading.Event()
+        self._pieces.put(done.set)
+        done.wait()
+
     def close(self) -> None:
         """Returns when all of it is done."""
         self._pieces.put(None)

@@ -6,53 +6,66 @@ import mmap
 import os
 import time
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from foretell.batch.seat import memory_file
+from foretell.batch.stages import OF_ROWS, STAGES, Stage
+from foretell.errors import Cancelled
 
-STAGES = ("idle", "read", "predict", "write", "decode")
-Stage = Literal["idle", "read", "predict", "write", "decode"]
-"""decode: of reading, what may end the process. Its time counts as reading."""
-_FIELDS = ("stage", "shard", "first_row", "rows", "since_ns", "scored", "quarantined", "read_ns", "predict_ns",
-           "write_ns", "call_rows", "longest_ns")  # fmt: skip
-_AT = {name: at for at, name in enumerate(_FIELDS)}
-_BYTES = 8 * len(_FIELDS)
+_LANES = 4
+_OF_LANE = ("stage", "shard", "first_row", "rows", "since_ns")
+_COUNTED = ("scored", "quarantined", "call_rows", "longest_ns")
+_AT = {name: _LANES * len(_OF_LANE) + at for at, name in enumerate((*_COUNTED, *STAGES))}
+_BYTES = 8 * (_LANES * len(_OF_LANE) + len(_AT))
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The board at one moment. `first_row`, `rows`: of the call or the block that is under way in `stage`."""
+class Doing:
+    """What one thread does since `since_ns`. `first_row`, `rows`: of the call or the block."""
 
     stage: Stage
     shard: int
     first_row: int
     rows: int
     since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The board at one moment. `doing`: what is under way, at most one for each thread."""
+
+    doing: tuple[Doing, ...]
     scored: int
     quarantined: int
-    read_ns: int
-    predict_ns: int
-    write_ns: int
     call_rows: int
     longest_ns: int
+    spent_ns: dict[Stage, int]
 
     def seconds(self, now_ns: int | None = None) -> dict[str, float]:
-        """What the process has spent in each stage; with `now_ns`, the stage that is under way until then counts."""
-        spent = {"read": self.read_ns, "predict": self.predict_ns, "write": self.write_ns}
-        if now_ns is not None and self.stage != "idle":
-            spent["read" if self.stage == "decode" else self.stage] += max(0, now_ns - self.since_ns)
+        """What the process has spent in each stage; with `now_ns`, what is under way until then counts."""
+        spent = dict(self.spent_ns)
+        if now_ns is not None:
+            for each in self.doing:
+                spent[each.stage] += max(0, now_ns - each.since_ns)
         return {stage: each / 1e9 for stage, each in spent.items()}
+
+    def over_rows(self) -> Doing | None:
+        """What has been done to rows for the longest time, of what may end a process or hang."""
+        return min((each for each in self.doing if each.stage in OF_ROWS), key=lambda each: each.since_ns, default=None)
 
 
 class Board:
-    """One writer, one reader in another process; each number is written at once."""
+    """One writer, one reader in another process; each number is written at once.
+
+    Each of the four has a thread of its own at most; where all is done in turns, all of it is shown on `model`.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._memory = mmap.mmap(descriptor, _BYTES)
-        self._numbers = memoryview(self._memory).cast("q")
-        self._began = 0
-        self._last = False
+        self.numbers = memoryview(self._memory).cast("q")
+        self.ended = self.stopped = False
+        self.reader, self.preparer, self.model, self.writer = self._lanes = [Lane(self, at) for at in range(_LANES)]
 
     @classmethod
     def make(cls) -> Self:
@@ -65,47 +78,91 @@ class Board:
         os.ftruncate(descriptor, _BYTES)
         return cls(descriptor)
 
-    def enter(self, stage: Stage, shard: int, first_row: int = 0, rows: int = 0) -> None:
-        """A stage begins; the one before it has ended."""
-        if self._last:
-            return
-        now = time.monotonic_ns()
-        self._leave(now)
-        numbers = self._numbers
-        numbers[_AT["shard"]], numbers[_AT["first_row"]], numbers[_AT["rows"]] = shard, first_row, rows
-        numbers[_AT["since_ns"]] = self._began = now
-        numbers[_AT["stage"]] = STAGES.index(stage)
+    def end(self, lane: Lane) -> None:
+        """What is under way there stays shown, and nothing else: the process ends over it."""
+        self.ended = True
+        for each in self._lanes:
+            if each is not lane:
+                each.clear()
 
-    def rest(self) -> None:
-        """Nothing is under way."""
-        if self._last:
-            return
-        self._leave(time.monotonic_ns())
-        self._numbers[_AT["stage"]] = 0
-
-    def end(self) -> None:
-        """What is under way stays shown: the process ends over it."""
-        self._last = True
+    def stop(self) -> None:
+        """For threads, which nobody can end from outside: whoever begins a stage from now on gets `Cancelled`."""
+        self.stopped = True
 
     def count(self, scored: int, quarantined: int, call_rows: int) -> None:
         """Rows that have an answer, and rows that have none, since the process began."""
-        self._numbers[_AT["scored"]] += scored
-        self._numbers[_AT["quarantined"]] += quarantined
-        self._numbers[_AT["call_rows"]] = call_rows
+        self.numbers[_AT["scored"]] += scored
+        self.numbers[_AT["quarantined"]] += quarantined
+        self.numbers[_AT["call_rows"]] = call_rows
+
+    def took(self, stage: Stage, nanoseconds: int) -> None:
+        self.numbers[_AT[stage]] += nanoseconds
+        if stage == "predict":
+            self.numbers[_AT["longest_ns"]] = max(self.numbers[_AT["longest_ns"]], nanoseconds)
 
     def seen(self) -> Seen:
-        stage, *rest = (int(number) for number in self._numbers)
-        return Seen(STAGES[stage], *rest)  # type: ignore[arg-type]
+        numbers = [int(number) for number in self.numbers]
+        doing = tuple(each for at in range(_LANES) if (each := _doing(numbers[at * len(_OF_LANE) :])) is not None)
+        scored, quarantined, call_rows, longest_ns = (numbers[_AT[name]] for name in _COUNTED)
+        spent = {stage: numbers[_AT[stage]] for stage in STAGES}
+        return Seen(doing, scored, quarantined, call_rows, longest_ns, spent)
 
     def close(self) -> None:
         """Its descriptor stays open."""
-        self._numbers.release()
+        self.numbers.release()
         self._memory.close()
 
-    def _leave(self, now: int) -> None:
-        stage = STAGES[self._numbers[_AT["stage"]]]
-        took = now - self._began
-        if stage != "idle":
-            self._numbers[_AT["read_ns" if stage == "decode" else f"{stage}_ns"]] += took
-        if stage == "predict":
-            self._numbers[_AT["longest_ns"]] = max(self._numbers[_AT["longest_ns"]], took)
+
+class Lane:
+    """What one thread does. Only that thread calls it."""
+
+    def __init__(self, board: Board, number: int) -> None:
+        self._board, self._at = board, number * len(_OF_LANE)
+        self._stage: Stage | None = None
+        self._began = 0
+
+    def enter(self, stage: Stage, shard: int, first_row: int = 0, rows: int = 0) -> None:
+        """A stage begins; the one before it has ended."""
+        board, at = self._board, self._at
+        if board.stopped:
+            raise Cancelled("the job has ended")
+        if board.ended:
+            return
+        now = self._leave()
+        numbers = board.numbers
+        numbers[at] = 0
+        numbers[at + 1], numbers[at + 2], numbers[at + 3], numbers[at + 4] = shard, first_row, rows, now
+        self._show(stage, now)
+
+    def turn(self, stage: Stage) -> None:
+        """With the same rows, the next stage begins."""
+        if self._stage is None or self._board.ended:
+            return
+        now = self._leave()
+        self._board.numbers[self._at + 4] = now
+        self._show(stage, now)
+
+    def rest(self) -> None:
+        """Nothing is under way."""
+        if not self._board.ended:
+            self._leave()
+            self.clear()
+
+    def clear(self) -> None:
+        self._stage = None
+        self._board.numbers[self._at] = 0
+
+    def _show(self, stage: Stage, now: int) -> None:
+        self._stage, self._began = stage, now
+        self._board.numbers[self._at] = 1 + STAGES.index(stage)
+
+    def _leave(self) -> int:
+        now = time.monotonic_ns()
+        if self._stage is not None:
+            self._board.took(self._stage, now - self._began)
+        return now
+
+
+def _doing(numbers: list[int]) -> Doing | None:
+    stage, shard, first_row, rows, since_ns = numbers[: len(_OF_LANE)]
+    return Doing(STAGES[stage - 1], shard, first_row, rows, since_ns) if stage else None

@@ -8,7 +8,7 @@ is left out from then on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from foretell.errors import RowError
@@ -27,23 +27,25 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """What is known of the rows of one shard: where calls must be small, and which rows are left out."""
+    """What is known of the rows of one shard: where calls must be small, and which rows are left out. `in_turns`: one
+    thing is done at a time, so that whatever ends a process is known."""
 
     ranges: tuple[Range, ...] = ()
     left_out: Mapping[int, RowError] = field(default_factory=dict)
     attempts: Mapping[int, int] = field(default_factory=dict)
+    in_turns: bool = False
 
     def after(self, first: int, rows: int, why: RowError, most_attempts: int) -> Care:
         """What is known once a call of `rows` rows from `first` on has ended its process."""
         if rows > 1:
             narrowed = Range(first, first + rows, max(1, rows // _SPLIT))
-            return Care((*self.ranges, narrowed), self.left_out, self.attempts)
+            return replace(self, ranges=(*self.ranges, narrowed))
         attempts = self.attempts.get(first, 0) + 1
         known = {**self.attempts, first: attempts}
         if attempts < most_attempts:
-            return Care(self.ranges, self.left_out, known)
+            return replace(self, attempts=known)
         told = RowError(why.code, why.message, attempts)
-        return Care(self.ranges, {**self.left_out, first: told}, known)
+        return replace(self, left_out={**self.left_out, first: told}, attempts=known)
 
 
 def calls(first: int, rows: int, most: int, ranges: Sequence[Range]) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from foretell.batch.job import Commit
 from foretell.batch.progress import Onlooker, Progress
+from foretell.batch.stages import STAGES
 from foretell.batch.timeline import Point, Timeline
 from foretell.errors import RowError
 
@@ -103,9 +104,9 @@ class Diary:
     def _note(self, progress: Progress) -> None:
         self.progress = progress
         self.most_processes = max(self.most_processes, progress.processes)
-        spent = progress.seconds
+        read, decode, preprocess, predict, write = (progress.seconds.get(stage, 0.0) for stage in STAGES)
         now = Point(
-            progress.elapsed_s, progress.scored_now, progress.quarantined - self._before, spent.get("read", 0.0),
-            spent.get("predict", 0.0), spent.get("write", 0.0), progress.processes, progress.call_rows,
+            progress.elapsed_s, progress.scored_now, progress.quarantined - self._before,
+            read, decode, preprocess, predict, write, progress.processes, progress.call_rows,
         )  # fmt: skip
         self.timeline.add(now)

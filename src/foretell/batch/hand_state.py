@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from foretell.batch.blame import OF_ROWS
 from foretell.batch.board import Seen
 from foretell.batch.hand import AnyHand
 
@@ -40,4 +39,5 @@ class HandState:
 
 def _takes_too_long(seen: Seen, call_timeout_s: float | None) -> bool:
     limit = call_timeout_s or max(_PATIENCE_S, _PATIENCE_CALLS * seen.longest_ns / 1e9)
-    return seen.stage in OF_ROWS and time.monotonic_ns() - seen.since_ns > limit * 1e9
+    doing = seen.over_rows()
+    return doing is not None and time.monotonic_ns() - doing.since_ns > limit * 1e9

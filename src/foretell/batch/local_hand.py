@@ -7,25 +7,13 @@ import queue
 import threading
 from collections.abc import Callable
 
-from foretell.batch.board import Board, Stage
+from foretell.batch.board import Board
 from foretell.batch.hand import AnyHand, Inbox
 from foretell.batch.messages import Ended, Event, Load, Task
 from foretell.batch.tasks import Tasks
-from foretell.errors import Cancelled
 from foretell.remote.loading import Loaded
 
 _END_S = 10.0
-
-
-class _StoppableBoard(Board):
-    """Of a thread, which nobody can end from outside: once it is stopped, the next stage is not begun."""
-
-    stopped = False
-
-    def enter(self, stage: Stage, shard: int, first_row: int = 0, rows: int = 0) -> None:
-        if self.stopped:
-            raise Cancelled("the job has ended")
-        super().enter(stage, shard, first_row, rows)
 
 
 class LocalHand(AnyHand):
@@ -33,7 +21,7 @@ class LocalHand(AnyHand):
 
     def __init__(self, loading: Callable[[Load], Loaded], inbox: Inbox) -> None:
         self.number = 0
-        self.board = self._stoppable = _StoppableBoard.make()
+        self.board = Board.make()
         self._inbox = inbox
         self._given: queue.Queue[Task | None] = queue.Queue()
         self._doing = Tasks(loading, self.board, self._tell)
@@ -45,7 +33,7 @@ class LocalHand(AnyHand):
 
     def kill(self) -> None:
         """A call that it has begun goes on to its end; no other is begun."""
-        self._stoppable.stopped = True
+        self.board.stop()
         self._given.put(None)
 
     def leave(self) -> None:

@@ -36,6 +36,7 @@ class Manning:
             self._memory = own + int(left * _AVAILABLE)
         self._wanted = staff.wanted
         self._growth = Growth(staff.wanted, cores) if grows else None
+        self._cores = cores
         self.processes, self.threads = staff.processes, staff.threads
         self.peak_bytes = own or 0
         self._looked, self._over = 0.0, 0
@@ -45,6 +46,11 @@ class Manning:
         if self._memory is None:
             return None
         return max(0, self._memory - (proportional_bytes() or 0)) // max(1, self.processes)
+
+    def may_overlap(self, device: str) -> bool:
+        """Whether a process does well to read and write while it predicts on `device`: where a core is left for it.
+        Where every core has its process, threads beside it would only take turns with it."""
+        return device != "cpu" or self.processes < self._cores
 
     def loaded(self, pids: Sequence[int]) -> None:
         """These processes have loaded the model. Raises `InvalidSetting` where the memory is too small for one."""

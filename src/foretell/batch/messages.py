@@ -31,7 +31,7 @@ class MakePlan(msgspec.Struct, array_like=True, tag=1):
 class Begin(msgspec.Struct, array_like=True, tag=2):
     """The job whose shards come; not answered. `root`: the folder of its state. `memory`: bytes that the process may
     have, if anybody knows; `scarce`: whether it must be careful from its first call on. `follow_keys`: whether records
-    tell of the order of the keys."""
+    tell of the order of the keys. `overlap`: whether it reads, preprocesses and writes while it predicts."""
 
     job: Job
     root: str
@@ -39,6 +39,7 @@ class Begin(msgspec.Struct, array_like=True, tag=2):
     memory: int | None
     scarce: bool
     follow_keys: bool = False
+    overlap: bool = False
 
 
 class Score(msgspec.Struct, array_like=True, tag=3):

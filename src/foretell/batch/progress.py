@@ -12,8 +12,8 @@ from foretell.errors import RowError
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`rows`, `quarantined`: of all runs of this job; `scored_now`: since this run began. `total_rows`: None where only
-    reading tells. `stages`: the share of time that the processes spent in each stage since this run began; "idle" is
-    the rest. `call_rows`: rows of one call now.
+    reading tells. `stages`: the share of time that the processes spent in each stage since this run began; what they
+    do at the same time counts for each. `call_rows`: rows of one call now.
     """
 
     elapsed_s: float

@@ -6,6 +6,7 @@ from foretell.batch.report import Report
 from foretell.batch.report_plots import SHOWN, bars_plot, rate_plot, stages_plot, steps_plot
 from foretell.batch.report_style import STYLE
 from foretell.batch.report_text import count, counted, cut, encoded, escaped, lasted, size
+from foretell.batch.stages import ALWAYS
 from foretell.batch.timeline import spans
 
 _MOST_SPANS = 80
@@ -109,6 +110,7 @@ def _stages(report: Report) -> str:
     legend = "".join(
         f'<li><i class="{stage}"></i>{stage} <b>{share:.0%}</b> <span class="soft">{lasted(share * whole)}</span></li>'
         for stage, share in shares.items()
+        if share or stage in ALWAYS
     )
     known = spans(report.timeline, _spans(report))
     plot = stages_plot(known) if len(known) >= _FEW_SPANS else ""
@@ -128,7 +130,8 @@ def _bottleneck(shares: dict[str, float]) -> str:
     stage = max(SHOWN, key=lambda each: shares[each])
     if shares["idle"] > 0.5:
         return f"For more than half of their time the processes were starting or idle; most of the rest was {stage}."
-    advice = {"predict": "the model itself", "read": "reading and decoding the data", "write": "writing the output"}
+    advice = {"predict": "the model itself", "read": "reading the data", "write": "writing the output",
+              "decode": "decoding the data", "preprocess": "what the model does ahead of it"}  # fmt: skip
     return f"The bottleneck is {stage}, {advice[stage]}: {shares[stage]:.0%} of the time of the processes."
 
 

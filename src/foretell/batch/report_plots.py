@@ -12,7 +12,7 @@ from foretell.batch.report_text import count, escaped, lasted, short
 from foretell.batch.timeline import Span
 
 _WIDE, _HIGH = 1000, 200
-SHOWN = ("predict", "read", "write")
+SHOWN = ("predict", "preprocess", "decode", "read", "write")
 """Stages from the bottom up."""
 _TICKS = 5
 
@@ -76,7 +76,8 @@ def stages_plot(spans: Sequence[Span]) -> str:
                      f'L{_stairs(across, up, spans[::-1], below[::-1], back=True)}Z"/>')  # fmt: skip
         below = above
     hits = [(span.start_s, span.stop_s, f"{_from_to(span)}: {_said(span)}") for span in spans]
-    said = "Shares of read, predict, write and idle for each part of the run."
+    there = [stage for stage in SHOWN[::-1] if any(span.shares[stage] for span in spans)]
+    said = f"Shares of {', '.join([*there, 'idle'])} for each part of the run."
     name = "Where the time of the processes went, over time"
     return _frame("stages", name, said, "".join(drawn) + _hits(across, hits), across, up)
 
@@ -165,4 +166,5 @@ def _from_to(span: Span) -> str:
 
 
 def _said(span: Span) -> str:
-    return ", ".join(f"{stage} {span.shares[stage]:.0%}" for stage in (*SHOWN, "idle"))
+    there = [stage for stage in SHOWN if span.shares[stage]]
+    return ", ".join(f"{stage} {span.shares[stage]:.0%}" for stage in (*there, "idle"))

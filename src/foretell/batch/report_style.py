@@ -2,10 +2,12 @@
 
 STYLE = """
 :root{color-scheme:light dark;--page:#fff;--ink:#16181d;--soft:#5d636f;--line:#e4e6ea;--faint:#f5f6f8;--accent:#2a6fdb;
---wash:#2a6fdb1f;--predict:#2a6fdb;--read:#17a07a;--write:#e09000;--idle:#e4e6ea;--good:#12803c;--fair:#a35f00;
+--wash:#2a6fdb1f;--predict:#2a6fdb;--read:#17a07a;--write:#e09000;--decode:#8a5cd1;--preprocess:#1a9fc4;
+--idle:#e4e6ea;--good:#12803c;--fair:#a35f00;
 --bad:#c62828}
 @media (prefers-color-scheme:dark){:root{--page:#131519;--ink:#eceef2;--soft:#9aa1ae;--line:#2b2f37;--faint:#1b1e24;
---accent:#6ea3f5;--wash:#6ea3f526;--predict:#5b95f0;--read:#2bb58d;--write:#d99a1f;--idle:#2b2f37;--good:#4cc07a;
+--accent:#6ea3f5;--wash:#6ea3f526;--predict:#5b95f0;--read:#2bb58d;--write:#d99a1f;--decode:#a987e0;--preprocess:#46b8d8;
+--idle:#2b2f37;--good:#4cc07a;
 --fair:#e0a84a;--bad:#f2706b}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
@@ -45,6 +47,8 @@ white-space:nowrap}
 .mean{fill:none;stroke:var(--soft);stroke-width:1;stroke-dasharray:3 4;vector-effect:non-scaling-stroke}
 .bar{fill:var(--accent)}
 .hit{fill:transparent}.hit:hover{fill:var(--ink);fill-opacity:.08}
+path.decode{fill:var(--decode)}path.preprocess{fill:var(--preprocess)}
+i.decode,span.decode{background:var(--decode)}i.preprocess,span.preprocess{background:var(--preprocess)}
 path.predict{fill:var(--predict)}path.read{fill:var(--read)}path.write{fill:var(--write)}
 i.predict,span.predict{background:var(--predict)}i.read,span.read{background:var(--read)}
 i.write,span.write{background:var(--write)}i.idle,span.idle{background:var(--idle)}
@@ -73,7 +77,8 @@ code{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow
 th,td{padding-right:12px}
 .facts{display:block}.facts dt{border-bottom:0;padding-bottom:0}.facts dd{border-top:0;padding-top:0}}
 @media print{:root{--page:#fff;--ink:#16181d;--soft:#5d636f;--line:#d5d8dd;--accent:#2a6fdb;--wash:#2a6fdb1f;
---predict:#2a6fdb;--read:#17a07a;--write:#e09000;--idle:#e4e6ea;--good:#12803c;--fair:#a35f00;--bad:#c62828;
+--predict:#2a6fdb;--read:#17a07a;--write:#e09000;--decode:#8a5cd1;--preprocess:#1a9fc4;
+--idle:#e4e6ea;--good:#12803c;--fair:#a35f00;--bad:#c62828;
 --faint:#f5f6f8}main{max-width:none;padding:0}section{break-inside:avoid;margin-top:28px}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """.replace("\n", "")

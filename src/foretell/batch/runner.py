@@ -207,8 +207,8 @@ class Runner:
         if self._job is not None:
             state.since = time.monotonic()
             scarce = self._manning.scarce
-            terms, share = self._terms, self._manning.share()
-            state.hand.give(Begin(self._job, self._root, terms.batch_size, share, scarce, terms.check_keys))
+            terms, share, overlap = self._terms, self._manning.share(), self._manning.may_overlap(state.device)
+            state.hand.give(Begin(self._job, self._root, terms.batch_size, share, scarce, terms.check_keys, overlap))
             self._assign(state)
 
     def _assign(self, state: HandState) -> None:
@@ -258,8 +258,7 @@ class Runner:
         if stop is not None:
             raise stop
         if state.shards and self._job is not None:
-            shard = seen.shard if seen.shard in state.shards else state.shards[0]
-            self._blame.learn(self._job, shard, seen, event.how, stuck=state.stuck)
+            self._blame.learn(self._job, state.shards, seen, event.how, stuck=state.stuck)
             self._missing = sorted([*self._missing, *state.shards])
         for idle in [each for each in self._hands.values() if each.ready and not each.shards]:
             self._assign(idle)
@@ -288,11 +287,9 @@ class Runner:
         totals, under_way = self.totals, sum(len(state.shards) for state in self._hands.values())
         known, done = [shard.rows for shard in shards], len(shards) - len(self._missing) - under_way
         spent = self._seconds(time.monotonic_ns())
-        whole = sum(spent.values())
         now = time.monotonic()
         present = self._gone_s + sum(now - state.since for state in self._hands.values() if state.since is not None)
-        idle = max(0.0, present - whole)
-        stages = {stage: seconds / (whole + idle) for stage, seconds in spent.items()} if whole + idle > 0 else {}
+        stages = {stage: min(1.0, seconds / present) for stage, seconds in spent.items()} if present > 0 else {}
         seen = [state.hand.board.seen() for state in self._hands.values()]
         # What is under way counts as seen, so that the figure moves also where shards take long.
         live = (

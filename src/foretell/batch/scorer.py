@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from foretell.batch.careful import Care, calls
 from foretell.batch.job import ROW
 from foretell.batch.watch import Watch
 from foretell.columns import Batch, Index
+from foretell.engine.ahead import run_ahead
 from foretell.engine.answers import joined
 from foretell.engine.isolate import isolate
-from foretell.engine.replica import Replica
+from foretell.engine.replica import Prepared, Replica
 from foretell.errors import (
     Cancelled,
     InferenceError,
@@ -53,6 +56,19 @@ class Lost:
     rows: int | None = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Rows for one call. `bad`: those of `part` that have an error already; `good`: the others, None for all; `columns`
+    and `rows`: theirs."""
+
+    part: Block
+    bad: Mapping[int, RowError]
+    good: Index | None
+    columns: Mapping[str, Cells]
+    rows: int
+    prepared: Prepared | None = None
+
+
 class Scorer:
     """Answers blocks of rows. Not safe from several threads."""
 
@@ -74,34 +90,76 @@ class Scorer:
         self._context = Context(device=device)
         self._files, self._retries, self._watch = files, retries, watch
 
-    def score(self, block: Block, shard: int, care: Care, lost: list[Lost]) -> Iterator[Scored]:
-        """The answers of `block`, a call at a time; rows without one go to `lost`. Raises where no row is to blame."""
-        at, end = block.first_row, block.first_row + block.rows
-        while at < end:
-            # One call at a time: its size may change with every call.
-            first, at = calls(at, end - at, self._size.rows, care.ranges)[0]
-            part = block.slice(first - block.first_row, at - block.first_row)
-            bad = {row - first: error for row, error in care.left_out.items() if first <= row < at}
-            scored, failed = self._part(part, _asked(part, {**self._bad_keys(part), **part.bad, **bad}), shard)
+    def score(
+        self, blocks: Iterable[Block | Lost], shard: int, care: Care, lost: list[Lost], *, overlap: bool = False
+    ) -> Generator[Scored]:
+        """The answers of `blocks`, a call at a time; rows without one go to `lost`, in order. Raises where no row is to
+        blame. With `overlap`, another thread takes `blocks` and preprocesses the next call while this one predicts.
+        """
+        made = self._calls(blocks, care)
+        if overlap and self._replica.model.prepares:
+            with closing(run_ahead(made, partial(self._prepared, shard), 1)) as ahead:
+                yield from self._answers(ahead, shard, lost)
+        else:
+            yield from self._answers(made, shard, lost)
+
+    def _answers(self, made: Iterable[_Call | Lost], shard: int, lost: list[Lost]) -> Iterator[Scored]:
+        for call in made:
+            if isinstance(call, Lost):
+                lost.append(call)
+                continue
+            part = call.part
+            scored, failed = self._answered(call, shard)
             for row, error in sorted(failed.items()):
                 key = {name: _plain(take(cells, np.array([row]))) for name, cells in self._keyed(part).items()}
-                lost.append(Lost(block.file, first + row, key, error))
+                lost.append(Lost(part.file, part.first_row + row, key, error))
             self._board.count(scored.rows, len(failed), self._size.rows)
             if scored.rows:
                 yield scored
             if self._watch is not None:
                 self._watch.after(part.rows)
 
-    def _part(self, part: Block, bad: Mapping[int, RowError], shard: int) -> tuple[Scored, Mapping[int, RowError]]:
-        """The rows of one call that have an answer, and the errors of the others by their number in it."""
-        good = _good(part, bad)
-        columns = part.columns if good is None else {name: take(c, good) for name, c in part.columns.items()}
-        rows = part.rows if good is None else len(good)
-        self._board.enter("predict", shard, part.first_row, part.rows)
+    def _calls(self, blocks: Iterable[Block | Lost], care: Care) -> Iterator[_Call | Lost]:
+        for block in blocks:
+            if isinstance(block, Lost):
+                yield block
+                continue
+            at, end = block.first_row, block.first_row + block.rows
+            while at < end:
+                # One call at a time: its size may change with every call.
+                first, at = calls(at, end - at, self._size.rows, care.ranges)[0]
+                part = block.slice(first - block.first_row, at - block.first_row)
+                left_out = {row - first: error for row, error in care.left_out.items() if first <= row < at}
+                bad = _asked(part, {**self._bad_keys(part), **part.bad, **left_out})
+                good = _good(part, bad)
+                columns = part.columns if good is None else {name: take(c, good) for name, c in part.columns.items()}
+                yield _Call(part, bad, good, columns, part.rows if good is None else len(good))
+
+    def _prepared(self, shard: int, call: _Call | Lost) -> _Call | Lost:
+        """Of another thread. Where it fails, whoever makes the call finds out, and tells of it."""
+        if isinstance(call, Lost) or not self._preprocesses(call.rows):
+            return call
+        self._board.preparer.enter("preprocess", shard, call.part.first_row, call.part.rows)
         try:
-            answer = self._answer(columns, rows) if rows else Batch({}, 0)
+            batch = to_batch(call.columns, call.rows, self._replica.model.spec, dict(self._columns))
+            return replace(call, prepared=self._replica.prepare(batch, self._context))
+        except (InferenceError, KeyboardInterrupt):
+            return call
         finally:
-            self._board.rest()
+            self._board.preparer.rest()
+
+    def _preprocesses(self, rows: int) -> bool:
+        """Whether the model has something to do before `predict` for so many rows, and takes them at once."""
+        return 0 < rows <= self._replica.settings.max_batch_size and self._replica.model.prepares
+
+    def _answered(self, call: _Call, shard: int) -> tuple[Scored, Mapping[int, RowError]]:
+        """The rows of one call that have an answer, and the errors of the others by their number in it."""
+        part, good, rows, bad = call.part, call.good, call.rows, call.bad
+        self._board.model.enter("predict", shard, part.first_row, part.rows)
+        try:
+            answer = self._answer(call.columns, rows, call.prepared) if rows else Batch({}, 0)
+        finally:
+            self._board.model.rest()
         numbers = np.arange(rows) if good is None else good
         failed = {**bad, **{int(numbers[row]): error for row, error in answer.errors.items()}}
         keys = self._keyed(part)
@@ -131,14 +189,14 @@ class Scorer:
                 made[name] = [self._files[part.file]] * part.rows
         return made
 
-    def _answer(self, columns: Mapping[str, Cells], rows: int) -> Batch:
+    def _answer(self, columns: Mapping[str, Cells], rows: int, prepared: Prepared | None = None) -> Batch:
         """The answer of every row, or its error."""
 
         def run(group: Sequence[int]) -> Batch:
             return self._run(columns, rows, group[0], group[-1] + 1)
 
         try:
-            return run(range(rows))
+            return self._run(columns, rows, 0, rows, prepared)
         except _NOT_THE_ROWS:
             raise
         except TransientError as error:
@@ -153,21 +211,36 @@ class Scorer:
             parts = isolate(range(rows), run, error, 2 * rows)
         return self._joined([a if isinstance(a, Batch) else _failed(len(group), a) for group, a in parts])
 
-    def _run(self, columns: Mapping[str, Cells], rows: int, start: int, stop: int) -> Batch:
+    def _run(
+        self, columns: Mapping[str, Cells], rows: int, start: int, stop: int, prepared: Prepared | None = None
+    ) -> Batch:
         whole = stop - start == rows
-        part = columns if whole else Block(columns, rows, 0, 0).slice(start, stop).columns
-        batch = to_batch(part, stop - start, self._replica.model.spec, dict(self._columns))
+        call: Callable[[], Batch]
+        if prepared is None:
+            part = columns if whole else Block(columns, rows, 0, 0).slice(start, stop).columns
+            batch = to_batch(part, stop - start, self._replica.model.spec, dict(self._columns))
+            call = partial(self._call, batch)
+        else:
+            call = partial(self._replica.finish, prepared, self._context)
         began = time.monotonic()
         try:
-            answer = self._replica.run(batch, self._context)
+            answer = call()
         except ReplicaLost:
-            self._board.end()
+            self._board.end(self._board.model)
             raise
         except KeyboardInterrupt as error:  # nobody's Ctrl-C gets here: the model has raised it, as it may anything
             raise ModelError("predict failed: KeyboardInterrupt") from error
         if whole:
             self._size.learn(stop - start, time.monotonic() - began)
         return answer
+
+    def _call(self, batch: Batch) -> Batch:
+        if not self._preprocesses(batch.rows):
+            return self._replica.run(batch, self._context)
+        self._board.model.turn("preprocess")
+        prepared = self._replica.prepare(batch, self._context)
+        self._board.model.turn("predict")
+        return self._replica.finish(prepared, self._context)
 
     def _joined(self, answers: list[Batch]) -> Batch:
         return joined(answers, "model")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
+from foretell.batch.stages import STAGES
+
 MOST_POINTS = 240
-STAGES = ("read", "predict", "write")
 _FIRST_STEP_S = 0.1
 _NEARLY = 0.99
 """Of a step: what is missing by rounding is no reason to wait for one more point."""
@@ -25,6 +26,8 @@ class Point:
     rows: int
     quarantined: int
     read_s: float
+    decode_s: float
+    preprocess_s: float
     predict_s: float
     write_s: float
     processes: int
@@ -67,6 +70,8 @@ def _after(before: Point, point: Point) -> Point:
         max(before.rows, point.rows),
         max(before.quarantined, point.quarantined),
         max(before.read_s, point.read_s),
+        max(before.decode_s, point.decode_s),
+        max(before.preprocess_s, point.preprocess_s),
         max(before.predict_s, point.predict_s),
         max(before.write_s, point.write_s),
         point.processes,
@@ -91,7 +96,7 @@ def spans(columns: Mapping[str, Sequence[float]], most: int = MOST_POINTS) -> li
     made = []
     for before, at in pairwise(chosen):
         took = times[at] - times[before]
-        spent = {name: columns[f"{name}_s"][at] - columns[f"{name}_s"][before] for name in STAGES}
+        spent: dict[str, float] = {name: columns[f"{name}_s"][at] - columns[f"{name}_s"][before] for name in STAGES}
         there = max(columns["processes"][before], columns["processes"][at], 1)
         whole = max(sum(spent.values()), took * there)
         shares = {name: seconds / whole for name, seconds in spent.items()}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from foretell.batch.stages import ALWAYS, STAGES
 from foretell.cli.notes import counted, visible
 from foretell.clock import Clock, SystemClock
 from foretell.errors import RowError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _LINE_S = 10.0
 _CANNOT_DRAW = ("dumb", "unknown")
-_STAGES = ("read", "predict", "write", "idle")
 
 
 @contextmanager
@@ -110,8 +110,9 @@ def left(seconds: float) -> str:
 
 
 def shares(progress: Progress) -> dict[str, float]:
-    """Of the time of all processes, idle included."""
-    given = {stage: progress.stages.get(stage, 0.0) for stage in _STAGES[:-1]}
+    """Of the time of all processes, idle included. Stages of one process that overlap add up to more."""
+    shown = [stage for stage in STAGES if stage in ALWAYS or progress.stages.get(stage)]
+    given: dict[str, float] = {stage: progress.stages.get(stage, 0.0) for stage in shown}
     return {**given, "idle": max(0.0, 1 - sum(given.values()))} if progress.stages else {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -57,7 +57,7 @@ def _calls_at_once(model: Model, settings: ModelSettings) -> int:
     return (model.calls_at_once if spec.concurrent else 1) * settings.least_replicas
 
 
-def run_ahead(items: Iterable[ItemT], prepare: Callable[[ItemT], ReadyT], workers: int) -> Iterator[ReadyT]:
+def run_ahead(items: Iterable[ItemT], prepare: Callable[[ItemT], ReadyT], workers: int) -> Generator[ReadyT]:
     """`prepare(item)` of each item, in order; up to `workers + 1` of them exist at a time.
 
     With `workers` 0 everything happens on the caller's thread. Items are drawn by the workers too, one at a time, so

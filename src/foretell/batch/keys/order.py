@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import lt
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from foretell.batch.block import Block
 from foretell.batch.keys.cells import MOST_DIGITS, Numbers, Texts, asked_keys, plain
 from foretell.batch.keys.ranges import KeyRange
+from foretell.batch.scorer import Lost
 from foretell.forms.cells import Cells
 
 _LONGEST = 256
@@ -28,6 +29,13 @@ class KeyOrder:
         self._least: Any = None
         self._most: Any = None
         self._ascend = True
+
+    def followed(self, found: Iterator[Block | Lost]) -> Iterator[Block | Lost]:
+        """The same, each block seen on its way."""
+        for each in found:
+            if isinstance(each, Block):
+                self.see(each)
+            yield each
 
     def see(self, block: Block) -> None:
         """The next rows of the shard."""

@@ -86,8 +86,8 @@ class _ParquetPart(Part):
             nulls = [kind is not None and pa.types.is_null(kind) for kind in there]
             unknown = nulls[1] or (nulls[0] and self._writer is None)
             if there[0] != there[1] and not unknown:
-                kind, fix = (InvalidInput, AS_TEXT) if name in keys else (ModelError, "")
-                raise kind(f"column {name!r} has another type than in the rows before", expected=there[0] or "none",
+                kind, what, fix = (InvalidInput, "key", AS_TEXT) if name in keys else (ModelError, "column", "")
+                raise kind(f"{what} {name!r} has another type than in the rows before", expected=there[0] or "none",
                            got=there[1] or "none", fix=fix)  # fmt: skip
         return pa.unify_schemas([known, other])
 
