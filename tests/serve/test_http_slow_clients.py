@@ -165,11 +165,11 @@ def test_work_of_clients_that_left_never_reaches_the_model(serve: Any) -> None:
     with server.connect() as first:
         first.send(infer("gate", [1]))
         gate.wait_entered()
-        gone = [server.connect() for _ in range(20)]
+        gone = [server.connect() for _ in range(100)]
         for number, wire in enumerate(gone):
-            wire.send(infer("gate", [100 + number]) * 2)
-        server.until(lambda: server.engine("gate").waiting_rows == 40)
-        for wire in gone[:10]:
+            wire.send(infer("gate", [100 + number]) * 10)
+        server.until(lambda: server.engine("gate").waiting_rows == 1_000)
+        for wire in gone[:50]:
             # A reset, as of a client that is killed; the others close, as if they still might read.
             wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         for wire in gone:
