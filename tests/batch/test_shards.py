@@ -28,7 +28,7 @@ def test_pieces_are_whole_and_small_enough(size: tuple[int, int], first: bool) -
 
 
 def test_the_first_piece_is_a_small_one_where_it_is_asked_for() -> None:
-    assert next(cut(10**6, 131_072, first=True)) == (0, 8192)
+    assert next(cut(10**6, 131_072, first=True)) == (0, 512)
     assert next(cut(1000, 131_072, first=True)) == (0, 1000)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 _ROWS = 131_072
 _BYTES = 16 * 2**20
 MOST_SHARDS = 10_000
-_FIRST_SHARE = 16
+_FIRST_SHARE, _FIRST_LEAST = 16, 128
 _FEW_SHARDS = 16
 _FEW_ROWS, _LITTLE_ROWS = 2048, 512
 """Of little data a shard has fewer rows, so that there is work for many processes and what is lost with one of them is
@@ -70,7 +70,7 @@ def cut(rows: int, most: int, *, first: bool = False) -> Iterator[tuple[int, int
     """
     start, little = 0, _LITTLE_ROWS if most >= _FEW_ROWS else 0
     if first and rows > max(little, most // _FIRST_SHARE) and most >= _FIRST_SHARE:
-        start = most // _FIRST_SHARE
+        start = max(most // _FIRST_SHARE**2, min(most // _FIRST_SHARE, _FIRST_LEAST))
         yield 0, start
     pieces = -(-(rows - start) // most)
     for piece in range(pieces):
