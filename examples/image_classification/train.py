@@ -12,6 +12,7 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SAMPLES = 40
@@ -23,7 +24,9 @@ def train(model_file: Path, samples: Path) -> None:
     data = load_digits()
     brightness = data.images / data.images.max()
     train_x, test_x, train_y, test_y = train_test_split(brightness, data.target, test_size=0.25, random_state=0)
-    network = MLPClassifier((64,), max_iter=500, random_state=0).fit(train_x.reshape(-1, 64), train_y)
+    # Threads that share matrices this small wait for each other: five times as long where another program computes too.
+    with threadpool_limits(1):
+        network = MLPClassifier((64,), max_iter=500, random_state=0).fit(train_x.reshape(-1, 64), train_y)
     kind = FloatTensorType([None, 64])
     model = to_onnx(network, initial_types=[("pixels", kind)], options={"zipmap": False}, target_opset=17)
     # foretell reads the names of the classes from here.

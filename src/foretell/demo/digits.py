@@ -57,9 +57,12 @@ def _trained(images: Array, labels: Array) -> ModelProto:
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     pixels = images.reshape(len(images), -1).astype(np.float32)
-    network = make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=500, random_state=0)).fit(pixels, labels)
+    network = make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=500, random_state=0))
+    with threadpool_limits(1):  # for matrices this small, threads only wait for each other where others compute too
+        network.fit(pixels, labels)
     kind = FloatTensorType([None, pixels.shape[1]])
     model = to_onnx(network, initial_types=[("pixels", kind)], options={"zipmap": False}, target_opset=_OPSET)
     return _taking_images(model, images.shape[1:])
