@@ -41,14 +41,15 @@ def main(arguments: list[str]) -> int:
                 report.note(f"skipped {name}: {reason}")
             except Exception as error:  # the other cases go on; the end and the exit status tell of it
                 report.failed(name, error)
+            else:
+                if given.page:
+                    page.write(given.page, report, name, time.monotonic() - began, list(EVERY))
         print(f"   ({name} took {time.monotonic() - began:.0f} s)", flush=True)
     report.end()
     took_s = time.monotonic() - started
     print(f"took {took_s:.0f} s")
     if given.json:
         report.write(given.json, {"arguments": arguments, "seconds": given.seconds, "rounds": given.rounds})
-    if given.page:
-        page.write(given.page, report, " ".join(["python -m benchmarks", *arguments]), took_s)
     return 1 if report.failures else 0
 
 
@@ -60,7 +61,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=_whole, help="of each measurement (default 2)")
     parser.add_argument("--rounds", type=_whole, help="measurements of each server, in turns (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="put the figures between the marks of this page")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the figures of each case on this page")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="only foretell and the bare servers")
     given = parser.parse_args(arguments)
     if given.page:

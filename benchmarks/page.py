@@ -1,4 +1,4 @@
-"""The figures of a run as a part of a page of the documents, between two marks; the words around it stay."""
+"""The figures of each case as a part of a page of the documents, between two marks; the words around them stay."""
 
 from __future__ import annotations
 
@@ -17,41 +17,39 @@ _COLUMNS = ("measure", "server", "figure", "p50 ms", "p99 ms", "CPU us", "ours /
 _TOLD_ELSEWHERE = {"cpu_us"}
 
 
-def around(path: Path) -> tuple[str, str]:
-    """What stands before the figures and after them. Raises ValueError where the page has no place for them."""
+def around(path: Path) -> tuple[str, dict[str, str], str]:
+    """What stands before the figures, the figures of each case, and what stands after them. Raises ValueError where
+    the page has no place for figures."""
     before, begin, rest = path.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    between, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{path.name} does not have the marks {BEGIN} and {END}")
-    return before + begin, end + after
+    sections = (section.partition("\n") for section in f"\n{between.strip()}\n".split("\n### ")[1:])
+    return before + begin, {case: text.strip() for case, _, text in sections}, end + after
 
 
-def write(path: Path, report: Report, command: str, seconds: float) -> None:
-    before, after = around(path)
-    path.write_text(f"{before}\n\n{figures(report, command, seconds)}\n{after}", "utf-8")
+def write(path: Path, report: Report, case: str, seconds: float, order: Sequence[str]) -> None:
+    """The figures of one case, in place of those it had; those of the others stay, each with its day and commit."""
+    before, sections, after = around(path)
+    sections[case] = figures(report, case, seconds)
+    known = sorted(sections, key=lambda each: order.index(each) if each in order else len(order))
+    text = "\n".join(f"### {each}\n\n{sections[each]}\n" for each in known)
+    path.write_text(f"{before}\n\n{text}\n{after}", "utf-8")
 
 
-def figures(report: Report, command: str, seconds: float) -> str:
-    lines = [f"`{command}` took {seconds / 60:.0f} minutes on {time.strftime('%Y-%m-%d')}: {_machine()}.", ""]
-    for case, title in report.titles.items():
-        rows = [row for of, row in report.rows if of == case]
-        if rows:
-            lines += [f"### {case}", "", f"{_upper(title)}.", "", _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
-            lines += [_row(row) for row in rows] + [""]
-    missed = report.missed()
-    goals = sum(len(row.goals) for _, row in report.rows)
-    lines += ["### What falls short", "", f"{goals - len(missed)} of {goals} goals were reached."]
-    if missed:
-        lines += ["Not reached:", ""]
-        lines += [
-            f"- {case}, {row.measure}, {row.server}: wanted {goal.text}, got {number(goal.value)}"
-            for case, row, goal in missed
-        ]
-    if report.notes or report.failures:
-        lines += ["", "### Notes", ""]
-        lines += [f"- {text}" for text in report.notes]
-        lines += [f"- failed: {text}" for text in report.failures]
-    return "\n".join([*lines, ""])
+def figures(report: Report, case: str, seconds: float) -> str:
+    rows, notes = report.of(case)
+    goals = [(row, goal) for row in rows for goal in row.goals]
+    missed = [(row, goal) for row, goal in goals if not goal.met]
+    told = f"{time.strftime('%Y-%m-%d')}, {_commit()}: {max(seconds / 60, 1):.0f} min, {_machine()}"
+    lines = [f"{_upper(report.titles[case])}. ({told}.)", "", _line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
+    lines += [_row(row) for row in rows]
+    if goals:
+        lines += ["", f"{len(goals) - len(missed)} of {len(goals)} goals were reached."]
+    lines += [f"- {row.measure}, {row.server}: wanted {goal.text}, got {number(goal.value)}" for row, goal in missed]
+    if notes:
+        lines += ["", "Notes:", *(f"- {text}" for text in notes)]
+    return "\n".join(lines)
 
 
 def _row(row: Row) -> str:
@@ -86,7 +84,7 @@ def _upper(text: str) -> str:
 
 def _machine() -> str:
     named = f"{cores()} cores ({processor() or platform.machine()})"
-    return f"{named}, {platform.system()}, Python {platform.python_version()}, {_commit()}"
+    return f"{named}, {platform.system()}, Python {platform.python_version()}"
 
 
 def _commit() -> str:
@@ -95,4 +93,4 @@ def _commit() -> str:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return "no commit"
-    return f"commit {done.stdout.strip()}"
+    return done.stdout.strip()

@@ -71,7 +71,7 @@ class Report:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, Row]] = []
-        self.notes: list[str] = []
+        self.notes: list[tuple[str, str]] = []
         self.failures: list[str] = []
         self.titles: dict[str, str] = {}
         self._case = ""
@@ -91,7 +91,7 @@ class Report:
 
     def note(self, text: str) -> None:
         """Something that the reader must know, such as a peer that could not be had."""
-        self.notes.append(text)
+        self.notes.append((self._case, text))
         print(f"   note: {text}", flush=True)
 
     def failed(self, case: str, error: BaseException) -> None:
@@ -102,6 +102,10 @@ class Report:
     def missed(self) -> list[tuple[str, Row, Goal]]:
         return [(case, row, goal) for case, row in self.rows for goal in row.goals if not goal.met]
 
+    def of(self, case: str) -> tuple[list[Row], list[str]]:
+        """Its rows and its notes."""
+        return [row for of, row in self.rows if of == case], [text for of, text in self.notes if of == case]
+
     def end(self) -> None:
         """Every goal again that was missed, and every note."""
         missed = self.missed()
@@ -109,7 +113,7 @@ class Report:
         print(f"\n{goals - len(missed)} of {goals} goals reached")
         for case, row, goal in missed:
             print(f"   missed: {case}, {row.measure}, {row.server}: wanted {goal.text}, got {number(goal.value)}")
-        for text in self.notes:
+        for _, text in self.notes:
             print(f"   note: {text}")
         for text in self.failures:
             print(f"   FAILED: {text}")
@@ -124,7 +128,7 @@ class Report:
                         "kernel": platform.release()},
             "options": options,
             "rows": rows,
-            "notes": self.notes,
+            "notes": [text for _, text in self.notes],
             "failures": self.failures,
         }  # fmt: skip
         path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")

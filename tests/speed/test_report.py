@@ -33,15 +33,26 @@ def test_a_page_keeps_its_words_and_gets_the_figures_with_their_spread_and_what_
     report: Report, tmp_path: Path
 ) -> None:
     path = tmp_path / "page.md"
-    path.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
-    page.write(path, report, "python -m benchmarks", 60)
+    path.write_text(f"before\n{page.BEGIN}\n\n### case\n\nold\n{page.END}\nafter\n")
+    page.write(path, report, "case", 60, ["case"])
     text = path.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert "| a\\|b | ours | 2.00 (1.00 to 3.00) requests/s |  |  | 7.00 |  | >= 1 |  |" in text
     assert "| 0.50 (0.25 to 0.75) | >= 0.65 of this (**missed**) |" in text
     assert "1 of 2 goals were reached" in text
-    assert "- case, a|b, bare: wanted >= 0.65 of this, got 0.50" in text
+    assert "- a|b, bare: wanted >= 0.65 of this, got 0.50" in text
     assert "- mosec cannot be installed" in text
+
+
+def test_a_case_gets_its_place_on_the_page_and_leaves_the_others_as_they_are(report: Report, tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    others = ("### first\n\none\n\n- two\n", "### last\n\nthree\n")
+    path.write_text(f"{page.BEGIN}\n\n{others[0]}\n{others[1]}\n{page.END}\n")
+    for _ in range(2):
+        page.write(path, report, "case", 60, ["first", "case", "last"])
+    text = path.read_text()
+    assert all(text.count(each) == 1 for each in others)
+    assert [line for line in text.splitlines() if line.startswith("###")] == ["### first", "### case", "### last"]
 
 
 def test_a_page_without_a_place_for_figures_is_refused_before_anything_runs(
