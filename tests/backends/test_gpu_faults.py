@@ -83,3 +83,22 @@ def test_an_index_that_is_too_large_ends_a_gpu() -> None:
     """In a process of its own: no other test could use the GPU after it."""
     done = subprocess.run([sys.executable, "-c", _INDEX], capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.split() == ["lost", "lost"], done.stderr
+
+
+_WHOLE = """
+import torch
+from foretell.backends.torch import device
+
+device._has = lambda precision, place: True  # asks a GPU, which is not there
+told = []
+for name in (None, "bf16", "fp32"):
+    device.precision_of(name, torch.device("cuda:0"))
+    told += [torch.backends.cudnn.allow_tf32]
+print(*told, torch.backends.cuda.matmul.allow_tf32)
+"""
+
+
+def test_fp32_of_pytorch_on_a_gpu_has_all_of_its_bits() -> None:
+    """A setting of the process, so in one of its own."""
+    done = subprocess.run([sys.executable, "-c", _WHOLE], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.split() == ["True", "True", "False", "False"], done.stderr

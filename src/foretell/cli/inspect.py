@@ -159,7 +159,7 @@ def _print(one: dict[str, Any]) -> None:
         ["runs as", _runs_as(one["variant"])],
         ["optimizations", ", ".join(one["optimizations"]) or "none"],
         *(["tried", Trial(**each).describe()] for each in one["trials"]),
-        ["certificate", _certified(one["certificate"], of_code=one["framework"] == "python")],
+        ["certificate", _certified(one["certificate"], one["variant"], of_code=one["framework"] == "python")],
         ["batch", batch],
     ]
     print_table([], facts, f"{one['name']} version {one['version']}")
@@ -197,11 +197,11 @@ def _runs_as(variant: dict[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in shown.items()) or "it is"
 
 
-def _certified(certificate: dict[str, Any] | None, *, of_code: bool) -> str:
+def _certified(certificate: dict[str, Any] | None, variant: dict[str, str], *, of_code: bool) -> str:
     if certificate is None:
         return "none: foretell verify makes one"
     said = f"{certificate['verdict']} through {', '.join(certificate['doors'])}, {certificate['made']}"
-    elsewhere = "" if certificate["machine"] == machine() else ", on another machine than this"
+    elsewhere = "" if certificate["machine"] == machine(variant) else ", on another machine than this"
     return f"{said}{elsewhere}{_OF_CODE if of_code else ''}"
 
 

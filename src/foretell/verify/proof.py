@@ -67,8 +67,9 @@ def proof(
         raise InvalidInput("there is nothing to compare", got="; ".join(f"{k}: {why}" for k, why in left_out.items()))
     return Certificate(
         FORMAT, foretell.__version__, datetime.now(UTC).isoformat(timespec="seconds"), asked.name, asked.version,
-        identity.artefact_digest, identity.variant_digest, variant, machine(), {**data, "rows": asked.rows.rows,
-        "sha256": digest_of(asked.rows)}, _ALONE if splits else _WHOLE, tuple(checks), left_out=left_out,
+        identity.artefact_digest, identity.variant_digest, variant, machine(variant),
+        {**data, "rows": asked.rows.rows, "sha256": digest_of(asked.rows)}, _ALONE if splits else _WHOLE,
+        tuple(checks), left_out=left_out,
     )  # fmt: skip
 
 

@@ -37,7 +37,15 @@ def precision_of(name: str | None, device: torch.device) -> torch.dtype | None:
     if name.lower() not in there:
         what = f"PyTorch does not compute in {name} on this {device.type}"
         raise Unavailable(what, expected=" or ".join(there), got=name, fix="leave precision unset")
+    if name.lower() == "fp32" and device.type == "cuda":
+        compute_whole()
     return _PRECISIONS[name.lower()]
+
+
+def compute_whole() -> None:
+    """fp32 on GPUs is fp32: by itself PyTorch takes TF32, of ten bits, for convolutions. Holds for all of the process,
+    as PyTorch has it."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _has(precision: str, device: torch.device) -> bool:
