@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.online import lanes, large, objective, processes, threads, tiny
+from benchmarks.online import lanes, large, lost, objective, processes, threads, tiny
 
 CASES = {
     "tiny": tiny.main,
@@ -11,4 +11,5 @@ CASES = {
     "objective": objective.main,
     "lanes": lanes.main,
     "processes": processes.main,
+    "lost": lost.main,
 }
