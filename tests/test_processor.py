@@ -9,6 +9,7 @@ import pytest
 from foretell.processor import processor
 
 _X86 = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC 7B13\nflags\t\t: fpu\n\nmodel name\t: other\n"
+_FAMILY = "vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: {model}\nmodel name\t: AMD EPYC\nstepping\t: 1\n"
 _ARM = (
     "processor\t: {number}\nBogoMIPS\t: 243.75\nFeatures\t: fp asimd asimddp\nCPU implementer\t: {maker}\n"
     "CPU architecture: 8\nCPU variant\t: {variant}\nCPU part\t: {part}\nCPU revision\t: 1\n\n"
@@ -23,6 +24,8 @@ def arm(part: str, maker: str = "0x41", variant: str = "0x3") -> str:
     ("told", "wanted"),
     [
         (_X86, "AMD EPYC 7B13"),
+        (_FAMILY.format(model=1), "AMD EPYC, family 25 model 1"),
+        (_FAMILY.format(model=17), "AMD EPYC, family 25 model 17"),
         (arm("0xd0c"), "Neoverse-N1 r3p1"),
         (arm("0xd4f", variant="0x0"), "Neoverse-V2 r0p1"),
         (arm("0x022", maker="0x61"), "ARM maker 0x61 part 0x022 r3p1"),

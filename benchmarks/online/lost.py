@@ -18,7 +18,7 @@ from benchmarks.report import Goal, Row
 from benchmarks.run import Run, middle
 from benchmarks.wire import Oip
 
-_CONNECTIONS, _LOADED_S, _BEFORE_S, _WAIT_S, _LOOK_S = 16, 4, 0.5, 10.0, 0.001
+_CONNECTIONS, _LOADED_S, _BEFORE_S, _WAIT_S, _LOOK_S = 16, 3, 0.5, 10.0, 0.001
 _WITHIN_S = 1
 
 
@@ -28,8 +28,8 @@ def main(run: Run) -> None:
     row = np.zeros(4, np.float32)
     flags = ("--executor", "process", "--replicas", "1")
     told, again, failed = [], [], []
-    with recipes.ours_python("Pid", *flags, name=OURS, wire=Oip("model")).start(row) as server:
-        for _ in range(1 if run.quick else 2 * run.rounds):
+    for _ in range(run.rounds):
+        with recipes.ours_python("Pid", *flags, name=OURS, wire=Oip("model")).start(row) as server:
             with ThreadPoolExecutor(1) as pool:
                 load = pool.submit(wrk, server, server.wire.request(row), _CONNECTIONS, _LOADED_S)
                 time.sleep(_BEFORE_S)
@@ -38,7 +38,7 @@ def main(run: Run) -> None:
                 os.kill(replica, signal.SIGKILL)
                 told.append(_until(server, ready=False) - killed)
                 again.append(_until(server, ready=True) - killed)
-                failed.append(load.result().errors)
+            failed.append(load.result().errors)
     more = {"refused": middle(failed)}
     for measure, seconds in (("killed until not ready", told), ("killed until ready again", again)):
         goal = Goal.at_most(max(seconds), _WITHIN_S, " s, each time")

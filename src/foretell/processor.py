@@ -20,13 +20,19 @@ _DESIGNS = {
 
 
 def processor(path: str = _CPUINFO) -> str:
-    """Its name, on x86; on ARM, where it has none, its design, maker and release; "" where the system does not tell."""
+    """Its name, on x86 with its family and model, since virtual machines give those of several years one name; on ARM,
+    where it has none, its design, maker and release; "" where the system does not tell."""
     told: dict[str, str] = {}
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         for line in file.read(_LOOKED_AT).partition("\n\n")[0].splitlines():
             name, _, value = line.partition(":")
             told.setdefault(name.strip(), value.strip())
-    return told.get("model name") or _of_arm(told)
+    return _of_x86(told) or _of_arm(told)
+
+
+def _of_x86(told: dict[str, str]) -> str:
+    name, family, model = (told.get(each, "") for each in ("model name", "cpu family", "model"))
+    return f"{name}, family {family} model {model}" if name and family and model else name
 
 
 def _of_arm(told: dict[str, str]) -> str:

@@ -29,14 +29,14 @@ def open_model(source: object, settings: ModelSettings, *, example: object = Non
     Raises `InvalidModel` (`UnsafeModel` for a file that could run code nobody agreed to), `InvalidSetting`,
     `Unavailable`, `MissingExtra`.
     """
-    from foretell.backends.live_object import open_object
-
     if isinstance(source, str):
         if not source.strip():
             raise InvalidModel("the model has no name", expected="a path or module:name", got=repr(source))
         path = Path(source)
         if not _exists(path) and python_source.is_reference(source):
             found = python_source.find(source)
+            from foretell.backends.live_object import open_object  # much to import, which no file needs
+
             return open_object(found.value, settings, example=example, found=found, source=source)
         if "://" in source:
             raise InvalidModel("models are opened from this machine's files only", where=source)
@@ -45,6 +45,8 @@ def open_model(source: object, settings: ModelSettings, *, example: object = Non
         opened = _open_path(source, settings)
         opened.model.example = example
         return opened
+    from foretell.backends.live_object import open_object
+
     return open_object(source, settings, example=example)
 
 

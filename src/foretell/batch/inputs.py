@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -102,6 +103,13 @@ def _found(text: str, fmt: str | None) -> tuple[str, list[InputFile]]:
 
 def kind_of(name: str) -> str | None:
     """The format that the ending of a name tells."""
+    stem, *endings = name[name.rfind("/") + 1 :].rsplit(".", 2)
+    hidden = not stem.strip(".")  # a dot in front begins no ending
+    return _kind_of(name if hidden else ".".join(["file", *endings]))
+
+
+@lru_cache(maxsize=1024)
+def _kind_of(name: str) -> str | None:
     if is_archive(name):
         return ARCHIVES
     kind = SUFFIXES.get(os.path.splitext(expanded_name(name))[1].lower())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,10 @@ def serve(
         from foretell.cli.supervise import supervise
 
         return _told(tell, lambda: supervise(models, flags, settings, tell))
+    gc.disable()  # what is imported stays: there is nothing to collect
     from foretell.cli.running import Alone, run
 
+    gc.enable()
     return _told(tell, lambda: run(models, flags, settings, Alone(tell)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretell.backends import Opened, open_model
 from foretell.backends.artefact_file import has_threads
@@ -13,8 +14,9 @@ from foretell.config import ModelSettings
 from foretell.cores import usable_cores
 from foretell.errors import InvalidModel, InvalidSetting
 from foretell.model import Model
-from foretell.remote.model import RemoteModel
-from foretell.remote.recipe import Recipe
+
+if TYPE_CHECKING:
+    from foretell.remote.model import RemoteModel
 
 
 class Opener:
@@ -45,7 +47,7 @@ class Opener:
         """Nothing is loaded yet, but in a process of its own: there the model is loaded as well, and nothing of it ever
         comes into this process."""
         if self.settings.executor == "process":
-            return RemoteModel(self._recipe()).open(self.settings.devices[0])
+            return self._remote().open(self.settings.devices[0])
         return open_model(self._source, self.settings, example=self._example)
 
     def again(self, digest: str) -> Callable[[], Model]:
@@ -65,10 +67,13 @@ class Opener:
 
     def apart(self, digest: str) -> Callable[[], Model]:
         """What opens a further one in a process of its own. That raises the same, but only when it is loaded."""
-        return lambda: RemoteModel(self._recipe(), digest=digest)
+        return lambda: self._remote(digest)
 
-    def _recipe(self) -> Recipe:
-        return Recipe.of(self._source, self.settings, name=self._name)
+    def _remote(self, digest: str | None = None) -> RemoteModel:
+        from foretell.remote.model import RemoteModel  # much to import, which no model in this process needs
+        from foretell.remote.recipe import Recipe
+
+        return RemoteModel(Recipe.of(self._source, self.settings, name=self._name), digest=digest)
 
 
 def open_any(

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import stat
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -54,6 +53,8 @@ def parse(text: bytes, where: str) -> list[Token]:
     """The tokens of a file: TOML, a table [[token]] for each. Raises `InvalidSetting`."""
     if len(text) > _MOST_FILE_BYTES:
         raise InvalidSetting("the file is too large", where=where, expected=f"at most {_MOST_FILE_BYTES} bytes")
+    import tomllib  # few have such a file
+
     try:
         table = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
