@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx_build
 import pytest
+from onnx import TensorProto
 
 import foretell
 from foretell import errors
@@ -19,8 +21,9 @@ _HEAVY = {
 }  # fmt: skip
 
 
-def loaded_by(code: str) -> set[str]:
-    script = f"{code}; import sys; print(*(name for name in sys.modules if '.' not in name))"
+def loaded_by(code: str, *, whole: bool = False) -> set[str]:
+    """Packages, or with `whole` the names of all modules."""
+    script = f"{code}; import sys; print(*(name for name in sys.modules if {whole} or '.' not in name))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
@@ -82,3 +85,14 @@ def test_a_job_reads_scores_and_writes_in_other_processes_only(tmp_path: Path) -
 
 def test_a_process_is_started_before_what_takes_longer_is_imported() -> None:
     assert loaded_by("import foretell.cli.early, foretell.batch.seat") & (_HEAVY | {"dataclasses", "inspect"}) == set()
+
+
+def test_a_server_of_a_file_imports_nothing_of_python_models_and_processes(tmp_path: Path) -> None:
+    path = onnx_build.save(onnx_build.identity(["n", 2], TensorProto.FLOAT), tmp_path, "net.onnx")
+    code = (
+        "import foretell.cli.running; from foretell.config import ModelSettings; "
+        f"from foretell.remote.opening import Opener; Opener({str(path)!r}, ModelSettings()).first()"
+    )
+    loaded = loaded_by(code, whole=True)
+    assert "foretell.backends.onnx.model" in loaded
+    assert {"foretell.backends.live_object", "foretell.remote.process", "tomllib"} & loaded == set()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from foretell.batch.inputs import changed, find_inputs
+from foretell.batch.inputs import changed, find_inputs, kind_of
 from foretell.batch.job import Data, Wish, differences, made_from
 from foretell.batch.listing import Listing
 from foretell.errors import InvalidInput
@@ -131,3 +131,21 @@ def test_a_name_that_is_no_text_is_listed(tmp_path):
         pass
     assert [os.fsencode(name) for name in Listing.of(tmp_path).names()] == [b"\xff.jpg"]
     assert find_inputs(tmp_path)[0] == "images"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("day-1/part-2.parquet", "parquet"),
+        ("a.b/2026-11-23.10.CSV", "csv"),
+        ("x.csv.gz", "csv"),
+        ("x.parquet.gz", None),
+        ("x.tar.gz", "archives"),
+        ("a.csv/x", None),
+        (".csv", None),
+        (".csv.gz", None),
+        ("..jsonl", None),
+    ],
+)
+def test_the_end_of_a_name_tells_what_a_file_is(name: str, kind: str | None) -> None:
+    assert kind_of(name) == kind
