@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import eventing
@@ -48,36 +49,40 @@ _OFTEN = ("--commit-interval-s", "0.02", "--batch-size", "128")
 
 @pytest.mark.timeout(300)
 def test_twenty_kills_at_random_change_nothing(folder: Path) -> None:
-    """While the file grows, and is rotated in both ways."""
+    """While the file grows, and is rotated in both ways; most of them in the middle of the work."""
     calm = eventing.fill(folder / "calm")
     bad = {number: b'{"id":%d,"a":"x"}\n' % number for number in range(0, EVENTS, 5000)}
     content = eventing.events(range(EVENTS), bad).splitlines(keepends=True)
     (calm / "in.jsonl").write_bytes(b"".join(content))
     eventing.run(calm, code=3)
-    source, rng, at, kills = folder / "in.jsonl", random.Random(7), 0, 0
+    whole = (calm / "out.jsonl").read_bytes()
+    source, out, rng, step = folder / "in.jsonl", folder / "out.jsonl", random.Random(7), EVENTS // 21
     source.write_bytes(b"")
-    for number in range(20):
-        step = EVENTS // 21
+    written, left = 0, []
+    for number, at in enumerate(range(0, 20 * step, step)):
         eventing.add(source, b"".join(content[at : at + step])[: None if number % 3 else -9])
         with eventing.started(folder, *_OFTEN) as process:
             if not number % 3:
                 eventing.add(source, content[at + step - 1][-9:])
-            at += step
             if not number:  # what is rotated before a stream has begun was never its own
                 until((folder / "out.jsonl.foretell-stream" / "record.json").exists)
             if number % 6 == 5:
                 os.rename(source, f"{source}.{number}")
                 source.write_bytes(b"")
-            try:
-                process.wait(rng.uniform(0.3, 1.3))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                kills += 1
-    eventing.add(source, b"".join(content[at:]))
+            due = len(whole) * (at + step) // EVENTS
+            if number % 5 == 4:
+                time.sleep(rng.uniform(0, 0.5))  # before it has begun, it may be
+            else:
+                wanted = written + int(rng.uniform(0.05, 0.8) * (due - written))
+                until(lambda wanted=wanted: out.exists() and out.stat().st_size >= wanted)
+            assert process.poll() is None
+            process.kill()
+        written = out.stat().st_size
+        left.append(written < due - len(whole) // EVENTS)
+    eventing.add(source, b"".join(content[20 * step :]))
     eventing.run(folder, code=3)
-    assert kills == 20
-    assert (folder / "out.jsonl").read_bytes() == (calm / "out.jsonl").read_bytes()
-    assert (calm / "out.jsonl").read_bytes() == eventing.copied(each for each in range(EVENTS) if each not in bad)
+    assert len(left) == 20 and sum(left) >= 10
+    assert out.read_bytes() == whole == eventing.copied(each for each in range(EVENTS) if each not in bad)
     told, calmly = eventing.letters(folder), eventing.letters(calm)
     assert [each["row"] for each in told] == [each["row"] for each in calmly] == list(bad)
     assert [each["text"] for each in told] == [each.decode().rstrip("\n") for each in bad.values()]
