@@ -60,6 +60,7 @@ def test_no_request_leaves_garbage(serve: Callable[..., Running], name: str) -> 
 def assert_none(server: Running, act: Callable[[], Any]) -> None:
     act()  # what is remembered is no garbage
     gc.collect()
+    gc.freeze()  # nor is what was there before, such as the server of another test, whose last thread ends now
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
@@ -70,5 +71,6 @@ def assert_none(server: Running, act: Callable[[], Any]) -> None:
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
+        gc.unfreeze()
         gc.enable()
     assert not found, found
