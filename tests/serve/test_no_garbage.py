@@ -71,6 +71,5 @@ def assert_none(server: Running, act: Callable[[], Any]) -> None:
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
-        gc.unfreeze()
         gc.enable()
     assert not found, found
