@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.online import lanes, large, lost, objective, processes, threads, tiny
+from benchmarks.online import lanes, large, logged, lost, objective, processes, threads, tiny
 
 CASES = {
     "tiny": tiny.main,
@@ -10,6 +10,7 @@ CASES = {
     "large": large.main,
     "objective": objective.main,
     "lanes": lanes.main,
+    "logged": logged.main,
     "processes": processes.main,
     "lost": lost.main,
 }

@@ -39,6 +39,7 @@ def _needs(settings: Any) -> tuple[tuple[str, str, bool], ...]:
             *((key, "tls_cert", settings.tls_cert is not None) for key in ("tls_key", "tls_client_ca")),
             ("access_log_file", "access_log", settings.access_log != "off"),
             ("watch_interval_s", "watch", settings.watch),
+            *((key, "prediction_log", settings.prediction_log is not None) for key in _OF_PREDICTION_LOG),
         )
     if not hasattr(settings, "executor"):
         return ()
@@ -53,6 +54,10 @@ def _needs(settings: Any) -> tuple[tuple[str, str, bool], ...]:
         ("max_replicas", "executor", settings.executor != "inline"),
         ("retry_delay_s", "retry_max_delay_s", settings.retry_delay_s <= settings.retry_max_delay_s),
     )
+
+
+_OF_PREDICTION_LOG = ("prediction_log_sample", "prediction_log_exclude", "prediction_log_record_bytes",
+                      "prediction_log_file_bytes", "prediction_log_files")  # fmt: skip
 
 
 def _nearer(origin: str, than: str) -> bool:
@@ -70,9 +75,11 @@ _AT_LEAST = {
     "max_pipelined": 1, "drain_delay_s": 0, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
     "processes": 1, "max_quarantined": 0, "max_crashes": 0, "row_attempts": 1, "price_per_hour": 0,
     "file_size": 0, "memory": 1, "max_dead_letters": 0, "max_line_bytes": 1024, "commit_interval_s": 0,
+    "prediction_log_sample": 0, "prediction_log_record_bytes": 1024, "prediction_log_file_bytes": 4096,
+    "prediction_log_files": 1,
 }  # fmt: skip
 _AT_MOST = {"http_port": 65535, "workers": 256, "processes": 1024, "rate_per_s": 1e9, "rate_burst": 10**9,
-            "threads": 1024, "replicas": 1024, "max_replicas": 1024}  # fmt: skip
+            "prediction_log_sample": 1, "threads": 1024, "replicas": 1024, "max_replicas": 1024}  # fmt: skip
 _MOST = 2**62
 """Of any whole number: what JSON and native code can hold."""
 _POSITIVE = {
@@ -135,7 +142,17 @@ def _check_devices(device: str, origin: str) -> None:
 _PATH = (re.compile(r"[^\0]+"), "a path")
 _FORMS = {
     **dict.fromkeys(
-        ("unix_socket", "tls_cert", "tls_key", "tls_client_ca", "tokens_file", "access_log_file", "metrics_file"), _PATH
+        (
+            "unix_socket",
+            "tls_cert",
+            "tls_key",
+            "tls_client_ca",
+            "tokens_file",
+            "access_log_file",
+            "metrics_file",
+            "prediction_log",
+        ),
+        _PATH,
     ),
     "unix_socket_mode": (re.compile(r"0?[0-7]{3}"), "permissions in octal, such as 0660"),
     "device": (re.compile(r"\s*[^\s,]+\s*(,\s*[^\s,]+\s*)*"), "a device, or several with commas between"),

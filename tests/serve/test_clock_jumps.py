@@ -30,6 +30,7 @@ SHOWN = {
     "events/metrics.py": "when a stream began and last committed, for Prometheus",
     "observe/process.py": "when the process started, for Prometheus",
     "serve/access_log.py": "the time of a line",
+    "serve/prediction_record.py": "the time of a line",
     "serve/server.py": "the header Date",
     "verify/proof.py": "when a certificate was made",
 }

@@ -252,6 +252,18 @@ class ServerFlags:
     """One line for each request."""
     access_log_file: str | None = None
     """Where it is written. If not set: standard output."""
+    prediction_log: str | None = None
+    """Write what was asked and answered to this file, or folder, as JSON Lines. If not set: nowhere."""
+    prediction_log_sample: float | None = None
+    """Part of the requests to write, from 0 to 1."""
+    prediction_log_exclude: tuple[str, ...] | None = None
+    """An input or output whose values are not written; repeat the flag."""
+    prediction_log_record_bytes: int | None = None
+    """Longest text of a request; a longer one is written without its values."""
+    prediction_log_file_bytes: int | None = None
+    """Size from which the next file begins."""
+    prediction_log_files: int | None = None
+    """Files to keep."""
     log_format: Literal["text", "json"] | None = None
     """Whether what the server says of itself is lines for people, or a JSON object for each."""
     stream_timeout_s: float | None = None

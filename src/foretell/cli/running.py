@@ -23,6 +23,7 @@ from foretell.repository.watching import Watcher
 from foretell.serve.application import Application
 from foretell.serve.descriptors import room_for
 from foretell.serve.loop import run_on_loop
+from foretell.serve.prediction_log import prediction_file
 from foretell.serve.tokens import ENVIRONMENT
 from foretell.workers.division import divided
 
@@ -42,6 +43,10 @@ class Place(Protocol):
     tell: Teller
     """Says something about this process."""
 
+    @property
+    def worker(self) -> int | None:
+        """Which of several it is."""
+
     def stops(self) -> None:
         """Tells people that it stops."""
 
@@ -55,7 +60,7 @@ class Place(Protocol):
 class Alone:
     """The only process."""
 
-    workers, tells = 1, True
+    workers, worker, tells = 1, None, True
     signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self, tell: Teller) -> None:
@@ -103,6 +108,8 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: 
         what = f"warning: {room} clients at a time, not {settings.max_connections} as max_connections says"
         lines.append(f"{what}: the system gives this process no more open files (ulimit -n)")
         settings = replace(settings, max_connections=room)
+    if settings.prediction_log is not None:
+        settings = replace(settings, prediction_log=prediction_file(settings.prediction_log, place.worker))
     application = Application(loader.catalog, settings, loader, token=os.environ.get(ENVIRONMENT))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

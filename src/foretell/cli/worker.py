@@ -58,7 +58,7 @@ class Member:
 
     def __init__(self, start: Start, connection: socket.socket, tell: Teller) -> None:
         self.tell = tell
-        self.workers, self.tells = start.workers, start.tells
+        self.workers, self.worker, self.tells = start.workers, start.worker, start.tells
         self._start, self._connection = start, connection
         self._siblings: Siblings | None = None
         self._watching: asyncio.Task[None] | None = None

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
 import threading
 
-from foretell.errors import InvalidSetting
+from foretell.observe.line_file import LineFile
 
 _MOST_BYTES = 8 << 20
 _LINE_END = b"\n"
-_LOOK_MS = 200
-_MODE = 0o640
 
 
 class LineWriter:
@@ -24,22 +19,21 @@ class LineWriter:
 
     def __init__(self, target: str | int, most_bytes: int = _MOST_BYTES) -> None:
         """Raises `InvalidSetting` for a path that cannot be written."""
-        self._path = target if isinstance(target, str) else None
+        self._file = LineFile(target)
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._lines: list[bytes] = []
         self._waiting_bytes = 0
-        self._closed = self._torn = False
+        self._closed = False
         self.written = self.dropped = 0
-        self.trouble: str | None = None
-        """Why the last write failed; None: it did not."""
-        try:
-            self._fd = target if isinstance(target, int) else _opened(target)
-        except OSError as error:
-            raise InvalidSetting(f"cannot be written: {error.strerror}", where=str(target)) from None
         self._thread = threading.Thread(target=self._work, name="foretell-log", daemon=True)
         self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last write failed; None: it did not."""
+        return self._file.trouble
 
     def add(self, line: bytes) -> None:
         """Takes a line, without its end, or drops it."""
@@ -71,52 +65,13 @@ class LineWriter:
                 break
             if closed:
                 self._wake.set()
-        if self._path is not None and self._fd >= 0:
-            os.close(self._fd)
+        self._file.close()
 
     def _write(self, lines: list[bytes]) -> None:
         data = _LINE_END.join([*lines, b""])
-        left = memoryview(_LINE_END + data if self._torn else data)
-        try:
-            self._follow()
-            while left:
-                try:
-                    left = left[os.write(self._fd, left) :]
-                except BlockingIOError:
-                    self._wait()
-        except OSError as error:
-            lost = bytes(left).count(_LINE_END)
-            self._torn = 0 < len(left) < len(data)
-            self.trouble = error.strerror
-        else:
-            lost, self._torn, self.trouble = 0, False, None
+        done = self._file.append(data, lambda: self._closed)
+        lost = data.count(_LINE_END, done)
         with self._lock:
-            self.written += len(lines) - min(lost, len(lines))
-            self.dropped += min(lost, len(lines))
+            self.written += len(lines) - lost
+            self.dropped += lost
             self._waiting_bytes -= len(data)
-
-    def _follow(self) -> None:
-        """Opens the file again where its path leads elsewhere by now. Raises `OSError`."""
-        if self._path is None:
-            return
-        if self._fd >= 0:
-            with contextlib.suppress(FileNotFoundError):
-                there, ours = os.stat(self._path), os.fstat(self._fd)
-                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-                    return
-            os.close(self._fd)
-            self._fd = -1
-        self._fd = _opened(self._path)
-
-    def _wait(self) -> None:
-        """For a pipe that takes no more now. Raises `TimeoutError` where nobody waits for its end any more."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLOUT)
-        while not poll.poll(_LOOK_MS):
-            if self._closed:
-                raise TimeoutError(0, "nobody reads it")
-
-
-def _opened(path: str) -> int:
-    """Never waits: a pipe without a reader is an error."""
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, _MODE)

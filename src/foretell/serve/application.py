@@ -12,11 +12,8 @@ from urllib.parse import quote
 from foretell.catalog import Catalog, Served
 from foretell.clock import Clock, SystemClock
 from foretell.config import ServerSettings
-from foretell.engine.decisions import by_device, gauges
 from foretell.errors import InferenceError, ModelNotFound, NotReady
-from foretell.observe import prometheus
-from foretell.observe.process import process_exposition, rss_bytes
-from foretell.observe.stats import Stats
+from foretell.observe.prometheus import CONTENT_TYPE
 from foretell.repository.loader import Loader
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.error_reply import error_body
@@ -24,14 +21,17 @@ from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Guard
 from foretell.serve.later import Later
 from foretell.serve.messages import HttpError, Reply, error_status, json_reply
+from foretell.serve.metrics import metrics_of
 from foretell.serve.model_door import ModelDoor
 from foretell.serve.openapi import document
 from foretell.serve.packing import Unpacker
+from foretell.serve.prediction_log import prediction_log_of
 from foretell.serve.repository_calls import EXTENSIONS, RepositoryCalls
 from foretell.serve.routes import WHOLE_SERVER, Handler, Route, model_path, path_of
 from foretell.serve.server import HttpServer, Turn
 from foretell.serve.together import Key, Others, Together
 from foretell.serve.tokens import tokens_of
+from foretell.serve.watched_door import WatchedDoor
 
 _MOST_ROUTES = 4096
 _MOST_URL_BYTES = 512
@@ -53,7 +53,7 @@ class Application:
         token: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.catalog, self.settings, self._loader = catalog, settings, loader
+        self.catalog, self.settings, self.loader = catalog, settings, loader
         self.server = HttpServer(self, settings)
         self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self._begin, self.fail)
         self._later = Later(self.told)
@@ -69,6 +69,7 @@ class Application:
         """By the whole URL, as the last requests had it."""
         self._doors: dict[Key, ModelDoor] = {}
         self.together: Together | None = None
+        self.prediction_log = prediction_log_of(settings)
         catalog.subscribe(self._catalog_changed)
 
     async def start(self) -> None:
@@ -98,6 +99,8 @@ class Application:
     async def stop(self) -> None:
         """Not ready, no new connections, answers what was accepted, closes. The engines stay open."""
         await self.server.stop()
+        if self.prediction_log is not None:
+            await asyncio.to_thread(self.prediction_log.close)
 
     @property
     def ready(self) -> bool:
@@ -233,7 +236,7 @@ class Application:
 
     def _openapi(self, exchange: Exchange) -> None:
         needs_token, repository = self.guard.needs_token, self.repository is not None
-        exchange.respond(json_reply(document(self._all(), needs_token=needs_token, repository=repository)))
+        exchange.respond(json_reply(document(self.all_served(), needs_token=needs_token, repository=repository)))
 
     def _live(self, exchange: Exchange) -> None:
         exchange.respond(json_reply({"live": True, "ready": self.ready}))
@@ -253,7 +256,9 @@ class Application:
         served = self._resolve(name, version)
         door = self._doors.get((served.name, served.version))
         if door is None:
-            door = self._doors[served.name, served.version] = ModelDoor(served, self)
+            log = self.prediction_log
+            door = ModelDoor(served, self) if log is None else WatchedDoor(served, self, log)
+            self._doors[served.name, served.version] = door
         if verb in ("infer", "generate", "generate_stream"):
             usual = verb == "infer" and not served.engine.model.only_streams
             return Route({b"POST": door.post(verb)}, "infer", usual=door if usual else None)
@@ -264,7 +269,7 @@ class Application:
         try:
             return self.catalog.resolve(name, version)
         except ModelNotFound:
-            if self._loader is not None and self._loader.is_loading(name, version):
+            if self.loader is not None and self.loader.is_loading(name, version):
                 raise NotReady("the model is loading", where=f"model {name!r}", fix="try again later") from None
             raise
 
@@ -279,41 +284,12 @@ class Application:
         if self.together is not None:
             self.together.metrics(exchange)
             return
-        exchange.respond(Reply(self.metrics().encode(), content_type=prometheus.CONTENT_TYPE.encode()))
+        exchange.respond(Reply(self.metrics().encode(), content_type=CONTENT_TYPE.encode()))
 
     def metrics(self) -> str:
         """Of this process."""
-        models = [
-            prometheus.ModelMetrics(
-                served.name,
-                served.version,
-                served.engine.recorder,
-                served.engine.waiting_rows,
-                served.engine.cached_rows,
-                served.engine.ready,
-                gauges(served.engine),
-                served.engine.streams.running if served.engine.streams else 0,
-                by_device(served.engine),
-            )
-            for served in self._all()
-            if isinstance(served.engine.recorder, Stats)
-        ]
-        server = {
-            "http_connections": float(self.server.connections),
-            "http_connections_refused_total": float(self.server.refused_connections),
-            "http_held_body_bytes": float(self.server.held.bytes),
-            "http_unauthorized_total": float(self.guard.unauthorized),
-            "http_rate_limited_total": float(self.guard.limited),
-        }
-        if self.server.access_log is not None:
-            lines = self.server.access_log.lines
-            server["access_log_lines_total"] = float(lines.written)
-            server["access_log_lines_dropped_total"] = float(lines.dropped)
-        memory = rss_bytes()
-        if memory is not None:
-            server["process_resident_memory_bytes"] = float(memory)
-        text = prometheus.exposition(models, server, self.server.responses_by_class()) + process_exposition()
-        return text if self._loader is None else text + self._loader.intake.loads.exposition()
+        return metrics_of(self)
 
-    def _all(self) -> list[Served]:
+    def all_served(self) -> list[Served]:
+        """Every version of every model."""
         return [self.catalog.resolve(n, v) for n in self.catalog.names() for v in self.catalog.versions(n)]

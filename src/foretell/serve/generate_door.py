@@ -41,6 +41,14 @@ class GenerateDoor:
         """POST .../generate_stream"""
         self._begin(exchange, EventStream)
 
+    def make(self, kind: type[StreamReply]) -> type[StreamReply]:
+        """What stands for the next stream of this kind."""
+        return kind
+
+    def refused(self, exchange: Exchange, error: InferenceError) -> None:
+        """Counts a stream that never came to the engine."""
+        self.engine.recorder.failed(error.code)
+
     def _begin(self, exchange: Exchange, kind: type[StreamReply]) -> None:
         if self.retired:
             self.application.handle(exchange)
@@ -57,9 +65,9 @@ class GenerateDoor:
                     "a stream does not explain itself", where="header Foretell-Explain", fix="leave it out"
                 )
         except InferenceError as error:
-            self.engine.recorder.failed(error.code)
+            self.refused(exchange, error)
             raise
-        reply = kind(exchange, request, self)
+        reply = self.make(kind)(exchange, request, self)
         exchange.work = reply
         try:
             streams.begin(reply.call)

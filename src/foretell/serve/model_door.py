@@ -62,11 +62,18 @@ class ModelDoor:
             plain = exchange.plain or not asks(headers)
             wanted = self.wanted(asked)
         except InferenceError as error:
-            self.served.engine.recorder.failed(error.code)
+            self.refused(exchange, error)
             raise
-        make = InferWork if plain else ExplainedWork
-        work = exchange.work = make(exchange, parts, asked, wanted, self)
+        work = exchange.work = self.make(plain)(exchange, parts, asked, wanted, self)
         self.submit(work)
+
+    def make(self, plain: bool) -> type[InferWork]:
+        """What stands for the next request in the engine."""
+        return InferWork if plain else ExplainedWork
+
+    def refused(self, exchange: Exchange, error: InferenceError) -> None:
+        """Counts a request that never came to the engine."""
+        self.served.engine.recorder.failed(error.code)
 
     def wanted(self, asked: Asked) -> tuple[Wanted, ...] | None:
         """What the reply must hold; None: every output, as JSON. Raises `InvalidInput`."""
@@ -117,9 +124,10 @@ class ModelDoor:
         if self.retired:
             self.application.handle(exchange)
             return
-        self.served.engine.recorder.failed(InvalidInput.code)
         what, fix = "the model streams its answers", f"ask for {stream_path(self.served.name)}"
-        raise InvalidInput(what, where=self._where, expected="a request for a stream", fix=fix)
+        error = InvalidInput(what, where=self._where, expected="a request for a stream", fix=fix)
+        self.refused(exchange, error)
+        raise error
 
     def metadata(self, exchange: Exchange) -> None:
         served = self.served

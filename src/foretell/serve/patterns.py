@@ -157,6 +157,11 @@ class KnownRequest(Work):
         return self
 
     @property
+    def pattern(self) -> Pattern:
+        """What it fits."""
+        return self._pattern
+
+    @property
     def headers(self) -> Headers:
         return self._pattern.head.headers
 

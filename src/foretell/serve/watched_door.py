@@ -1,0 +1,155 @@
+"""A model's door whose requests somebody watches: what was asked, and what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from foretell.catalog import Served
+from foretell.engine.work import Completed, Work
+from foretell.errors import Cancelled, InferenceError, NotReady
+from foretell.serve.exchange import Exchange
+from foretell.serve.messages import Reply, error_status
+from foretell.serve.model_door import ExplainedWork, InferWork, ModelDoor
+from foretell.serve.patterns import KnownRequest
+from foretell.serve.prediction_record import Answered, begun
+from foretell.serve.watched_streams import WatchedGenerateDoor
+
+if TYPE_CHECKING:
+    from foretell.serve.application import Application
+
+GAVE_UP = 499
+
+
+class Observer(Protocol):
+    """Who watches. It is called on the server's thread, and must not take its time."""
+
+    most_bytes: int
+    """Of the values of a request, as text; of larger ones it wants to have none."""
+
+    def chooses(self) -> bool:
+        """Whether it wants to know of the next request."""
+
+    def add(self, record: Answered) -> None:
+        """Takes what became of a request that it has chosen."""
+
+    def lost(self) -> None:
+        """The same of one of which nothing can be told."""
+
+
+class WatchedDoor(ModelDoor):
+    """Tells of the requests that its observer chooses. The others go their usual way."""
+
+    def __init__(self, served: Served, application: Application, observer: Observer) -> None:
+        super().__init__(served, application)
+        self.observer = observer
+        self._to_engine, self._alone_to_engine = self.submit, self.submit_alone
+        self.submit, self.submit_alone = self._take, self._take_alone
+
+    def make(self, plain: bool) -> type[InferWork]:
+        if not self.observer.chooses():
+            return super().make(plain)
+        return WatchedWork if plain else WatchedExplainedWork
+
+    def refused(self, exchange: Exchange, error: InferenceError) -> None:
+        super().refused(exchange, error)
+        if self.observer.chooses():
+            self.told(exchange, error, error_status(error)[0])
+
+    def told(self, exchange: Exchange, error: InferenceError, status: int) -> None:
+        """Of a request that never came to the engine."""
+        record = begun(exchange, self.served.name, self.served.version, self.served.spec)
+        record.failed(error, status)
+        self.observer.add(record)
+
+    def post(self, verb: str) -> Callable[[Exchange], None]:
+        if verb == "infer":
+            return super().post(verb)
+        generate = WatchedGenerateDoor(self)
+        return generate.stream if verb == "generate_stream" else generate.once
+
+    def _take(self, work: Work) -> None:
+        self._to_engine(self._chosen(work))
+
+    def _take_alone(self, work: Work) -> None:
+        self._alone_to_engine(self._chosen(work))
+
+    def _chosen(self, work: Work) -> Work:
+        """The work itself, or what stands for it and tells of it: a usual request becomes an ordinary one."""
+        if not isinstance(work, KnownRequest) or not self.observer.chooses():
+            return work
+        exchange, pattern = work.exchange(), work.pattern
+        watched = WatchedWork(exchange, list(work.parts), pattern.asked, pattern.wanted or None, self)
+        watched.arrived, watched.deadline = work.arrived, work.deadline
+        exchange.work, work.ended = watched, True
+        return watched
+
+
+class _Watched(InferWork):
+    """Tells of its end, once."""
+
+    _door: WatchedDoor
+
+    def __init__(self, exchange: Exchange, *asked: Any) -> None:
+        super().__init__(exchange, *asked)
+        self._error: tuple[Exception, int] | None = None
+        self._is_told = False
+        self._request_id = exchange.request_id  # asked for now, the reply has the same
+
+    def done(self, completed: Completed, start: int) -> None:
+        super().done(completed, start)
+        if not self._exchange.abandoned:
+            self._tell(completed, start)
+
+    def fail(self, error: InferenceError) -> None:
+        super().fail(error)
+        if self._error is not None:
+            self._tell()
+
+    def cancel(self) -> None:
+        """The caller has gone, or the server gives up."""
+        super().cancel()
+        if not self._is_told:
+            if self._exchange.abandoned:
+                self._error = Cancelled("the caller gave up"), GAVE_UP
+            else:
+                error = NotReady("the server is shutting down")
+                self._error = error, error_status(error)[0]
+            self._tell()
+
+    def _error_reply(self, error: Exception) -> Reply:
+        reply = super()._error_reply(error)
+        self._error = error, reply.status
+        return reply
+
+    def _tell(self, completed: Completed | None = None, start: int = 0) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        door = self._door
+        try:
+            door.observer.add(self._record(completed, start))
+        except Exception:  # the request has its answer, and that stands
+            door.observer.lost()
+
+    def _record(self, completed: Completed | None, start: int) -> Answered:
+        door, most = self._door, self._door.observer.most_bytes
+        record = begun(self._exchange, door.served.name, door.served.version, door.served.spec)
+        record.total_s = door.now() - self.arrived
+        record.hold(self.group, self.rows, self.parts, most)
+        if self._error is not None:
+            record.failed(*self._error)
+        elif completed is not None:
+            record.hold_outputs(completed.batch, start, most)
+            if completed.run is not None:
+                record.queue_s = completed.run.started - self.arrived
+                record.model_s = completed.run.finished - completed.run.started
+        return record
+
+
+class WatchedWork(_Watched):
+    """An inference request that somebody watches."""
+
+
+class WatchedExplainedWork(_Watched, ExplainedWork):
+    """One of somebody who asked why the answer takes its time."""
