@@ -56,6 +56,8 @@ class ServerSettings:
     """One line for each request: in the combined format of Apache and nginx, or as a JSON object."""
     access_log_file: str | None = None
     """Where the access log is written; None: standard output."""
+    canary: tuple[str, ...] = ()
+    """Versions that answer a share of the requests that name none, each as "NAME=VERSION:SHARE%"."""
     prediction_log: str | None = None
     """File, or folder, for what was asked and answered, as JSON Lines; None: nowhere."""
     prediction_log_sample: float = 1.0

@@ -252,6 +252,8 @@ class ServerFlags:
     """One line for each request."""
     access_log_file: str | None = None
     """Where it is written. If not set: standard output."""
+    canary: tuple[str, ...] | None = None
+    """NAME=VERSION:SHARE%: let this version answer a share of the requests that name none; repeat the flag."""
     prediction_log: str | None = None
     """Write what was asked and answered to this file, or folder, as JSON Lines. If not set: nowhere."""
     prediction_log_sample: float | None = None

@@ -15,6 +15,7 @@ from foretell.config import ServerSettings
 from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe.prometheus import CONTENT_TYPE
 from foretell.repository.loader import Loader
+from foretell.serve.canary import Canaries
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.error_reply import error_body
 from foretell.serve.exchange import Exchange
@@ -56,6 +57,7 @@ class Application:
         self.catalog, self.settings, self.loader = catalog, settings, loader
         self.server = HttpServer(self, settings)
         self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self._begin, self.fail)
+        self.canaries = Canaries(settings.canary, catalog)
         self._later = Later(self.told)
         self.repository: RepositoryCalls | None = None
         if loader is not None:
@@ -253,17 +255,27 @@ class Application:
             exchange.respond(reply(ready))
 
     def _model_route(self, name: str, version: str | None, verb: str) -> Route:
+        canary = self.canaries.of(name) if version is None else None
+        if version is None:
+            version = self.canaries.version(name)
         served = self._resolve(name, version)
+        door = self._door(served)
+        if verb in ("infer", "generate", "generate_stream"):
+            if canary is not None:
+                ours = self._door(self._resolve(name, canary.version))
+                return Route({b"POST": canary.split(ours.post(verb), door.post(verb))}, "infer")
+            usual = verb == "infer" and not served.engine.model.only_streams
+            return Route({b"POST": door.post(verb)}, "infer", usual=door if usual else None)
+        handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
+        return Route({b"GET": handlers[verb]}, "infer")
+
+    def _door(self, served: Served) -> ModelDoor:
         door = self._doors.get((served.name, served.version))
         if door is None:
             log = self.prediction_log
             door = ModelDoor(served, self) if log is None else WatchedDoor(served, self, log)
             self._doors[served.name, served.version] = door
-        if verb in ("infer", "generate", "generate_stream"):
-            usual = verb == "infer" and not served.engine.model.only_streams
-            return Route({b"POST": door.post(verb)}, "infer", usual=door if usual else None)
-        handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
-        return Route({b"GET": handlers[verb]}, "infer")
+        return door
 
     def _resolve(self, name: str, version: str | None) -> Served:
         try:

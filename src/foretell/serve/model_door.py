@@ -140,7 +140,9 @@ class ModelDoor:
         served = self.served
         most = served.engine.settings.max_batch_size
         config = oip_metadata.model_config(served.name, served.opened.framework, served.spec, most)
-        exchange.respond(json_reply({**config, "foretell": decisions(served.engine)}))
+        exchange.respond(
+            json_reply({**config, "foretell": decisions(served.engine) | self.application.canaries.report(served.name)})
+        )
 
     def ready(self, exchange: Exchange) -> None:
         name, version = self.served.name, self.served.version
