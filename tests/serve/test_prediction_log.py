@@ -22,9 +22,11 @@ from wire import http, infer, infer_body, values
 
 from foretell.columns import Batch, Dense
 from foretell.config import ModelSettings, ServerSettings, settings
-from foretell.errors import InvalidSetting
+from foretell.engine.work import Work
+from foretell.errors import InvalidSetting, NotReady
 from foretell.model import Context
 from foretell.serve.prediction_log import prediction_file
+from foretell.serve.watched_door import WatchedDoor
 from foretell.types import DataType
 
 Serve = Callable[..., Running]
@@ -291,3 +293,21 @@ def test_a_sink_that_blocks_for_ever_leaves_answers_alone(serve: Serve, tmp_path
     server.close()
     assert log.records.written + sum(log.records.dropped.values()) == 360, log.records.dropped
     os.close(reader)
+
+
+def test_what_the_engine_did_not_even_take_has_an_answer_and_a_line(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    server = serve(echo=InlineEcho(), prediction_log=str(path))
+
+    def refuse(work: Work) -> None:
+        raise NotReady("the engine is closed")
+
+    with server.connect() as wire:
+        teach(wire, infer("echo", [1]), server)
+        (door,) = server.application._doors.values()
+        assert isinstance(door, WatchedDoor)
+        door._to_engine = door._alone_to_engine = refuse
+        assert wire.send(infer("echo", [2])).answer().status == 503
+        assert wire.send(infer("echo", [3, 4])).answer().status == 503
+    found = lines(server, path)
+    assert [(line["status"], line["inputs.x"]) for line in found[-3:]] == [(503, [2]), (503, [3]), (503, [4])]

@@ -69,10 +69,18 @@ class WatchedDoor(ModelDoor):
         return generate.stream if verb == "generate_stream" else generate.once
 
     def _take(self, work: Work) -> None:
-        self._to_engine(self._chosen(work))
+        self._give(self._chosen(work), self._to_engine)
 
     def _take_alone(self, work: Work) -> None:
-        self._alone_to_engine(self._chosen(work))
+        self._give(self._chosen(work), self._alone_to_engine)
+
+    def _give(self, work: Work, submit: Callable[[Work], None]) -> None:
+        try:
+            submit(work)
+        except Exception as error:
+            if not isinstance(work, _Watched) or work.ended:  # it has its answer, or whoever brought it gives one
+                raise
+            work.not_taken(error)
 
     def _chosen(self, work: Work) -> Work:
         """The work itself, or what stands for it and tells of it: a usual request becomes an ordinary one."""
@@ -105,6 +113,12 @@ class _Watched(InferWork):
         super().fail(error)
         if self._error is not None:
             self._tell()
+
+    def not_taken(self, error: Exception) -> None:
+        """The engine raised instead of taking it."""
+        self.ended = True
+        self._exchange.respond(self._error_reply(error))
+        self._tell()
 
     def cancel(self) -> None:
         """The caller has gone, or the server gives up."""
