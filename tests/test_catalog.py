@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.backends.opened import Opened
-from foretell.catalog import LiveCatalog, Served, StaticCatalog, check_name, check_version
+from foretell.catalog import LiveCatalog, Served, StaticCatalog
 from foretell.columns import Batch
 from foretell.config import ModelSettings
 from foretell.engine.engine import Engine
 from foretell.errors import InvalidSetting, ModelNotFound
 from foretell.model import Context, Model
+from foretell.model_names import check_name, check_version
 
 
 class Echo(Model):

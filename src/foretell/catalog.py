@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from foretell.errors import InvalidSetting, ModelNotFound, nearest
+from foretell.errors import InvalidSetting, ModelNotFound, NotReady, nearest
+from foretell.model_names import check_name, check_version, is_version
 
 if TYPE_CHECKING:
     from foretell.backends.opened import Opened
+    from foretell.config import ModelSettings
     from foretell.engine.engine import Engine
+    from foretell.engine.recorder import Recorder
     from foretell.types import Identity, ModelSpec
 
 LATEST = "latest"
 
-_NAME = re.compile(r"\w(?:[\w .-]{0,126}[\w-])?")
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _SHOWN = 128
 
 
@@ -40,6 +40,36 @@ class Served:
     def identity(self) -> Identity:
         return self.engine.identity
 
+    @property
+    def recorder(self) -> Recorder:
+        return self.engine.recorder
+
+    @property
+    def only_streams(self) -> bool:
+        return self.engine.model.only_streams
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """One version of one model that is served and not in memory: a request for it has it loaded."""
+
+    name: str
+    version: str
+    settings: ModelSettings
+    recorder: Recorder
+    """Who counts for it, whether it is in memory or not."""
+    spec: ModelSpec | None = None
+    """As it was when it was in memory last; None where it never was."""
+    only_streams: bool = False
+
+    @classmethod
+    def of(cls, served: Served) -> Away:
+        known = served.engine.settings, served.recorder, served.spec, served.only_streams
+        return cls(served.name, served.version, *known)
+
+
+Known = Served | Away
+
 
 class Catalog(Protocol):
     """What the doors ask. Every method may be called from any thread and never waits."""
@@ -47,8 +77,17 @@ class Catalog(Protocol):
     def resolve(self, name: str, version: str | None = None) -> Served:
         """The version of `name` with this number or label; None, "" and "latest" mean the highest number.
 
-        Raises `ModelNotFound`, whose text begins as clients of the Open Inference Protocol expect.
+        Raises `ModelNotFound`, whose text begins as clients of the Open Inference Protocol expect, and `NotReady` for
+        one that is not in memory.
         """
+        ...
+
+    def find(self, name: str, version: str | None = None) -> Known:
+        """As `resolve`, whether it is in memory or not. Raises `ModelNotFound`."""
+        ...
+
+    def known(self) -> list[Known]:
+        """Every version of every model, in order of name and number."""
         ...
 
     def names(self) -> list[str]:
@@ -60,7 +99,7 @@ class Catalog(Protocol):
         ...
 
     def ready(self) -> bool:
-        """Whether every model answers."""
+        """Whether every model in memory answers."""
         ...
 
     def subscribe(self, changed: Callable[[], None]) -> None:
@@ -76,12 +115,12 @@ class _Shelf:
 
     __slots__ = ("_labels", "_latest", "models")
 
-    def __init__(self, models: Mapping[str, Mapping[str, Served]], labels: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, models: Mapping[str, Mapping[str, Known]], labels: Mapping[str, Mapping[str, str]]) -> None:
         self.models = {name: _in_order(versions) for name, versions in sorted(models.items())}
         self._latest = {name: versions[max(versions, key=int)] for name, versions in self.models.items()}
         self._labels = labels
 
-    def resolve(self, name: str, version: str | None) -> Served:
+    def find(self, name: str, version: str | None) -> Known:
         versions = self.versions(name)
         if version is None or version in {"", LATEST}:
             return self._latest[name]
@@ -92,7 +131,7 @@ class _Shelf:
             raise _unknown_version(name, version, "known: " + ", ".join(known))
         return found
 
-    def versions(self, name: str) -> Mapping[str, Served]:
+    def versions(self, name: str) -> Mapping[str, Known]:
         versions = self.models.get(name)
         if versions is None:
             shown = name[:_SHOWN]
@@ -100,11 +139,12 @@ class _Shelf:
         return versions
 
     def ready(self) -> bool:
-        return bool(self.models) and all(
-            one.engine.ready for versions in self.models.values() for one in versions.values()
-        )
+        return bool(self.models) and all(one.engine.ready for one in self.known() if isinstance(one, Served))
 
-    def with_models(self, models: Mapping[str, Mapping[str, Served]]) -> _Shelf:
+    def known(self) -> list[Known]:
+        return [one for versions in self.models.values() for one in versions.values()]
+
+    def with_models(self, models: Mapping[str, Mapping[str, Known]]) -> _Shelf:
         return _Shelf(models, self._labels)
 
 
@@ -114,7 +154,20 @@ class _Reads:
     _shelf: _Shelf
 
     def resolve(self, name: str, version: str | None = None) -> Served:
-        return self._shelf.resolve(name, version)
+        found = self._shelf.find(name, version)
+        if isinstance(found, Away):
+            raise NotReady("the model is not in memory", where=f"model {name!r}", fix="a request has it loaded")
+        return found
+
+    def find(self, name: str, version: str | None = None) -> Known:
+        return self._shelf.find(name, version)
+
+    def known(self) -> list[Known]:
+        return self._shelf.known()
+
+    def loaded(self) -> list[Served]:
+        """Those in memory."""
+        return [one for one in self._shelf.known() if isinstance(one, Served)]
 
     def names(self) -> list[str]:
         return list(self._shelf.models)
@@ -164,15 +217,30 @@ class LiveCatalog(_Reads):
         self._told.append(changed)
 
     def put(self, served: Served) -> None:
-        """Adds a version. Raises `InvalidSetting` for one that is there, and where there is no room."""
+        """Adds a version, or puts it in the place of one that is away. Raises `InvalidSetting` for one that is there,
+        and where there is no room."""
         with self._lock:
             models = self._copied()
-            _add(models, served)
+            if isinstance(models.get(served.name, {}).get(served.version), Away):
+                models[served.name][served.version] = served
+            else:
+                _add(models, served)
             self._check_room(models)
             self._shelf = self._shelf.with_models(models)
         self._tell()
 
-    def remove(self, name: str, version: str | None = None) -> list[Served]:
+    def put_away(self, away: Away) -> None:
+        """Adds a version that is away, or puts it in the place of what is there. Raises `InvalidSetting` where there
+        is no room."""
+        with self._lock:
+            models = self._copied()
+            models.get(away.name, {}).pop(away.version, None)
+            _add(models, away)
+            self._check_room(models)
+            self._shelf = self._shelf.with_models(models)
+        self._tell()
+
+    def remove(self, name: str, version: str | None = None) -> list[Known]:
         """Takes a version out, or without one all of them in one step; gives what it took. Raises `ModelNotFound`."""
         with self._lock:
             models = self._copied()
@@ -184,8 +252,7 @@ class LiveCatalog(_Reads):
         return gone
 
     def swap(self, old: Served, new: Served) -> None:
-        """Puts `new` in the place of `old`, the same version of the same model. Raises `ModelNotFound` where `old` is
-        not there any more."""
+        """Puts `new` in the place of `old`, the same version. Raises `ModelNotFound` where `old` is not there."""
         with self._lock:
             models = self._copied()
             if self._exact(new.name, new.version) is not old:
@@ -194,13 +261,13 @@ class LiveCatalog(_Reads):
             self._shelf = self._shelf.with_models(models)
         self._tell()
 
-    def _exact(self, name: str, version: str) -> Served:
+    def _exact(self, name: str, version: str) -> Known:
         found = self._shelf.versions(name).get(version)
         if found is None:
             raise _unknown_version(name, version)
         return found
 
-    def _check_room(self, models: Mapping[str, Mapping[str, Served]]) -> None:
+    def _check_room(self, models: Mapping[str, Mapping[str, Known]]) -> None:
         if len(models) > self._most_models:
             raise InvalidSetting("there are too many models", expected=f"at most {self._most_models}", got=len(models))
         for name, versions in models.items():
@@ -209,7 +276,7 @@ class LiveCatalog(_Reads):
                 what = f"model {name!r} has too many versions"
                 raise InvalidSetting(what, expected=most, got=len(versions))
 
-    def _copied(self) -> dict[str, dict[str, Served]]:
+    def _copied(self) -> dict[str, dict[str, Known]]:
         return {name: dict(versions) for name, versions in self._shelf.models.items()}
 
     def _tell(self) -> None:
@@ -217,8 +284,8 @@ class LiveCatalog(_Reads):
             changed()
 
 
-def _filled(served: Iterable[Served], labels: Mapping[str, Mapping[str, str]]) -> _Shelf:
-    models: dict[str, dict[str, Served]] = {}
+def _filled(served: Iterable[Known], labels: Mapping[str, Mapping[str, str]]) -> _Shelf:
+    models: dict[str, dict[str, Known]] = {}
     for one in served:
         _add(models, one)
     for name, given in labels.items():
@@ -227,7 +294,7 @@ def _filled(served: Iterable[Served], labels: Mapping[str, Mapping[str, str]]) -
     return _Shelf(models, {name: dict(given) for name, given in labels.items()})
 
 
-def _add(models: dict[str, dict[str, Served]], served: Served) -> None:
+def _add(models: dict[str, dict[str, Known]], served: Known) -> None:
     versions = models.setdefault(check_name(served.name), {})
     if check_version(served.version) in versions:
         raise InvalidSetting(f"model {served.name!r} version {served.version} is served twice")
@@ -235,41 +302,19 @@ def _add(models: dict[str, dict[str, Served]], served: Served) -> None:
 
 
 def _unknown_version(name: str, version: str, fix: str = "") -> ModelNotFound:
-    shown = repr(version[:_SHOWN])[1:-1]
-    return ModelNotFound(f"Request for unknown model: {name!r} version {shown} is not found", fix=fix)
+    what = f"{name!r} version {repr(version[:_SHOWN])[1:-1]} is not found"
+    return ModelNotFound(f"Request for unknown model: {what}", fix=fix)
 
 
-def _check_label(models: Mapping[str, Mapping[str, Served]], name: str, label: str, number: str) -> None:
+def _check_label(models: Mapping[str, Mapping[str, Known]], name: str, label: str, number: str) -> None:
     if name not in models:
         raise InvalidSetting(f"label {label!r} is for an unknown model {name!r}", fix=nearest(name, models))
-    if label in {"", LATEST} or _VERSION.fullmatch(label):
+    if label in {"", LATEST} or is_version(label):
         raise InvalidSetting(f"{label!r} cannot be a label", where=name, expected="a word that is no version")
     if number not in models[name]:
         fix = nearest(number, models[name])
         raise InvalidSetting(f"label {label!r} is for an unknown version {number!r}", where=name, fix=fix)
 
 
-def _in_order(versions: Mapping[str, Served]) -> dict[str, Served]:
+def _in_order(versions: Mapping[str, Known]) -> dict[str, Known]:
     return {number: versions[number] for number in sorted(versions, key=int)}
-
-
-def check_name(name: str) -> str:
-    """The name itself, if a model may have it; else raises `InvalidSetting`.
-
-    1 to 128 letters and digits of any script, `_`, `-`, `.` and inner spaces; the first is a letter, a digit or `_`,
-    the last is not `.`. So no name is a path, leaves its folder, or hides a file.
-    """
-    if not _NAME.fullmatch(name):
-        raise InvalidSetting(
-            f"{name[:_SHOWN]!r} cannot be the name of a model",
-            expected="1 to 128 letters, digits, '_', '-', '.' or inner spaces, the first a letter, a digit or '_'",
-            fix="name it with NAME=MODEL",
-        )
-    return name
-
-
-def check_version(version: str) -> str:
-    """The version itself, if it is a positive whole number without leading zeros; else raises `InvalidSetting`."""
-    if not _VERSION.fullmatch(version):
-        raise InvalidSetting(f"{version[:_SHOWN]!r} cannot be a version", expected="a positive whole number, such as 1")
-    return version

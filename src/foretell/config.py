@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from foretell.config_checks import ENV_PREFIX, check_idle, check_values, is_size, size_of, words_of
+from foretell.config_checks import ENV_PREFIX, check_idle, check_values, converted
 from foretell.errors import InvalidSetting, nearest
 from foretell.server_settings import ServerSettings as ServerSettings  # noqa: PLC0414 (to be had from here)
 
@@ -183,7 +183,7 @@ def _merged(cls: type[Any], layers: Sequence[Layer]) -> tuple[dict[str, Any], di
             if key not in known:
                 raise InvalidSetting(f"unknown setting {key!r}", where=layer.origin, fix=nearest(key, known))
             if key not in values:
-                values[key], origins[key] = _convert(cls, key, value, layer.origin), layer.origin
+                values[key], origins[key] = converted(cls, key, value, layer.origin), layer.origin
     check_values(values, origins)
     return values, origins
 
@@ -239,22 +239,3 @@ def toml_layer(path: Path, section: str | None = None) -> Layer:
     if not isinstance(values, dict):
         raise InvalidSetting(f"{section} is not a table", where=str(path), expected=f"[{section}]", got=repr(values))
     return Layer(f"{path} [{section}]", values)
-
-
-def _convert(cls: type[Any], key: str, value: Any, origin: str) -> Any:
-    import typing
-
-    import msgspec
-
-    kind = typing.get_type_hints(cls)[key]
-    if isinstance(value, str) and "tuple" in str(kind):
-        value = [part for part in map(str.strip, value.split(",")) if part and value.strip() != "none"]
-    if isinstance(value, str) and "Mapping" in str(kind):
-        pairs = (part.partition("=") for part in value.split(","))
-        value = {name.strip(): number.strip() for name, _, number in pairs}
-    if isinstance(value, str) and is_size(key):
-        value = size_of(value, origin, key)
-    try:
-        return msgspec.convert(value, kind, strict=not isinstance(value, (str, dict)))
-    except msgspec.ValidationError:
-        raise InvalidSetting(f"{key}: wrong value", where=origin, expected=words_of(kind), got=repr(value)) from None

@@ -73,6 +73,7 @@ _AT_LEAST = {
     "replicas": 1, "max_replicas": 1, "max_connections": 1, "max_body_bytes": 1, "max_buffered_bytes": 1,
     "max_header_bytes": 1024, "max_headers": 8, "workers": 1, "max_json_depth": 3, "max_elements": 1,
     "max_pipelined": 1, "drain_delay_s": 0, "drain_timeout_s": 0, "rate_per_s": 1e-6, "rate_burst": 1,
+    "max_loaded_models": 1,
     "processes": 1, "max_quarantined": 0, "max_crashes": 0, "row_attempts": 1, "price_per_hour": 0,
     "file_size": 0, "memory": 1, "max_dead_letters": 0, "max_line_bytes": 1024, "commit_interval_s": 0,
     "prediction_log_sample": 0, "prediction_log_record_bytes": 1024, "prediction_log_file_bytes": 4096,
@@ -85,6 +86,7 @@ _MOST = 2**62
 _POSITIVE = {
     "slo_ms", "call_timeout_s", "load_timeout_s", "timeout_s", "cache_ttl_s", "header_timeout_s", "body_timeout_s",
     "idle_timeout_s", "request_timeout_s", "stream_timeout_s", "watch_interval_s",
+    "idle_unload_s",
 }  # fmt: skip
 
 
@@ -137,6 +139,24 @@ def _check_devices(device: str, origin: str) -> None:
                              "cuda:0,cuda:1", got=repr(device))  # fmt: skip
     if len(set(names)) < len(names):
         raise InvalidSetting("device: one is there twice", where=origin, got=repr(device), fix="set replicas instead")
+
+
+def converted(cls: type[Any], key: str, value: Any, origin: str) -> Any:
+    """The value of a setting of `cls`, as its type has it. Raises `InvalidSetting`."""
+    import msgspec
+
+    kind = typing.get_type_hints(cls)[key]
+    if isinstance(value, str) and "tuple" in str(kind):
+        value = [part for part in map(str.strip, value.split(",")) if part and value.strip() != "none"]
+    if isinstance(value, str) and "Mapping" in str(kind):
+        pairs = (part.partition("=") for part in value.split(","))
+        value = {name.strip(): number.strip() for name, _, number in pairs}
+    if isinstance(value, str) and is_size(key):
+        value = size_of(value, origin, key)
+    try:
+        return msgspec.convert(value, kind, strict=not isinstance(value, (str, dict)))
+    except msgspec.ValidationError:
+        raise InvalidSetting(f"{key}: wrong value", where=origin, expected=words_of(kind), got=repr(value)) from None
 
 
 _PATH = (re.compile(r"[^\0]+"), "a path")

@@ -76,6 +76,10 @@ class ServerSettings:
     """How long SIGTERM leaves the door open while the server says that it is not ready, so that proxies see it."""
     drain_timeout_s: float = 20.0
     """How long SIGTERM waits for accepted requests, and how long a version that was replaced goes on with them."""
+    max_loaded_models: int | None = None
+    """Versions of models in memory at a time; the others are loaded by the requests for them. None: all."""
+    idle_unload_s: float | None = None
+    """After so long without a request a version goes from memory, until the next one; None: it stays."""
     watch: bool = False
     """Whether models are loaded anew when their files change, and new versions when they come."""
     watch_interval_s: float = 2.0

@@ -18,6 +18,7 @@ from serving import WAIT_S, LoopFactory, ResultT, Running
 from wire import Answer, http, infer, values
 
 from foretell.cli.loading import loader_of
+from foretell.clock import Clock
 from foretell.config import ServerSettings
 
 SLOW_PY = """
@@ -76,9 +77,16 @@ def put(place: Path, content: bytes) -> Path:
 class Managed(Running):
     """A server whose models can be loaded and unloaded. `said`: the lines for people."""
 
-    def __init__(self, new_loop: LoopFactory, words: list[str], settings: ServerSettings, **flags: Any) -> None:
+    def __init__(
+        self,
+        new_loop: LoopFactory,
+        words: list[str],
+        settings: ServerSettings,
+        clock: Clock | None = None,
+        **flags: Any,
+    ) -> None:
         self.said: list[str] = []
-        self.loader = loader_of(words, flags, lambda line, **_: self.said.append(line), settings.drain_timeout_s)
+        self.loader = loader_of(words, flags, lambda line, **_: self.said.append(line), settings, clock=clock)
         super().__init__(self.loader.catalog, settings, new_loop, loader=self.loader)
 
     def load(self, name: str) -> Answer:

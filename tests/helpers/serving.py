@@ -140,7 +140,7 @@ class Running:
 
     def failures(self, name: str, code: str) -> int:
         """How many requests of a model ended so."""
-        recorder = self.engine(name).recorder
+        recorder = self.catalog.find(name).recorder
         assert isinstance(recorder, Stats)
         return recorder.failures.get(code, 0)
 
@@ -164,9 +164,8 @@ class Running:
             with contextlib.suppress(RuntimeError):  # a test has stopped it: its loop may close right now
                 self.stop()
         self.join()
-        for name in self.catalog.names():
-            for version in self.catalog.versions(name):
-                self.catalog.resolve(name, version).engine.close()
+        for one in self.catalog.loaded():
+            one.engine.close()
 
     def _run(self, settings: ServerSettings, new_loop: LoopFactory, options: dict[str, Any]) -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import uvloop
-from repositories import Manage, managing, put, times
+from repositories import Manage, Managed, managing, put, times
+from room_models import PROBES, Probe, word
 from served_models import Echo
 from serving import LoopFactory, Running, served
 
@@ -53,6 +54,24 @@ def serve(new_loop: LoopFactory) -> Iterator[Serve]:
 def manage(new_loop: LoopFactory) -> Iterator[Manage]:
     with managing(new_loop) as start:
         yield start
+
+
+@pytest.fixture
+def probe(tmp_path: Path) -> Iterator[Probe]:
+    PROBES[str(tmp_path)] = Probe()
+    yield PROBES[str(tmp_path)]
+    PROBES.pop(str(tmp_path)).end()
+
+
+@pytest.fixture
+def start(manage: Manage, probe: Probe, tmp_path: Path) -> Callable[..., Managed]:
+    """`start(n, ...)`: a server of the models m1 to mN, which answer x * 1 to x * N."""
+
+    def started(count: int, *more: str, room: int | None = 1, **options: object) -> Managed:
+        words = [word(tmp_path, f"m{n}", n) for n in range(1, count + 1)]
+        return manage(*words, *more, max_loaded_models=room, executor="thread", **options)
+
+    return started
 
 
 @pytest.fixture

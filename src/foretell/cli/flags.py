@@ -274,6 +274,10 @@ class ServerFlags:
     """How long SIGTERM leaves the door open, while readiness says no, before it drains."""
     drain_timeout_s: float | None = None
     """How long SIGTERM waits for accepted requests, and a version that was replaced is kept for those it has."""
+    max_loaded_models: int | None = None
+    """Most versions of models in memory; the others wait on disk for a request. If not set: all are in memory."""
+    idle_unload_s: float | None = None
+    """Let a version that had no request for so long go from memory, until the next one. If not set: it stays."""
     watch: bool | None = None
     """Load a model anew when its file changes, and versions that come into a folder."""
     watch_interval_s: float | None = None

@@ -8,15 +8,17 @@ from typing import Any
 
 from foretell.backends.opened import Opened, refuse_idle_permissions
 from foretell.backends.python.source import is_reference
-from foretell.catalog import LiveCatalog, Served, check_name
+from foretell.catalog import LiveCatalog, Served
 from foretell.cli.meant import cache_folder, settings_of
 from foretell.cli.telling import Teller
-from foretell.config import ModelSettings
+from foretell.clock import Clock
+from foretell.config import ModelSettings, ServerSettings
 from foretell.cores import usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.profile_file import ProfileFile
 from foretell.engine.recorder import Recorder
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting
+from foretell.model_names import check_name
 from foretell.observe.stats import Stats
 from foretell.remote.opening import Opener
 from foretell.repository.loader import Loader
@@ -110,8 +112,10 @@ def load_all(
     workers: int = 1,
     tells: bool = True,
     tell: Teller | None = None,
+    most: int | None = None,
 ) -> LiveCatalog:
-    """A catalogue of everything named; with `newest`, of REPO/NAME only the newest version.
+    """A catalogue of everything named; with `newest`, of REPO/NAME only the newest version; with `most`, of the first
+    ones.
 
     If one fails, those loaded before are closed again. `workers`: processes that do the same and share the limits.
     `tells`: whether people see notes.
@@ -119,12 +123,14 @@ def load_all(
     loaded: list[Served] = []
     tell = tell or Teller()
     try:
-        for planned in plan(sources, newest=newest):
+        named = plan(sources, newest=newest)
+        for planned in first(named, most):
             for note in planned.notes if tells else ():
                 tell.note(note)
             settings = divided(settings_of(planned, flags).settings, workers)
             loaded.append(load(planned, settings, serves=not newest, workers=workers, tell=tell))
-        refuse_idle_permissions(flags, [served.opened for served in loaded])
+        if len(loaded) == len(named):
+            refuse_idle_permissions(flags, [served.opened for served in loaded])
         if not loaded:
             raise InvalidSetting("there is nothing to serve", expected="a MODEL, NAME=MODEL or a folder of models")
         return LiveCatalog(loaded)
@@ -134,26 +140,42 @@ def load_all(
         raise
 
 
+def first(planned: Sequence[Planned], most: int | None) -> list[Planned]:
+    """At most so many, in their order: the newest version of each model before older ones."""
+    if most is None or most >= len(planned):
+        return list(planned)
+    newest = {one.name or one.source: at for at, one in enumerate(planned)}.values()
+    chosen = sorted(range(len(planned)), key=lambda at: (at not in newest, at))[:most]
+    return [planned[at] for at in sorted(chosen)]
+
+
 def loader_of(
     words: Sequence[str],
     flags: Mapping[str, Any],
     say: Say,
-    patience_s: float,
+    settings: ServerSettings,
     *,
     workers: int = 1,
     tells: bool = True,
+    clock: Clock | None = None,
 ) -> Loader:
-    """Everything named, loaded, and ready to be replaced; see `Loader` and `load_all`."""
+    """Everything named, and ready to be replaced: loaded, but for those that the settings have no room for; see
+    `Loader` and `load_all`."""
     sources = CommandLine(words, flags, workers, say)
     before = sources.look()
-    tell = say if isinstance(say, Teller) else None
-    catalog = load_all(words, flags, workers=workers, tells=tells, tell=tell)
-    loader = Loader(catalog, sources, say, patience_s=patience_s)
-    for (name, version), planned in before.found.items():
+    tell, most = say if isinstance(say, Teller) else None, settings.max_loaded_models
+    if most is not None and before.problems:  # what is not loaded now is looked at all the same
+        raise before.problems[0].error
+    catalog = load_all(words, flags, workers=workers, tells=tells, tell=tell, most=most)
+    loader = Loader(catalog, sources, say, patience_s=settings.drain_timeout_s)
+    for key, planned in before.found.items():
         loader.intake.note(planned)
-        opened = loader.catalog.resolve(name, version).opened
-        if not opened.model.apart:
-            sources.check_import(planned.source, opened.digest)
+        served = loader.intake.serving(key)
+        if served is None:
+            loader.intake.put_away(planned)
+        elif not served.opened.model.apart:
+            sources.check_import(planned.source, served.opened.digest)
+    loader.keep_room(settings, clock)
     return loader
 
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from foretell.catalog import Catalog
+from foretell.catalog import LiveCatalog
 from foretell.cli.collector import Collector
 from foretell.cli.greeting import serving_on
 from foretell.cli.loading import loader_of
-from foretell.cli.notes import STOPPING, leaving
+from foretell.cli.notes import STOPPING, counted, leaving
 from foretell.cli.telling import Teller
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError
@@ -82,15 +82,14 @@ def run(models: Sequence[str], flags: Mapping[str, Any], settings: ServerSetting
     """Serves `models`, with `flags` of theirs, until it is told to stop. Returns the exit code."""
     asked = _hang_ups()
     loader = loader_of(
-        models, flags, place.tell, settings.drain_timeout_s, workers=place.workers, tells=place.tells
+        models, flags, place.tell, settings, workers=place.workers, tells=place.tells
     )  # fmt: skip
     catalog = loader.catalog
     try:
         return run_on_loop(_serve(loader, divided(settings, place.workers), place, asked))
     finally:
-        for name in catalog.names():
-            for version in catalog.versions(name):
-                catalog.resolve(name, version).engine.close()
+        for served in catalog.loaded():
+            served.engine.close()
 
 
 def _hang_ups() -> list[int]:
@@ -126,7 +125,7 @@ async def _serve(loader: Loader, settings: ServerSettings, place: Place, asked: 
         return 0
     watching = loop.create_task(watcher.run())
     loads = loader.intake.loads
-    collector = Collector(rss_bytes, lambda: loads.outcomes["reloaded"] + loads.unloads)
+    collector = Collector(rss_bytes, lambda: loads.outcomes["reloaded"] + loads.unloads + loader.evictions)
     collector.start(loop)
     await stopping.wait()
     if settings.drain_delay_s:
@@ -156,13 +155,12 @@ def _reload(application: Application, watcher: Watcher, place: Place) -> None:
         place.tell(f"read again: {' and '.join(read)}", event="reloaded", read=read)
 
 
-def _about(catalog: Catalog) -> list[str]:
+def _about(catalog: LiveCatalog) -> list[str]:
     """A line for each version of each model."""
     lines = []
-    for name in catalog.names():
-        for version in catalog.versions(name):
-            served = catalog.resolve(name, version)
-            rows, tensors = served.spec.batch is not None, served.spec.inputs or ()
-            inputs = ", ".join(f"{t.name} {t.describe(rows=rows)}" for t in tensors) or "inputs not known yet"
-            lines.append(f"{name} version {version} ({served.opened.framework}): {inputs}")
-    return lines
+    for served in catalog.loaded():
+        rows, tensors = served.spec.batch is not None, served.spec.inputs or ()
+        inputs = ", ".join(f"{t.name} {t.describe(rows=rows)}" for t in tensors) or "inputs not known yet"
+        lines.append(f"{served.name} version {served.version} ({served.opened.framework}): {inputs}")
+    away = len(catalog.known()) - len(lines)
+    return [*lines, f"{counted(away, 'more model')}, loaded when asked for"] if away else lines

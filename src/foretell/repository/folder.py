@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from foretell.catalog import check_name, check_version
 from foretell.config import Layer
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting
+from foretell.model_names import check_name, check_version
 from foretell.repository.settings import MODEL_FILE, model_layers
 
 _LAYOUT = "NAME/VERSION/artefact, such as digits/1/model.onnx"

@@ -11,9 +11,9 @@ from typing import Literal
 from foretell.backends.artefact_file import find_artefact, name_of
 from foretell.backends.formats import is_artefact
 from foretell.backends.python.source import is_reference
-from foretell.catalog import check_name
 from foretell.config import Layer
 from foretell.errors import InferenceError, InvalidModel
+from foretell.model_names import check_name
 from foretell.repository.folder import Found, Problem, each_model, each_version, holds_versions, scan, scan_model
 from foretell.repository.settings import MODEL_FILE, model_layers
 from foretell.repository.stamp import Stamp, stamp_of

@@ -28,11 +28,20 @@ class Retirement:
     def __iter__(self) -> Iterator[Key]:
         return iter(set(self._ending.values()))
 
-    def begin(self, served: Served) -> None:
-        """To be called when no new request can reach it."""
-        task = asyncio.get_running_loop().create_task(self._end(served))
+    @property
+    def under_way(self) -> set[asyncio.Task[None]]:
+        """The ends that are not yet there: each is of a version that is still in memory."""
+        return set(self._ending)
+
+    def begin(self, served: Served, patience_s: float | None = None) -> asyncio.Task[None]:
+        """To be called when no new request can reach it. `patience_s`: for this one. The task is done when it is
+        closed."""
+        task = asyncio.get_running_loop().create_task(
+            self._end(served, self._patience_s if patience_s is None else patience_s)
+        )
         self._ending[task] = served.name, served.version
         task.add_done_callback(self._ending.pop)
+        return task
 
     async def ended(self, *keys: Key, limit_s: float | None = None) -> None:
         """Returns when all of these have ended, or after `limit_s`."""
@@ -40,9 +49,9 @@ class Retirement:
         if waiting:
             await asyncio.wait(waiting, timeout=limit_s)
 
-    async def _end(self, served: Served) -> None:
+    async def _end(self, served: Served, patience_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(patience_s):
                 await served.engine.drain()
         with contextlib.suppress(InferenceError):
             await Aside(served.engine.close, "close").result(_CLOSE_S)

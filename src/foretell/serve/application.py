@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from foretell.catalog import Catalog, Served
+from foretell.catalog import Away, Catalog, Known, Served
 from foretell.clock import Clock, SystemClock
 from foretell.config import ServerSettings
 from foretell.errors import InferenceError, ModelNotFound, NotReady
@@ -18,6 +18,7 @@ from foretell.repository.loader import Loader
 from foretell.serve.canary import Canaries
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.error_reply import error_body
+from foretell.serve.cold import cold_route
 from foretell.serve.exchange import Exchange
 from foretell.serve.guard import Guard
 from foretell.serve.later import Later
@@ -56,10 +57,11 @@ class Application:
     ) -> None:
         self.catalog, self.settings, self.loader = catalog, settings, loader
         self.server = HttpServer(self, settings)
-        self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self._begin, self.fail)
+        self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self.begin, self.fail)
         self.canaries = Canaries(settings.canary, catalog)
         self._later = Later(self.told)
         self.repository: RepositoryCalls | None = None
+        self.room = loader.room if loader is not None else None
         if loader is not None:
             self.repository = RepositoryCalls(loader, settings, self._later, self.unpacker.unpack)
         now = (clock or SystemClock()).monotonic
@@ -76,6 +78,8 @@ class Application:
 
     async def start(self) -> None:
         """Listens. From now on the catalogue changes on this thread only."""
+        if self.room is not None:
+            self.room.start()
         await self.server.start()
 
     def share(self, sockets: list[socket.socket], turn: Turn) -> None:
@@ -113,9 +117,12 @@ class Application:
         if key is None or not self.server.welcomes:
             return self.ready
         try:
-            return self.catalog.resolve(*key).engine.ready
+            found = self.catalog.find(*key)
         except ModelNotFound:
             return False
+        if isinstance(found, Away):
+            return self.loader is not None and self.loader.answers(found)
+        return found.engine.ready
 
     def handle(self, exchange: Exchange) -> None:
         """Answers now, or leaves the exchange with the engine. Never raises."""
@@ -128,7 +135,7 @@ class Application:
         except Exception as error:
             self.fail(exchange, error)
 
-    def _begin(self, exchange: Exchange, handler: Handler) -> None:
+    def begin(self, exchange: Exchange, handler: Handler) -> None:
         """As `handle`, for a request that has passed its checks."""
         try:
             handler(exchange)
@@ -222,7 +229,7 @@ class Application:
 
     def _is_served(self, served: Served) -> bool:
         try:
-            return self.catalog.resolve(served.name, served.version) is served
+            return self.catalog.find(served.name, served.version) is served
         except ModelNotFound:
             return False
 
@@ -238,7 +245,7 @@ class Application:
 
     def _openapi(self, exchange: Exchange) -> None:
         needs_token, repository = self.guard.needs_token, self.repository is not None
-        exchange.respond(json_reply(document(self.all_served(), needs_token=needs_token, repository=repository)))
+        exchange.respond(json_reply(document(self.catalog.known(), needs_token=needs_token, repository=repository)))
 
     def _live(self, exchange: Exchange) -> None:
         exchange.respond(json_reply({"live": True, "ready": self.ready}))
@@ -258,13 +265,19 @@ class Application:
         canary = self.canaries.of(name) if version is None else None
         if version is None:
             version = self.canaries.version(name)
-        served = self._resolve(name, version)
-        door = self._door(served)
+        route = self.route_to(self._resolve(name, version), verb)
+        if canary is None or b"POST" not in route.methods:
+            return route
+        ours = self.route_to(self._resolve(name, canary.version), verb)
+        return Route({b"POST": canary.split(ours.methods[b"POST"], route.methods[b"POST"])}, "infer")
+
+    def route_to(self, known: Known, verb: str) -> Route:
+        """What leads to a version, whether it is in memory or not: one method."""
+        if isinstance(known, Away):
+            return cold_route(self, known, verb)
+        door = self._door(known)
         if verb in ("infer", "generate", "generate_stream"):
-            if canary is not None:
-                ours = self._door(self._resolve(name, canary.version))
-                return Route({b"POST": canary.split(ours.post(verb), door.post(verb))}, "infer")
-            usual = verb == "infer" and not served.engine.model.only_streams
+            usual = verb == "infer" and not known.only_streams
             return Route({b"POST": door.post(verb)}, "infer", usual=door if usual else None)
         handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
         return Route({b"GET": handlers[verb]}, "infer")
@@ -277,9 +290,9 @@ class Application:
             self._doors[served.name, served.version] = door
         return door
 
-    def _resolve(self, name: str, version: str | None) -> Served:
+    def _resolve(self, name: str, version: str | None) -> Known:
         try:
-            return self.catalog.resolve(name, version)
+            return self.catalog.find(name, version)
         except ModelNotFound:
             if self.loader is not None and self.loader.is_loading(name, version):
                 raise NotReady("the model is loading", where=f"model {name!r}", fix="try again later") from None
@@ -301,7 +314,3 @@ class Application:
     def metrics(self) -> str:
         """Of this process."""
         return metrics_of(self)
-
-    def all_served(self) -> list[Served]:
-        """Every version of every model."""
-        return [self.catalog.resolve(n, v) for n in self.catalog.names() for v in self.catalog.versions(n)]

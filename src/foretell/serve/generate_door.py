@@ -67,6 +67,8 @@ class GenerateDoor:
         except InferenceError as error:
             self.refused(exchange, error)
             raise
+        if self.application.room is not None:
+            self.application.room.note((self._door.served.name, self._door.served.version))
         reply = self.make(kind)(exchange, request, self)
         exchange.work = reply
         try:

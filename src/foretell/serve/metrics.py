@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from foretell.catalog import Away, Known
 from foretell.engine.decisions import by_device, gauges
 from foretell.observe import prometheus
 from foretell.observe.process import process_exposition, rss_bytes
 from foretell.observe.stats import Stats
+from foretell.repository.loader import Loader
 
 if TYPE_CHECKING:
     from foretell.serve.application import Application
@@ -16,21 +18,8 @@ if TYPE_CHECKING:
 def metrics_of(application: Application) -> str:
     """Of this process."""
     server = application.server
-    models = [
-        prometheus.ModelMetrics(
-            served.name,
-            served.version,
-            served.engine.recorder,
-            served.engine.waiting_rows,
-            served.engine.cached_rows,
-            served.engine.ready,
-            gauges(served.engine),
-            served.engine.streams.running if served.engine.streams else 0,
-            by_device(served.engine),
-        )
-        for served in application.all_served()
-        if isinstance(served.engine.recorder, Stats)
-    ]
+    known, loader = application.catalog.known(), application.loader
+    models = [_of(one, one.recorder, loader) for one in known if isinstance(one.recorder, Stats)]
     figures = {
         "http_connections": float(server.connections),
         "http_connections_refused_total": float(server.refused_connections),
@@ -48,4 +37,27 @@ def metrics_of(application: Application) -> str:
     text = prometheus.exposition(models, figures, server.responses_by_class()) + process_exposition()
     if application.prediction_log is not None:
         text += application.prediction_log.exposition()
-    return text if application.loader is None else text + application.loader.intake.loads.exposition()
+    if loader is not None:
+        text += loader.intake.loads.exposition()
+        text += loader.room.exposition() if loader.room is not None else ""
+    return text
+
+
+def _of(one: Known, stats: Stats, loader: Loader | None) -> prometheus.ModelMetrics:
+    if isinstance(one, Away):
+        wanted, key = loader.wanted if loader is not None else None, (one.name, one.version)
+        waiting = wanted.waiting(key) if wanted is not None else 0
+        ready = loader is not None and loader.answers(one)
+        return prometheus.ModelMetrics(one.name, one.version, stats, waiting, 0, ready)
+    engine = one.engine
+    return prometheus.ModelMetrics(
+        one.name,
+        one.version,
+        stats,
+        engine.waiting_rows,
+        engine.cached_rows,
+        engine.ready,
+        gauges(engine),
+        engine.streams.running if engine.streams else 0,
+        by_device(engine),
+    )

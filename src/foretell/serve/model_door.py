@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from foretell.catalog import Served
@@ -45,6 +46,9 @@ class ModelDoor:
         batcher.delivery.after = application.server.flush
         self.submit = engine.submitter(loop)
         self.submit_alone = batcher.submit_alone if self.submit == batcher.submit else self.submit
+        if application.room is not None:
+            noting = partial(application.room.noting, (served.name, served.version))
+            self.submit, self.submit_alone = noting(self.submit), noting(self.submit_alone)
         self.now = engine.clock.monotonic
         self.timeout_s = min(settings.request_timeout_s, engine.settings.timeout_s or settings.request_timeout_s)
 

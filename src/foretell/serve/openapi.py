@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 import foretell
-from foretell.catalog import Served
+from foretell.catalog import Known
 from foretell.serve.codecs.oip_schema import reply_schema, request_schema
+from foretell.types import ModelSpec
 
 Doc = dict[str, Any]
 
@@ -68,7 +69,7 @@ _JSON_LENGTH = {
 _NAME = {"name": "model_name", "in": "path", "required": True, "schema": _TEXT}
 
 
-def document(models: Iterable[Served], *, needs_token: bool, repository: bool) -> Doc:
+def document(models: Iterable[Known], *, needs_token: bool, repository: bool) -> Doc:
     """`repository`: whether models can be loaded and unloaded by call."""
     paths: Doc = {
         "/": {"get": _get("overview", "What is there", "Overview")},
@@ -104,20 +105,21 @@ def document(models: Iterable[Served], *, needs_token: bool, repository: bool) -
 _OPEN = frozenset(("/", "/v2", "/v2/health/live", "/v2/health/ready"))
 
 
-def _add_model(paths: Doc, schemas: Doc, served: Served) -> None:
-    """The routes of one version. The newest one, for which `paths` has to come last, also has those without one."""
-    name, version = served.name, served.version
+def _add_model(paths: Doc, schemas: Doc, served: Known) -> None:
+    """The routes of one version. The newest one, for which `paths` has to come last, also has those without one. Of
+    one that has never been in memory nobody knows yet what it takes."""
+    name, version, spec = served.name, served.version, served.spec or ModelSpec()
     key = f"{_safe(name)}.{version}"
-    schemas[f"{key}.Request"] = request_schema(served.spec)
-    schemas[f"{key}.Reply"] = reply_schema(name, version, served.spec)
+    schemas[f"{key}.Request"] = request_schema(spec)
+    schemas[f"{key}.Reply"] = reply_schema(name, version, spec)
     base = f"/v2/models/{quote(name, safe='')}"
     for path, tag in ((base, _safe(name)), (f"{base}/versions/{version}", key)):
         paths[path] = {"get": _get(f"{tag}.metadata", f"What {name} takes and gives", "Model")}
         paths[f"{path}/ready"] = {"get": _ready(f"{tag}.ready", f"Whether {name} answers", "ModelReady")}
         paths[f"{path}/config"] = {"get": _get(f"{tag}.config", f"How {name} runs", "Config")}
-        if not served.engine.model.only_streams:
+        if not served.only_streams:
             paths[f"{path}/infer"] = {"post": _infer(f"{tag}.infer", name, key)}
-        if served.spec.streams:
+        if spec.streams:
             paths[f"{path}/generate"] = {"post": _generate(f"{tag}.generate", name, _json({"type": "object"}))}
             events: Doc = {"text/event-stream": {"schema": _TEXT}}
             paths[f"{path}/generate_stream"] = {"post": _generate(f"{tag}.generate_stream", name, events)}

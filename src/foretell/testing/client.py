@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from foretell.backends import open_model
-from foretell.catalog import Served, StaticCatalog, check_name
+from foretell.catalog import Served, StaticCatalog
 from foretell.config import Layer, ModelSettings, ServerSettings, resolve
 from foretell.engine.engine import Engine
 from foretell.errors import (
@@ -27,6 +27,7 @@ from foretell.errors import (
     Overloaded,
 )
 from foretell.model import Model
+from foretell.model_names import check_name
 from foretell.observe.stats import Stats
 from foretell.serve.application import Application
 from foretell.serve.in_process import InProcess, Received

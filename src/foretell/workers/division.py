@@ -10,7 +10,7 @@ _SHARED = {"max_buffered_bytes", "max_connections", "max_queue_size"}
 _RATE = "rate_per_s"
 _BURST = "rate_burst"
 """Divided, too, by whoever keeps count of callers (`foretell.serve.guard`)."""
-_EACH = {"cache_size", "replicas", "max_replicas", "slo_ms"}
+_EACH = {"cache_size", "max_loaded_models", "replicas", "max_replicas", "slo_ms"}
 """What every worker has for itself, since their memory is their own, and so are the calls they measure: where each
 keeps to an objective, all of them do. 0 and None are nothing, in each as in all."""
 _CORES = "threads"
