@@ -18,7 +18,7 @@ from postgres import Postgres
 
 from foretell.batch.sql import sqlite_rows
 from foretell.batch.sql.address import parse
-from foretell.batch.sql.helper import here
+from foretell.batch.sql.helper import ask, here
 from foretell.batch.sql.messages import Publish, ReadQuery
 from foretell.batch.sql.names import TableName, folder_name, parse_table
 from foretell.batch.sql.publishing import publish
@@ -133,3 +133,13 @@ def test_a_database_of_sqlite_that_is_locked_is_tried_again_and_named(
             spool(task, lambda reply: None, clock)
     assert clock.slept == [0.5, 1.0, 2.0]
     spool(task, lambda reply: None, clock)
+
+
+def test_times_in_nanoseconds_in_lists_keep_all_their_digits(tmp_path: Path, postgres: Postgres) -> None:
+    """Which need pandas: the driver's process does without it for everything else."""
+    moments = pa.array([[[1_600_000_000_123_456_789]]], pa.list_(pa.list_(pa.timestamp("ns"))))
+    pq.write_table(pa.table({"id": [1], "moments": moments}), tmp_path / "part.parquet")
+    asked = Publish(here(), postgres.url, ("", "moments"), [str(tmp_path / "part.parquet")], [], "job", 1, "m", "1",
+                    "d", "c")  # fmt: skip
+    ask(asked, lambda rows: None)
+    assert postgres.do("select moments::text from moments") == [('[["2020-09-13 12:26:40.123456789"]]',)]

@@ -46,8 +46,7 @@ def _answered(task: Task, channel: Channel) -> Reply:
 
 class _NoFrames(MetaPathFinder):
     """Finds neither pandas nor Polars. The driver of PostgreSQL imports both where they are installed, which takes
-    longer than all else here, and uses neither. Only lists of times in nanoseconds, as JSON, need pandas: there are
-    none but in what is published."""
+    longer than all else here, and uses neither. Only times in nanoseconds, in lists that become JSON, need pandas."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname in ("pandas", "polars"):
@@ -55,7 +54,7 @@ class _NoFrames(MetaPathFinder):
 
 
 def _done(task: Task, channel: Channel) -> Reply:
-    if not isinstance(task, Publish) and parse(task.address, task.place.folder).kind == "postgresql":
+    if parse(task.address, task.place.folder).kind == "postgresql" and not _needs_pandas(task):
         sys.meta_path.insert(0, _NoFrames())
     if isinstance(task, ReadQuery):
         from foretell.batch.sql.spooling import spool
@@ -68,6 +67,14 @@ def _done(task: Task, channel: Channel) -> Reply:
         return look_up(task)
     publish(task)
     return Done()
+
+
+def _needs_pandas(task: Task) -> bool:
+    if not isinstance(task, Publish):
+        return False
+    from foretell.batch.sql.publishing import schema_of
+
+    return any("[ns]" in str(kind) for kind in schema_of(task).types)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from foretell.batch.sql.address import Database, parse
 from foretell.batch.sql.messages import Looked, LookUp, Publish
@@ -43,7 +44,7 @@ def publish(task: Publish) -> None:
         if tables is None:
             raise RuntimeError("what is written to is made")
         tables.begin()
-        columns = tables.columns(_schema(task.files[0])) if task.files else ()
+        columns = tables.columns(schema_of(task)) if task.files else ()
         now = _made(task, name, columns)
         state = tables.state()
         how = step(state, now, task.allowed)
@@ -72,8 +73,12 @@ def _made(task: Publish, name: TableName, columns: Columns) -> Made:
                 json.dumps([list(column) for column in columns]), written)  # fmt: skip
 
 
-def _schema(file: str) -> object:
+def schema_of(task: Publish) -> Any:
+    """Of the Arrow columns of its parts, which all have the same; empty where there are none."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as opened_file:
+    if not task.files:
+        return pa.schema([])
+    with pq.ParquetFile(task.files[0]) as opened_file:
         return opened_file.schema_arrow
