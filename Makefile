@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The lock has this release of it, whatever newer one there is.
 TORCH := torch==2.13.0
 
-.PHONY: help demo test lint check bench soak lock clean
+.PHONY: help demo test lint style types suite check bench soak lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    make small models, predict one by one and in batches, serve, compare, prove"
-	@echo "make test    lint, then every test in random order"
+	@echo "make test    lint, and every test in random order"
 	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make bench   the benchmarks, each beside its limit and its peers; in 6 minutes: make bench ARGS=--quick"
 	@echo "make soak    the long tests (needs wrk)"
@@ -24,15 +24,23 @@ demo: $(VENV)/.demo
 
 # Two files at a time: most tests wait for a process, a socket or a clock now and then. What a file shares is made once.
 # Thousands of processes import foretell: none of them is to compile it, whatever PYTHONDONTWRITEBYTECODE says.
-test: lint
+# While the tests are collected, mypy has a core for itself.
+test: $(VENV)/.dev style
 	$(BIN)/python -m compileall -q src tests/helpers
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(MAKE) --no-print-directory --jobs 2 types suite
 
-lint: $(VENV)/.dev
+lint: style types
+
+style: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+suite: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
