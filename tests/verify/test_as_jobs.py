@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from foretell.columns import Batch, Bytes, Column, Dense
+from foretell.compare import Difference, compare, difference
 from foretell.forms import to_batch
 from foretell.forms.files import read
 from foretell.forms.fit import bfloat16_floats
 from foretell.types import DataType, ModelSpec, TensorSpec
 from foretell.verify.as_jobs import _read, column_of, write_rows
-from foretell.verify.compare import Difference, compare, difference
 
 
 @pytest.mark.parametrize("kind", [DataType.FP16, DataType.BF16])

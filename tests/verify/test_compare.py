@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as arrays
 
 from foretell.certificate import Difference
 from foretell.columns import Batch, Bytes, Column, Dense, Ragged
+from foretell.compare import compare, merged
 from foretell.errors import RowError
-from foretell.verify.compare import compare, merged
 from foretell.verify.ways import threads_to_try, ways
 
 FLOATS = arrays.arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 3)))

@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 
 from foretell.columns import Array, Batch, Bytes, Column, Dense, Index, Ragged
+from foretell.compare import Answered, values_of
 from foretell.errors import InvalidInput, ModelError, RowError
 from foretell.forms.values import to_python
 from foretell.types import ModelSpec
 from foretell.verify.asked import Asked
-from foretell.verify.compare import Answered, values_of
 
 _START = "import sys; from foretell.cli import main; sys.exit(main())"
 _ROW = "foretell_row"

@@ -12,13 +12,13 @@ from urllib.parse import quote
 import numpy as np
 
 from foretell.columns import Array, Batch, Bytes, Dense, Index, Ragged
+from foretell.compare import Answered
 from foretell.demo.server import serving
 from foretell.errors import InferenceError, InvalidInput, ModelError, RowError
 from foretell.forms.values import to_numpy
 from foretell.testing.tensors import decoded, encoded
 from foretell.types import ModelSpec
 from foretell.verify.asked import Asked
-from foretell.verify.compare import Answered
 from foretell.verify.ways import Way
 
 _AT_A_TIME = 16

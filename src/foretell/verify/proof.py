@@ -17,6 +17,7 @@ import foretell
 from foretell.backends.artefact_file import has_threads
 from foretell.certificate import FORMAT, Certificate, Check
 from foretell.columns import Batch
+from foretell.compare import Answered, compare
 from foretell.cores import usable_cores
 from foretell.engine.engine import Engine
 from foretell.engine.identity import variant_of
@@ -25,7 +26,6 @@ from foretell.forms.values import to_python
 from foretell.types import ModelSpec
 from foretell.verify.as_jobs import as_batch, as_stream, is_text, write_rows
 from foretell.verify.asked import Asked
-from foretell.verify.compare import Answered, compare
 from foretell.verify.in_python import answer_to, answered, digest_now, opened, takes_splits
 from foretell.verify.machine import machine
 from foretell.verify.over_http import is_single, over_http

@@ -5,8 +5,8 @@ A row without a value (a null) is as one with NaN: floats have no other null. Al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import reduce
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,16 +35,45 @@ def compare(reference: Batch, answered: Answered) -> tuple[dict[str, Difference]
     return found, failed
 
 
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """How far rows are apart: each an array [rows].
+
+    `same`: to the bit. `absolute`, `relative`: the largest in the row; infinite where a text, a whole number, NaN, an
+    infinity, a null or a shape differs, for which no number says how far.
+    """
+
+    same: Mask
+    absolute: Array
+    relative: Array
+
+
 def difference(expected: Column | None, got: Column | None, rows: Index, places: Index) -> Difference:
     """Of one output: rows `rows` of what was expected, rows `places` of what came."""
     if expected is None or got is None:
         return Difference(len(rows), None, None, int(rows[0]))
-    first, second = expected.take(rows), got.take(places)
+    found = gaps(expected.take(rows), got.take(places))
+    differing = np.flatnonzero(~found.same)
+    if not len(differing):
+        return _SAME
+    absolute = found.absolute[differing]
+    worst = int(absolute.argmax())
+    row = int(rows[differing[worst]])
+    if np.isinf(absolute[worst]):
+        return Difference(len(differing), None, None, row)
+    return Difference(len(differing), float(absolute[worst]), float(found.relative[differing].max()), row)
+
+
+def gaps(first: Column, second: Column) -> Gaps:
+    """Of as many rows in both."""
     plain = first.valid is None and second.valid is None
     if plain and isinstance(first, Dense) and isinstance(second, Dense) and first.data.shape == second.data.shape:
-        return _of_arrays(first.data, second.data, rows)
-    pairs = zip(values_of(first), values_of(second), rows, strict=True)
-    return reduce(merged, [_of_values(one, other, row) for one, other, row in pairs], _SAME)
+        return _of_arrays(first.data, second.data)
+    each = [_of_values(one, other) for one, other in zip(values_of(first), values_of(second), strict=True)]
+    if not each:
+        return _alike(0)
+    parts = [[g.same for g in each], [g.absolute for g in each], [g.relative for g in each]]
+    return Gaps(*map(np.concatenate, parts))
 
 
 def merged(one: Difference, other: Difference) -> Difference:
@@ -59,39 +88,50 @@ def merged(one: Difference, other: Difference) -> Difference:
     return Difference(rows, worst.absolute, relative, worst.row)
 
 
-def _of_arrays(first: Array, second: Array, rows: Sequence[int] | Index) -> Difference:
+def _alike(rows: int) -> Gaps:
+    return Gaps(np.ones(rows, bool), np.zeros(rows), np.zeros(rows))
+
+
+def _unlike(rows: int) -> Gaps:
+    return Gaps(np.zeros(rows, bool), np.full(rows, np.inf), np.full(rows, np.inf))
+
+
+def _of_arrays(first: Array, second: Array) -> Gaps:
     """Of arrays [rows, ...] of one shape."""
     if not first.size:
-        return _SAME
+        return _alike(len(first))
     if first.dtype != second.dtype:
-        return Difference(len(first), None, None, int(rows[0]))
+        return _unlike(len(first))
     same = _same_bits(first, second).reshape((len(first), -1))
-    differing = np.flatnonzero(~same.all(axis=1))
-    if not len(differing):
-        return _SAME
+    found = _alike(len(first))
+    found.same[:] = same.all(axis=1)
+    differing = np.flatnonzero(~found.same)
+    if first.dtype.kind != "f":
+        found.absolute[differing] = found.relative[differing] = np.inf
+    if first.dtype.kind != "f" or not len(differing):
+        return found
     first, second = (each.reshape((len(each), -1))[differing] for each in (first, second))
     same = same[differing]
-    comparable = same | (np.isfinite(first) & np.isfinite(second)) if first.dtype.kind == "f" else same
-    if not comparable.all():
-        at = int(np.flatnonzero(~comparable.all(axis=1))[0])
-        return Difference(len(differing), None, None, int(rows[differing[at]]))
-    wide = [np.where(same, 0.0, each.astype(np.float64)) for each in (first, second)]
+    comparable = same | (np.isfinite(first) & np.isfinite(second))
+    wide = [np.where(comparable & ~same, each, 0).astype(np.float64) for each in (first, second)]
     size = np.maximum(np.abs(wide[0]), np.abs(wide[1]))
     with np.errstate(over="ignore"):  # of the largest numbers; a certificate has no infinity
         gap = np.minimum(np.abs(wide[0] - wide[1]), np.finfo(np.float64).max)
     relative = np.divide(gap, size, out=np.zeros_like(gap), where=size > 0)
-    worst = int(gap.max(axis=1).argmax())
-    return Difference(len(differing), float(gap.max()), float(relative.max()), int(rows[differing[worst]]))
+    told = comparable.all(axis=1)
+    found.absolute[differing] = np.where(told, gap.max(axis=1), np.inf)
+    found.relative[differing] = np.where(told, relative.max(axis=1), np.inf)
+    return found
 
 
-def _of_values(one: Array | None, other: Array | None, row: int) -> Difference:
+def _of_values(one: Array | None, other: Array | None) -> Gaps:
     """Of one row, where rows differ in length, are strings, or are null."""
     if one is None or other is None:
-        return _SAME if _is_none(one) and _is_none(other) else Difference(1, None, None, int(row))
+        return _alike(1) if _is_none(one) and _is_none(other) else _unlike(1)
     if one.shape == other.shape and "O" not in (one.dtype.kind, other.dtype.kind):
-        return _of_arrays(one[None], other[None], [row])
+        return _of_arrays(one[None], other[None])
     same = one.shape == other.shape and one.tolist() == other.tolist()
-    return _SAME if same else Difference(1, None, None, int(row))
+    return _alike(1) if same else _unlike(1)
 
 
 def _same_bits(first: Array, second: Array) -> Mask:
