@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.online import lanes, large, logged, lost, objective, processes, threads, tiny
+from benchmarks.online import lanes, large, logged, lost, objective, processes, shadowed, threads, tiny
 
 CASES = {
     "tiny": tiny.main,
@@ -11,6 +11,7 @@ CASES = {
     "objective": objective.main,
     "lanes": lanes.main,
     "logged": logged.main,
+    "shadowed": shadowed.main,
     "processes": processes.main,
     "lost": lost.main,
 }

@@ -49,10 +49,8 @@ class Gaps:
 
 
 def difference(expected: Column | None, got: Column | None, rows: Index, places: Index) -> Difference:
-    """Of one output: rows `rows` of what was expected, rows `places` of what came."""
-    if expected is None or got is None:
-        return Difference(len(rows), None, None, int(rows[0]))
-    found = gaps(expected.take(rows), got.take(places))
+    """Of one output: rows `rows` of what was expected, rows `places` of what came. None: there is no such output."""
+    found = gaps(_taken(expected, rows), _taken(got, places))
     differing = np.flatnonzero(~found.same)
     if not len(differing):
         return _SAME
@@ -64,8 +62,15 @@ def difference(expected: Column | None, got: Column | None, rows: Index, places:
     return Difference(len(differing), float(absolute[worst]), float(found.relative[differing].max()), row)
 
 
-def gaps(first: Column, second: Column) -> Gaps:
-    """Of as many rows in both."""
+def _taken(column: Column | None, rows: Index) -> Column | None:
+    return None if column is None else column.take(rows)
+
+
+def gaps(first: Column | None, second: Column | None) -> Gaps:
+    """Of as many rows in both. None, for at most one of them: all its rows differ."""
+    if first is None or second is None:
+        known = second if first is None else first
+        return _unlike(0 if known is None else len(known))
     plain = first.valid is None and second.valid is None
     if plain and isinstance(first, Dense) and isinstance(second, Dense) and first.data.shape == second.data.shape:
         return _of_arrays(first.data, second.data)

@@ -160,6 +160,7 @@ def converted(cls: type[Any], key: str, value: Any, origin: str) -> Any:
 
 
 _PATH = (re.compile(r"[^\0]+"), "a path")
+_SHARE = (re.compile(r"[^=:]+=[1-9][0-9]{0,17}:[0-9]+(\.[0-9]+)?%"), "NAME=VERSION:SHARE%, such as digits=2:5%")
 _FORMS = {
     **dict.fromkeys(
         (
@@ -177,7 +178,8 @@ _FORMS = {
     "unix_socket_mode": (re.compile(r"0?[0-7]{3}"), "permissions in octal, such as 0660"),
     "device": (re.compile(r"\s*[^\s,]+\s*(,\s*[^\s,]+\s*)*"), "a device, or several with commas between"),
     "cors_origins": (re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+"), "origins such as https://a.example, or *"),
-    "canary": (re.compile(r"[^=:]+=[1-9][0-9]{0,17}:[0-9]+(\.[0-9]+)?%"), "NAME=VERSION:SHARE%, such as digits=2:5%"),
+    "canary": _SHARE,
+    "shadow": _SHARE,
     "allowed_hosts": (re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"), "names without a port, or *"),
 }
 

@@ -58,6 +58,8 @@ class ServerSettings:
     """Where the access log is written; None: standard output."""
     canary: tuple[str, ...] = ()
     """Versions that answer a share of the requests that name none, each as "NAME=VERSION:SHARE%"."""
+    shadow: tuple[str, ...] = ()
+    """Versions that are asked a share of the same and compared, each as "NAME=VERSION:SHARE%"."""
     prediction_log: str | None = None
     """File, or folder, for what was asked and answered, as JSON Lines; None: nowhere."""
     prediction_log_sample: float = 1.0

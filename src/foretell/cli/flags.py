@@ -254,6 +254,8 @@ class ServerFlags:
     """Where it is written. If not set: standard output."""
     canary: tuple[str, ...] | None = None
     """NAME=VERSION:SHARE%: let this version answer a share of the requests that name none; repeat the flag."""
+    shadow: tuple[str, ...] | None = None
+    """NAME=VERSION:SHARE%: ask this version a share of the same, and compare; repeat the flag."""
     prediction_log: str | None = None
     """Write what was asked and answered to this file, or folder, as JSON Lines. If not set: nowhere."""
     prediction_log_sample: float | None = None

@@ -46,7 +46,7 @@ class Runner:
                 self._lanes.of(left_over[0]).put_back(left_over)
         if run.batch is None:
             self._free(run)
-        elif self._placement.inline and not run.member.apart:
+        elif self._placement.inline and not run.member.apart and run.member.outstanding == 1:
             run.inline = True
             self._run_inline(run, run.batch)
         elif run.member.apart and self._begin(run, run.batch):

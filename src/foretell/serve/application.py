@@ -15,7 +15,6 @@ from foretell.config import ServerSettings
 from foretell.errors import InferenceError, ModelNotFound, NotReady
 from foretell.observe.prometheus import CONTENT_TYPE
 from foretell.repository.loader import Loader
-from foretell.serve.canary import Canaries
 from foretell.serve.codecs import oip_metadata
 from foretell.serve.codecs.error_reply import error_body
 from foretell.serve.cold import cold_route
@@ -31,9 +30,11 @@ from foretell.serve.prediction_log import prediction_log_of
 from foretell.serve.repository_calls import EXTENSIONS, RepositoryCalls
 from foretell.serve.routes import WHOLE_SERVER, Handler, Route, model_path, path_of
 from foretell.serve.server import HttpServer, Turn
+from foretell.serve.shadow import Shadow
 from foretell.serve.together import Key, Others, Together
 from foretell.serve.tokens import tokens_of
-from foretell.serve.watched_door import WatchedDoor
+from foretell.serve.trials import Trials
+from foretell.serve.watched_door import door_of
 
 _MOST_ROUTES = 4096
 _MOST_URL_BYTES = 512
@@ -58,10 +59,10 @@ class Application:
         self.catalog, self.settings, self.loader = catalog, settings, loader
         self.server = HttpServer(self, settings)
         self.unpacker = Unpacker(self.server.packer, settings.max_body_bytes, self.begin, self.fail)
-        self.canaries = Canaries(settings.canary, catalog)
         self._later = Later(self.told)
         self.repository: RepositoryCalls | None = None
         self.room = loader.room if loader is not None else None
+        self.trials = Trials(settings, catalog, self.room)
         if loader is not None:
             self.repository = RepositoryCalls(loader, settings, self._later, self.unpacker.unpack)
         now = (clock or SystemClock()).monotonic
@@ -71,7 +72,7 @@ class Application:
         self._fixed = self._fixed_routes()
         self._routes: dict[bytes, Route] = {}
         """By the whole URL, as the last requests had it."""
-        self._doors: dict[Key, ModelDoor] = {}
+        self._doors: dict[tuple[Key, Shadow | None], ModelDoor] = {}
         self.together: Together | None = None
         self.prediction_log = prediction_log_of(settings)
         catalog.subscribe(self._catalog_changed)
@@ -105,6 +106,7 @@ class Application:
     async def stop(self) -> None:
         """Not ready, no new connections, answers what was accepted, closes. The engines stay open."""
         await self.server.stop()
+        await asyncio.to_thread(self.trials.close)
         if self.prediction_log is not None:
             await asyncio.to_thread(self.prediction_log.close)
 
@@ -262,32 +264,32 @@ class Application:
             exchange.respond(reply(ready))
 
     def _model_route(self, name: str, version: str | None, verb: str) -> Route:
-        canary = self.canaries.of(name) if version is None else None
-        if version is None:
-            version = self.canaries.version(name)
-        route = self.route_to(self._resolve(name, version), verb)
+        if version is not None:
+            return self.route_to(self._resolve(name, version), verb)
+        rest = self._resolve(name, self.trials.rest(name))
+        route = self.route_to(rest, verb, self.trials.shadow(name))
+        canary = self.trials.canary(name)
         if canary is None or b"POST" not in route.methods:
             return route
         ours = self.route_to(self._resolve(name, canary.version), verb)
         return Route({b"POST": canary.split(ours.methods[b"POST"], route.methods[b"POST"])}, "infer")
 
-    def route_to(self, known: Known, verb: str) -> Route:
+    def route_to(self, known: Known, verb: str, shadow: Shadow | None = None) -> Route:
         """What leads to a version, whether it is in memory or not: one method."""
         if isinstance(known, Away):
             return cold_route(self, known, verb)
-        door = self._door(known)
+        door = self._door(known, shadow)
         if verb in ("infer", "generate", "generate_stream"):
             usual = verb == "infer" and not known.only_streams
             return Route({b"POST": door.post(verb)}, "infer", usual=door if usual else None)
         handlers: dict[str, Handler] = {"": door.metadata, "ready": door.ready, "config": door.config}
         return Route({b"GET": handlers[verb]}, "infer")
 
-    def _door(self, served: Served) -> ModelDoor:
-        door = self._doors.get((served.name, served.version))
+    def _door(self, served: Served, shadow: Shadow | None) -> ModelDoor:
+        key = (served.name, served.version), shadow
+        door = self._doors.get(key)
         if door is None:
-            log = self.prediction_log
-            door = ModelDoor(served, self) if log is None else WatchedDoor(served, self, log)
-            self._doors[served.name, served.version] = door
+            door = self._doors[key] = door_of(served, self, self.prediction_log, shadow)
         return door
 
     def _resolve(self, name: str, version: str | None) -> Known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from foretell.engine.streams import streams_of
@@ -41,7 +42,7 @@ class GenerateDoor:
         """POST .../generate_stream"""
         self._begin(exchange, EventStream)
 
-    def make(self, kind: type[StreamReply]) -> type[StreamReply]:
+    def make(self, kind: type[StreamReply]) -> Callable[..., StreamReply]:
         """What stands for the next stream of this kind."""
         return kind
 

@@ -37,6 +37,7 @@ def metrics_of(application: Application) -> str:
     text = prometheus.exposition(models, figures, server.responses_by_class()) + process_exposition()
     if application.prediction_log is not None:
         text += application.prediction_log.exposition()
+    text += application.trials.exposition()
     if loader is not None:
         text += loader.intake.loads.exposition()
         text += loader.room.exposition() if loader.room is not None else ""

@@ -71,7 +71,7 @@ class ModelDoor:
         work = exchange.work = self.make(plain)(exchange, parts, asked, wanted, self)
         self.submit(work)
 
-    def make(self, plain: bool) -> type[InferWork]:
+    def make(self, plain: bool) -> Callable[..., InferWork]:
         """What stands for the next request in the engine."""
         return InferWork if plain else ExplainedWork
 
@@ -145,7 +145,7 @@ class ModelDoor:
         most = served.engine.settings.max_batch_size
         config = oip_metadata.model_config(served.name, served.opened.framework, served.spec, most)
         exchange.respond(
-            json_reply({**config, "foretell": decisions(served.engine) | self.application.canaries.report(served.name)})
+            json_reply({**config, "foretell": decisions(served.engine) | self.application.trials.report(served.name)})
         )
 
     def ready(self, exchange: Exchange) -> None:

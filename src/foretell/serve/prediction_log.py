@@ -30,9 +30,9 @@ class PredictionLog:
         rotation = Rotation(path, settings.prediction_log_file_bytes, settings.prediction_log_files)
         self.records = RecordWriter(LineFile(path, _MODE, rotation), self._lines, f"the prediction log {path}")
 
-    def chooses(self) -> bool:
-        """Whether the next request is one of the sample."""
-        return self._sample >= 1 or self._random.random() < self._sample
+    def choose(self) -> PredictionLog | None:
+        """Itself, where the next request is one of the sample."""
+        return self if self._sample >= 1 or self._random.random() < self._sample else None
 
     def add(self, record: Answered) -> None:
         self.records.add(record, record.size)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foretell.catalog import Served
@@ -27,14 +28,34 @@ class Observer(Protocol):
     most_bytes: int
     """Of the values of a request, as text; of larger ones it wants to have none."""
 
-    def chooses(self) -> bool:
-        """Whether it wants to know of the next request."""
+    def choose(self) -> Observer | None:
+        """Who wants to know of the next request; None: nobody."""
 
     def add(self, record: Answered) -> None:
-        """Takes what became of a request that it has chosen."""
+        """Takes what became of a request that was chosen."""
 
     def lost(self) -> None:
         """The same of one of which nothing can be told."""
+
+
+class Observers:
+    """Several, each of which chooses for itself."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+        self.most_bytes = max(observer.most_bytes for observer in observers)
+
+    def choose(self) -> Observer | None:
+        chosen = [wants for observer in self._observers if (wants := observer.choose()) is not None]
+        return Observers(chosen) if len(chosen) > 1 else chosen[0] if chosen else None
+
+    def add(self, record: Answered) -> None:
+        for observer in self._observers:
+            observer.add(record)
+
+    def lost(self) -> None:
+        for observer in self._observers:
+            observer.lost()
 
 
 class WatchedDoor(ModelDoor):
@@ -46,21 +67,23 @@ class WatchedDoor(ModelDoor):
         self._to_engine, self._alone_to_engine = self.submit, self.submit_alone
         self.submit, self.submit_alone = self._take, self._take_alone
 
-    def make(self, plain: bool) -> type[InferWork]:
-        if not self.observer.chooses():
+    def make(self, plain: bool) -> Callable[..., InferWork]:
+        observer = self.observer.choose()
+        if observer is None:
             return super().make(plain)
-        return WatchedWork if plain else WatchedExplainedWork
+        return partial(WatchedWork if plain else WatchedExplainedWork, observer)
 
     def refused(self, exchange: Exchange, error: InferenceError) -> None:
         super().refused(exchange, error)
-        if self.observer.chooses():
-            self.told(exchange, error, error_status(error)[0])
+        self.told(exchange, error)
 
-    def told(self, exchange: Exchange, error: InferenceError, status: int) -> None:
-        """Of a request that never came to the engine."""
-        record = begun(exchange, self.served.name, self.served.version, self.served.spec)
-        record.failed(error, status)
-        self.observer.add(record)
+    def told(self, exchange: Exchange, error: InferenceError) -> None:
+        """Of a request that never came to the engine, where somebody chooses it."""
+        observer = self.observer.choose()
+        if observer is not None:
+            record = begun(exchange, self.served.name, self.served.version, self.served.spec)
+            record.failed(error, error_status(error)[0])
+            observer.add(record)
 
     def post(self, verb: str) -> Callable[[Exchange], None]:
         if verb == "infer":
@@ -84,10 +107,10 @@ class WatchedDoor(ModelDoor):
 
     def _chosen(self, work: Work) -> Work:
         """The work itself, or what stands for it and tells of it: a usual request becomes an ordinary one."""
-        if not isinstance(work, KnownRequest) or not self.observer.chooses():
+        if not isinstance(work, KnownRequest) or (observer := self.observer.choose()) is None:
             return work
         exchange, pattern = work.exchange(), work.pattern
-        watched = WatchedWork(exchange, list(work.parts), pattern.asked, pattern.wanted or None, self)
+        watched = WatchedWork(observer, exchange, list(work.parts), pattern.asked, pattern.wanted or None, self)
         watched.arrived, watched.deadline = work.arrived, work.deadline
         exchange.work, work.ended = watched, True
         return watched
@@ -98,8 +121,9 @@ class _Watched(InferWork):
 
     _door: WatchedDoor
 
-    def __init__(self, exchange: Exchange, *asked: Any) -> None:
+    def __init__(self, observer: Observer, exchange: Exchange, *asked: Any) -> None:
         super().__init__(exchange, *asked)
+        self._observer = observer
         self._error: tuple[Exception, int] | None = None
         self._is_told = False
         self._request_id = exchange.request_id  # asked for now, the reply has the same
@@ -140,14 +164,13 @@ class _Watched(InferWork):
         if self._is_told:
             return
         self._is_told = True
-        door = self._door
         try:
-            door.observer.add(self._record(completed, start))
+            self._observer.add(self._record(completed, start))
         except Exception:  # the request has its answer, and that stands
-            door.observer.lost()
+            self._observer.lost()
 
     def _record(self, completed: Completed | None, start: int) -> Answered:
-        door, most = self._door, self._door.observer.most_bytes
+        door, most = self._door, self._observer.most_bytes
         record = begun(self._exchange, door.served.name, door.served.version, door.served.spec)
         record.total_s = door.now() - self.arrived
         record.hold(self.group, self.rows, self.parts, most)
@@ -167,3 +190,11 @@ class WatchedWork(_Watched):
 
 class WatchedExplainedWork(_Watched, ExplainedWork):
     """One of somebody who asked why the answer takes its time."""
+
+
+def door_of(served: Served, application: Application, *observers: Observer | None) -> ModelDoor:
+    """A door that these watch, as far as they are there."""
+    watching = [observer for observer in observers if observer is not None]
+    if not watching:
+        return ModelDoor(served, application)
+    return WatchedDoor(served, application, watching[0] if len(watching) == 1 else Observers(watching))

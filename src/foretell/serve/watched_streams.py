@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from foretell.engine.work import Group, fields_of
@@ -14,7 +16,7 @@ from foretell.serve.prediction_record import Answered, begun
 from foretell.serve.stream_reply import EventStream, SingleAnswer, StreamReply
 
 if TYPE_CHECKING:
-    from foretell.serve.watched_door import WatchedDoor
+    from foretell.serve.watched_door import Observer, WatchedDoor
 
 _GAVE_UP = 499
 
@@ -28,25 +30,22 @@ class WatchedGenerateDoor(GenerateDoor):
 
     def refused(self, exchange: Exchange, error: InferenceError) -> None:
         super().refused(exchange, error)
-        if self._watched.observer.chooses():
-            self._watched.told(exchange, error, error_status(error)[0])
+        self._watched.told(exchange, error)
 
-    def make(self, kind: type[StreamReply]) -> type[StreamReply]:
-        if not self._watched.observer.chooses():
+    def make(self, kind: type[StreamReply]) -> Callable[..., StreamReply]:
+        observer = self._watched.observer.choose()
+        if observer is None:
             return kind
-        return WatchedEventStream if kind is EventStream else WatchedSingleAnswer
+        return partial(WatchedEventStream if kind is EventStream else WatchedSingleAnswer, observer)
 
-    def told(self, record: Answered) -> None:
-        self._watched.observer.add(record)
-
-    def record_of(self, reply: _Watched) -> Answered:
+    def record_of(self, reply: _Watched, most_bytes: int) -> Answered:
         """Of a stream that has ended, well."""
         served, call = self._watched.served, reply.call
         record = begun(reply.exchange, served.name, served.version, served.spec)
         record.total_s = self.now() - call.arrived
         record.queue_s = None if call.started is None else call.started - call.arrived
         group, columns = Group(fields_of(call.batch), call.context), list(call.batch.columns.values())
-        record.hold(group, call.batch.rows, columns, self._watched.observer.most_bytes)
+        record.hold(group, call.batch.rows, columns, most_bytes)
         record.more = {"items": call.items}
         return record
 
@@ -56,8 +55,10 @@ class _Watched(StreamReply):
 
     door: WatchedGenerateDoor
 
-    def __init__(self, exchange: Exchange, request: GenerateRequest, door: WatchedGenerateDoor) -> None:
-        self._is_told = False
+    def __init__(
+        self, observer: Observer, exchange: Exchange, request: GenerateRequest, door: WatchedGenerateDoor
+    ) -> None:
+        self._observer, self._is_told = observer, False
         exchange.request_id  # noqa: B018 (asked for now, the reply has the same)
         super().__init__(exchange, request, door)
 
@@ -80,11 +81,11 @@ class _Watched(StreamReply):
         if self._is_told:
             return
         self._is_told = True
-        record = self.door.record_of(self)
+        record = self.door.record_of(self, self._observer.most_bytes)
         if error is not None:
             status = _GAVE_UP if isinstance(error, Cancelled) else error_status(error)[0]
             record.failed(error, 200 if self.begun else status)
-        self.door.told(record)
+        self._observer.add(record)
 
 
 class WatchedEventStream(_Watched, EventStream):
