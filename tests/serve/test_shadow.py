@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from known_requests import patterns, teach
-from served_models import Echo, Gate, InlineEcho, Poison, Scores
+from served_models import WAIT_S, Echo, Gate, InlineEcho, Poison, Scores
 from serving import Running, served
 from streaming_models import Streaming
 from wire import Answer, http, infer, values
@@ -207,6 +207,19 @@ def test_the_end_of_the_server_does_not_wait_for_what_waits(serve: Serve) -> Non
     gate.open_gate()
     server.close()
     assert sum(shadow.counts.values()) == 21 and not shadow._taken_bytes - shadow._ended_bytes
+
+
+def test_the_end_of_the_server_does_not_wait_for_a_call_that_hangs(serve: Serve) -> None:
+    gate = Gate()
+    server = two(serve, gate)
+    server.ask(infer("echo", [0]))
+    gate.wait_entered()
+    server.application.trials.close()
+    thread = shadow_of(server)._thread
+    assert thread is not None and thread.is_alive()
+    gate.open_gate()
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
 
 
 def test_one_that_goes_and_comes_back(serve: Serve) -> None:

@@ -41,6 +41,7 @@ _MOST = 2.0
 """The greatest relative difference that two numbers can have; also where no number says how far values are apart."""
 _RELATIVE = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LONGEST_ERROR = 300
+_PATIENCE_S = 1.0
 
 
 class Shadow:
@@ -111,11 +112,11 @@ class Shadow:
         self.counts[NOT_ANSWERED] += 1
 
     def close(self) -> None:
-        """What waits is not asked any more. A call that is under way is waited for."""
+        """What waits is not asked any more. A call that is under way is waited for, but not for long."""
         self._end.set()
         self._waiting.put(None)
         if self._thread is not None:
-            self._thread.join(self._limit_s)
+            self._thread.join(_PATIENCE_S)
 
     def report(self) -> dict[str, Any]:
         """What `config` says."""
