@@ -25,6 +25,7 @@ from foretell.config import ModelSettings, ServerSettings, settings
 from foretell.engine.work import Work
 from foretell.errors import InvalidSetting, NotReady
 from foretell.model import Context
+from foretell.serve.model_door import InferWork
 from foretell.serve.prediction_log import prediction_file
 from foretell.serve.watched_door import WatchedDoor
 from foretell.types import DataType
@@ -311,3 +312,15 @@ def test_what_the_engine_did_not_even_take_has_an_answer_and_a_line(serve: Serve
         assert wire.send(infer("echo", [3, 4])).answer().status == 503
     found = lines(server, path)
     assert [(line["status"], line["inputs.x"]) for line in found[-3:]] == [(503, [2]), (503, [3]), (503, [4])]
+
+
+def test_a_request_that_the_full_log_loses_goes_its_usual_way(serve: Serve, tmp_path: Path) -> None:
+    server = serve(echo=InlineEcho(), prediction_log=str(tmp_path / "log.jsonl"))
+    log = server.application.prediction_log
+    assert log is not None
+    log.records._most_bytes = 0
+    door = server.on_loop(lambda: server.application._door(server.catalog.resolve("echo"), None))
+    assert door.make(plain=True) is InferWork, "nothing is copied for it"
+    assert values(server.ask(infer("echo", [1]))) == [1]
+    server.close()
+    assert log.records.dropped["queue_full"] == 2 and not log.records.written

@@ -15,6 +15,7 @@ RecordT = TypeVar("RecordT")
 
 QUEUE_FULL, WRITE_FAILED, SHUTDOWN, NOT_ENCODED = "queue_full", "write_failed", "shutdown", "not_encoded"
 _MOST_WAITING_BYTES = 64 << 20
+_SMALL_BYTES = 4096
 _CHUNK_BYTES = 256 << 10
 _MOST_IN_CHUNK = 64
 _LINGER_S = 0.05
@@ -51,6 +52,11 @@ class RecordWriter(Generic[RecordT]):
     @property
     def waiting_bytes(self) -> int:
         return self._waiting_bytes
+
+    @property
+    def full(self) -> bool:
+        """Whether not even a small record would be taken now."""
+        return self._waiting_bytes + _SMALL_BYTES > self._most_bytes
 
     def add(self, record: RecordT, size: int) -> None:
         """Takes a record that holds about `size` bytes, or drops it."""

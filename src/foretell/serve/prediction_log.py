@@ -8,7 +8,7 @@ from pathlib import Path
 from foretell.config import ServerSettings
 from foretell.observe.line_file import LineFile
 from foretell.observe.prometheus import head
-from foretell.observe.records import NOT_ENCODED, RecordWriter
+from foretell.observe.records import NOT_ENCODED, QUEUE_FULL, RecordWriter
 from foretell.observe.rotation import Rotation
 from foretell.serve.prediction_lines import lines_of
 from foretell.serve.prediction_record import Answered
@@ -31,8 +31,14 @@ class PredictionLog:
         self.records = RecordWriter(LineFile(path, _MODE, rotation), self._lines, f"the prediction log {path}")
 
     def choose(self) -> PredictionLog | None:
-        """Itself, where the next request is one of the sample."""
-        return self if self._sample >= 1 or self._random.random() < self._sample else None
+        """Itself, where the next request is one of the sample, and there is room for it. Where there is none, the
+        request is lost here: it costs no record that nobody takes, and goes its usual way."""
+        if self._sample < 1 and self._random.random() >= self._sample:
+            return None
+        if self.records.full:
+            self.records.drop(QUEUE_FULL)
+            return None
+        return self
 
     def add(self, record: Answered) -> None:
         self.records.add(record, record.size)
