@@ -99,8 +99,8 @@ def _from_file(path: Path) -> ModuleType:
 def _of_file(stem: str, path: str) -> list[str]:
     """The names of the modules that were run from a file, in order of time."""
     ours = re.compile(re.escape(stem) + "_[0-9a-f]{12}")
-    modules = [(name, module) for name, module in list(sys.modules.items()) if ours.fullmatch(name)]
-    return [name for name, module in modules if getattr(module, "__file__", None) == path]
+    names = [name for name in list(sys.modules) if name.startswith(stem) and ours.fullmatch(name)]
+    return [name for name in names if getattr(sys.modules.get(name), "__file__", None) == path]
 
 
 def _broken(where: str, error: BaseException) -> InvalidModel:
