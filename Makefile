@@ -25,7 +25,8 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/foretell demo
 
-# Two files at a time: most tests wait for a process, a socket or a clock now and then. What a file shares is made once.
+# Three files at a time, on two cores, too: most tests wait for a process, a socket or a clock now and then. What a
+# file shares is made once.
 # Thousands of processes import foretell: none of them is to compile it.
 # While the tests are collected, mypy has a core for itself.
 test: $(VENV)/.dev style
@@ -43,7 +44,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 suite: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -19,7 +19,7 @@ os.environ["XDG_CACHE_HOME"] = _cache.name
 # Tests import ONNX Runtime themselves, some before foretell does.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-# Two workers and what they start share the cores. Threads of OpenBLAS that find them taken spin: the training of a
+# The workers and what they start share the cores. Threads of OpenBLAS that find them taken spin: the training of a
 # small network took five times as long. Whoever has named a number keeps it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
