@@ -14,6 +14,7 @@ from typing import Any
 
 from foretell.errors import missing_extra
 from foretell.extras import unloadable
+from foretell.warning_filters import within
 
 _QUIET = "3"
 _ITS_OWN = re.compile(rb"[IWE]\d{4} |WARNING: All log messages before absl|To enable the following instructions")
@@ -37,8 +38,8 @@ def import_quietly(name: str, purpose: str) -> Any:
     os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _QUIET) == _QUIET
     try:
-        with _without_its_own_lines() if new and quiet else nullcontext(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        silent = within(warnings.catch_warnings(action="ignore"))
+        with _without_its_own_lines() if new and quiet else nullcontext(), silent:
             found = importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or name, name, purpose) from None

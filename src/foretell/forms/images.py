@@ -15,6 +15,7 @@ from foretell.columns import Array
 from foretell.errors import InvalidInput
 from foretell.extras import needs
 from foretell.types import DataType, ModelSpec, Shape, TensorSpec
+from foretell.warning_filters import alone
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -70,7 +71,7 @@ def opened(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
         from PIL import Image as Pillow
         from PIL import UnidentifiedImageError
     try:
-        with warnings.catch_warnings():
+        with alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # we say it below, as an error
             found = Pillow.open(io.BytesIO(content), formats=_FORMATS)
         with found as image:

@@ -21,6 +21,7 @@ from foretell.backends.quiet_tensorflow import import_quietly
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, ModelError, Unavailable
 from foretell.types import BatchRule, DataType, ModelSpec, TensorSpec
+from foretell.warning_filters import within
 
 _TYPES = {
     "float32": DataType.FP32, "float64": DataType.FP64, "float16": DataType.FP16, "bool": DataType.BOOL,
@@ -126,8 +127,7 @@ def read_file(artefact_path: Path, digest: str, settings: ModelSettings) -> Any:
     if not agreed:
         check_archive(artefact.data, str(artefact_path))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with within(warnings.catch_warnings(action="ignore")):
             return keras.saving.load_model(artefact_path, compile=False, safe_mode=not agreed)
     except Exception as error:
         text = " ".join(str(error).split())[:300] or type(error).__name__

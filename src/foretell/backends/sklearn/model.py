@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from foretell.extras import needs
 from foretell.forms.values import to_column
 from foretell.model import Context, Model
 from foretell.types import ModelSpec, TensorSpec
+from foretell.warning_filters import alone, within
 
 _TOGETHER = {"NMF", "MiniBatchNMF"}
 """They work on all rows of a call until these together are near enough to an end."""
@@ -36,6 +38,9 @@ class SklearnModel(Model):
     """
 
     forks = True
+    _changes_filters = False
+    """Whether a part asks others through scikit-learn's `Parallel`, which has Python's warning filters put aside in
+    each call and put back (https://github.com/scikit-learn/scikit-learn/issues/32631)."""
 
     def __init__(self, read: Callable[[], Any], where: str, settings: ModelSettings) -> None:
         refuse_tuning(settings, "a scikit-learn model")
@@ -63,6 +68,7 @@ class SklearnModel(Model):
         self._answers = answers_of(bare, self._where)
         parts = _parts(estimator)
         self._standard = all(type(step).__module__.startswith("sklearn.") for step in parts)
+        self._changes_filters = any(hasattr(part, "n_jobs") for part in parts)
         told = probe(self._answers, self._inputs, estimator, self._where)
         self._outputs = LearnedOutputs(told)
         names = class_names(steps_of(estimator)[-1]) if steps_of(estimator) else None
@@ -93,7 +99,9 @@ class SklearnModel(Model):
 
     def _answered(self, compute: Answers, batch: Batch) -> Batch:
         try:
-            answers = compute(self._inputs.arrange(batch))
+            rows = self._inputs.arrange(batch)
+            with alone() if self._changes_filters else nullcontext():
+                answers = compute(rows)
         except InferenceError:
             raise
         except Exception as error:
@@ -142,15 +150,14 @@ def check_estimator(estimator: Any, where: str) -> None:
 def with_versions(read: Callable[[], Any], where: str) -> tuple[Any, str | None]:
     """What `read` gives, and the scikit-learn version that wrote it where that is another: one warning for all steps.
 
-    Recording warnings is not safe between threads, so this belongs into loading, never into a call.
+    What others warn of meanwhile is recorded, too, so this belongs into loading, never into a call.
     """
     with needs("scikit-learn", "sklearn", "a scikit-learn model"):
         from sklearn.exceptions import InconsistentVersionWarning
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with within(warnings.catch_warnings(record=True, action="always")) as caught:
         value = read()
     made_with = None
-    for warning in caught:
+    for warning in caught or ():
         if isinstance(warning.message, InconsistentVersionWarning):
             made_with = str(warning.message.original_sklearn_version)
         else:
@@ -181,7 +188,7 @@ def probe(answers: Answers, inputs: Inputs, estimator: Any, where: str) -> tuple
     if count is None:
         return None
     zeros = np.zeros((1, count))
-    with warnings.catch_warnings():
+    with alone(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             if whole:

@@ -21,6 +21,7 @@ from foretell.backends.torch.script import runnable_of as runnable_of_script
 from foretell.config import ModelSettings
 from foretell.errors import InvalidModel, InvalidSetting
 from foretell.types import ModelSpec, TensorSpec
+from foretell.warning_filters import within
 
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -44,8 +45,7 @@ def live_model(value: Any, settings: ModelSettings, where: str, example: object 
 
 def _copied(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     """What was saved and read: `deepcopy` asks its tensors for gradients that they do not have, with a warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that TorchScript is deprecated is for whoever made it
+    with within(warnings.catch_warnings(action="ignore")):  # that TorchScript is deprecated is for whoever made it
         saved = io.BytesIO()
         torch.jit.save(module, saved)
         saved.seek(0)

@@ -18,6 +18,7 @@ from foretell.backends.torch.archive_check import check_program, check_script, k
 from foretell.config import ModelSettings
 from foretell.errors import InferenceError, InvalidModel, InvalidSetting, UnsafeModel
 from foretell.extras import needs
+from foretell.warning_filters import within
 
 if TYPE_CHECKING:
     from foretell.backends.torch.runnable import Runnable
@@ -125,8 +126,7 @@ def _script(path: Path) -> Runnable:
     from foretell.backends.torch.script import runnable_of
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that TorchScript is deprecated is for whoever saves it
+        with within(warnings.catch_warnings(action="ignore")):  # TorchScript's deprecation is for whoever saves it
             module = torch.jit.load(str(path), map_location="cpu")
     except Exception as error:
         raise invalid(error, str(path)) from error

@@ -22,6 +22,7 @@ from foretell.cores import usable_cores
 from foretell.errors import InferenceError, InvalidInput, InvalidModel, ModelError, RowError, Unavailable
 from foretell.extras import needs
 from foretell.types import DataType, ModelSpec, TensorSpec
+from foretell.warning_filters import within
 
 _PART_ROWS = 1024
 """Fewer are not worth a thread of their own: they take half a millisecond."""
@@ -168,8 +169,7 @@ def _booster(data: bytes, found: XgboostFile, where: str, threads: int) -> Any:
         raise InvalidModel(f"made with XGBoost {found.version}, newer than {runtime}", where=where, fix=fix)
     booster = xgboost.Booster({"nthread": threads, "verbosity": 0})
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with within(warnings.catch_warnings(action="ignore")):
             booster.load_model(bytearray(data))
     except Exception as error:
         text = first_line(str(error))[:200]
