@@ -19,7 +19,7 @@ from served_models import WAIT_S
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from foretell.columns import Batch
 from foretell.forms.images import decode
@@ -72,6 +72,28 @@ def test_the_filters_are_those_of_before(made: Callable[[], Callable[[], object]
         for done in [pool.submit(caller) for _ in range(CALLERS)]:
             done.result()
     assert list(warnings.filters) == before
+
+
+def test_nobody_waits_for_code_that_may_hang() -> None:
+    entered, end = threading.Event(), threading.Event()
+
+    def hang(rows: np.ndarray) -> np.ndarray:
+        if threading.current_thread() is not threading.main_thread():
+            entered.set()
+            end.wait()
+        return rows
+
+    scaled = ColumnTransformer([("first", FunctionTransformer(hang), [0, 1, 2, 3])])
+    hanging = loaded(make_pipeline(scaled, IsolationForest(n_estimators=1, random_state=0)).fit(ROWS))
+    call = forest()
+    with ThreadPoolExecutor(2) as pool:
+        hung = pool.submit(hanging.predict, Batch.of(input=ROWS), Context())
+        try:
+            assert entered.wait(WAIT_S)
+            pool.submit(call).result(WAIT_S)
+        finally:
+            end.set()
+        hung.result(WAIT_S)
 
 
 @pytest.mark.usefixtures("restless")

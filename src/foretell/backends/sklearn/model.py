@@ -40,7 +40,8 @@ class SklearnModel(Model):
     forks = True
     _changes_filters = False
     """Whether a part asks others through scikit-learn's `Parallel`, which has Python's warning filters put aside in
-    each call and put back (https://github.com/scikit-learn/scikit-learn/issues/32631)."""
+    each call and put back (https://github.com/scikit-learn/scikit-learn/issues/32631). Of somebody else's code, which
+    may hang, nothing is known: others are not to wait for it."""
 
     def __init__(self, read: Callable[[], Any], where: str, settings: ModelSettings) -> None:
         refuse_tuning(settings, "a scikit-learn model")
@@ -68,7 +69,7 @@ class SklearnModel(Model):
         self._answers = answers_of(bare, self._where)
         parts = _parts(estimator)
         self._standard = all(type(step).__module__.startswith("sklearn.") for step in parts)
-        self._changes_filters = any(hasattr(part, "n_jobs") for part in parts)
+        self._changes_filters = self._standard and any(hasattr(part, "n_jobs") for part in parts)
         told = probe(self._answers, self._inputs, estimator, self._where)
         self._outputs = LearnedOutputs(told)
         names = class_names(steps_of(estimator)[-1]) if steps_of(estimator) else None
