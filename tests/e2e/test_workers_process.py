@@ -78,7 +78,8 @@ def at_work(server: Server, clients: int = 8) -> set[int]:
 
 
 class Load:
-    """Clients that ask one after the other until they are told that it was the last; `counts` by process."""
+    """Clients that ask one after the other until they are told that it was the last; `counts` by process. All are there
+    before the first asks, and each gets an answer."""
 
     def __init__(self, server: Server, clients: int) -> None:
         self.counts: dict[int, int] = {}
@@ -86,6 +87,7 @@ class Load:
         self.problems: list[BaseException] = []
         self._lock, self._answered = threading.Lock(), threading.Semaphore(0)
         self._server, self._over = server, threading.Event()
+        self._there = threading.Barrier(clients)
         self._threads = [threading.Thread(target=self._client) for _ in range(clients)]
         for thread in self._threads:
             thread.start()
@@ -106,27 +108,31 @@ class Load:
         return sum(self.counts.values())
 
     def _client(self) -> None:
+        first = True
         try:
-            while not self._over.is_set():
+            while first or not self._over.is_set():
                 try:
-                    self._connection()
+                    self._connection(first)
                     return
                 except (ConnectionError, AssertionError) as error:
                     if isinstance(error, AssertionError) and "no reply" not in str(error):
                         raise
                     self.lost += 1  # its process has died
+                    first = False
         except BaseException as error:
             self.problems.append(error)
 
-    def _connection(self) -> None:
+    def _connection(self, first: bool) -> None:
         with Wire(self._server.port) as wire:
-            while not self._over.is_set():
+            if first:
+                self._there.wait(WAIT_S)
+            while True:
                 answer = wire.send(ASK).answer()
                 (pid,) = values(answer, "output")
                 with self._lock:
                     self.counts[int(pid)] = self.counts.get(int(pid), 0) + 1
                 self._answered.release()
-                if answer.header("connection") == "close":
+                if self._over.is_set() or answer.header("connection") == "close":
                     return
 
 
